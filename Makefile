@@ -1,0 +1,57 @@
+# `make run` and `make test` do all the set-up on a fresh machine. Needs: Python 3.11 or newer, make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: run test check lock format clean help
+
+help:
+	@echo "make run     start the server on 127.0.0.1:8317 (ARGS='--sandbox --port 9000' passes options on)"
+	@echo "make test    run the whole test suite"
+	@echo "make check   ruff, mypy --strict, import contracts, tidy tests"
+	@echo "make format  let ruff format the tree"
+	@echo "make lock    renew the locks in requirements/"
+
+run: $(VENV)/.run
+	@$(BIN)/proxy $(ARGS)
+
+test: $(VENV)/.dev
+	@$(BIN)/pytest -n auto --dist worksteal
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/pytest tests/test_tidy.py
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff check --quiet --fix .; $(BIN)/ruff format --quiet .
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
+	@echo "making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.python requirements/run.txt pyproject.toml
+	@echo "installing what it runs on (locked, with hashes) ..."
+	@$(INSTALL) --require-hashes -r requirements/run.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	@echo "installing what the tests need (locked, with hashes) ..."
+	@$(INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+lock: $(VENV)/.python
+	@$(INSTALL) uv
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url pyproject.toml requirements/build.in -o requirements/run.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url pyproject.toml requirements/build.in --group dev -o requirements/dev.txt
+
+clean:
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""From a request to the candidate that serves it: catalogue, policy, failover, relay, translate."""

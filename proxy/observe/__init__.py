@@ -1,0 +1,1 @@
+"""What happened: logs, metrics, recordings. Nothing here decides or holds up a request."""

@@ -1,0 +1,68 @@
+"""What an upstream is: something that takes a `Call` and gives an `Answer`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """In seconds. `head`: from the last byte sent to the answer's status line. `idle`: between two reads."""
+
+    connect: float = 10.0
+    head: float = 600.0
+    idle: float = 180.0
+    total: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request to a provider, ready to be sent. `headers` hold the credential: never log them.
+
+    `proxy_url`: the egress proxy (http, https, socks5); None for none.
+    """
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    proxy_url: str | None = None
+    deadlines: Deadlines = field(default_factory=Deadlines)
+
+
+class Answer(Protocol):
+    """An answer whose head has arrived. Exactly one of `release` and `abort` ends it; both may be called again."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Case-insensitive; hop-by-hop and encoding headers are gone, the body is decoded."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises `Silent` or `Broken`."""
+        ...
+
+    async def read(self, bytes_max: int) -> bytes:
+        """The whole body. Raises `Broken` when it is longer."""
+        ...
+
+    async def release(self) -> None:
+        """Done: the connection may be used again, if the body was read to its end."""
+        ...
+
+    def abort(self) -> None:
+        """The client is gone or the answer is useless: the connection is closed at once and never used again."""
+        ...
+
+
+class Upstream(Protocol):
+    async def send(self, call: Call) -> Answer:
+        """Raises `Unreachable` (nothing was sent), `Silent` (no head in time) or `Broken` (cut before the head)."""
+        ...
+
+    async def close(self) -> None: ...

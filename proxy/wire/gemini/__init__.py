@@ -1,0 +1,1 @@
+"""Gemini generateContent, and the Code Assist envelope around it."""

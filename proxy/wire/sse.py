@@ -1,0 +1,90 @@
+"""Server-sent events, as the WHATWG defines them, over bytes that may be cut anywhere.
+
+CR, LF and CRLF end a line, also when cut between the two; several ``data:`` lines are joined by LF; comments are
+dropped; one space after the colon is not data. JSON never holds a raw line break, so the data of one event is one
+line in practice, and that case is fast.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+LINE_BYTES_MAX = 16 * 1024 * 1024
+"""A line longer than this is an attack or a fault, not an event."""
+
+
+class SseEvent(NamedTuple):
+    """`event`: its type, empty when the stream names none. `data`: UTF-8 bytes."""
+
+    event: bytes
+    data: bytes
+
+
+class SseTooLong(ValueError):
+    """A line exceeds `LINE_BYTES_MAX`."""
+
+
+class SseSplitter:
+    """Bytes → events. Linear in the number of bytes, whatever the cuts."""
+
+    __slots__ = ("_chunks", "_data", "_event", "_has_cr", "_size", "comments")
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []  # an unfinished line
+        self._size = 0
+        self._has_cr = False  # the last byte seen was a CR: a LF that follows belongs to it
+        self._event = b""
+        self._data: list[bytes] = []
+        self.comments = 0
+
+    def feed(self, data: bytes) -> list[SseEvent]:
+        if self._has_cr and data:
+            self._has_cr = False
+            if data[:1] == b"\n":
+                data = data[1:]
+        if not data:
+            return []
+        if data[-1:] == b"\r":
+            self._has_cr = True
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        events: list[SseEvent] = []
+        if lines and self._chunks:
+            self._chunks.append(lines[0])
+            lines[0] = b"".join(self._chunks)
+            self._chunks.clear()
+            self._size = 0
+        for line in lines:
+            if not line:
+                if self._data:
+                    events.append(
+                        SseEvent(self._event, self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
+                    )
+                    self._data = []
+                self._event = b""
+            else:
+                self._line(line)
+        if rest:
+            self._chunks.append(rest)
+            self._size += len(rest)
+            if self._size > LINE_BYTES_MAX:
+                raise SseTooLong(f"a line of more than {LINE_BYTES_MAX} bytes")
+        return events
+
+    def _line(self, line: bytes) -> None:
+        if line.startswith(b"data:"):
+            self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+        elif line.startswith(b"event:"):
+            self._event = line[6:].strip()
+        elif line.startswith(b":"):
+            self.comments += 1
+        elif line == b"data":
+            self._data.append(b"")
+
+    def finish(self) -> list[SseEvent]:
+        """At the end of the bytes. An event without its closing blank line still counts: several providers end so."""
+        events = self.feed(b"\n\n") if self._chunks or self._data else []
+        self._has_cr = False
+        return events
