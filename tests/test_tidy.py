@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(path for package in ("proxy", "auth", "management") for path in (ROOT / package).rglob("*.py"))
+PACKAGES = ("proxy", "auth", "management")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 README_LINES_MAX = 150
 
 FORBIDDEN_FILE_NAMES = {"utils", "helpers", "common", "manager", "service", "misc"}
 DISGUISE = re.compile(
-    r"claude-cli/\d|x-anthropic-billing|codex_cli_rs/|GeminiCLI[-/]|claude-code-20\d\d|oauth-20\d\d-|You are Claude Code"
+    r"claude-cli/\d|x-anthropic-billing|codex_cli_rs/|GeminiCLI[-/]|claude-code-20\d\d|oauth-20\d\d-|You are Claude C"
 )
 """Another client's identity: its User-Agent, billing line, beta list, system prompt."""
 UNFINISHED = re.compile(r"NotImplementedError|\b(TODO|FIXME|XXX)\b")
@@ -43,21 +44,16 @@ class TestSource:
 
     def test_a_function_fits_the_screen(self, path: Path) -> None:
         tree = ast.parse(path.read_text())
-        long = [f"{f.name} ({f.end_lineno - f.lineno + 1})" for f in functions(tree) if f.end_lineno is not None
-                and f.end_lineno - f.lineno + 1 > FUNCTION_LINES_MAX]  # fmt: skip
-        assert long == []
+        spans = {f.name: (f.end_lineno or f.lineno) - f.lineno + 1 for f in functions(tree)}
+        assert {name: lines for name, lines in spans.items() if lines > FUNCTION_LINES_MAX} == {}
 
     def test_it_says_what_it_is(self, path: Path) -> None:
         assert ast.get_docstring(ast.parse(path.read_text())), "a module starts with a sentence"
 
     def test_nothing_is_imported_inside_a_function(self, path: Path) -> None:
         tree = ast.parse(path.read_text())
-        inner = [
-            node.lineno
-            for f in functions(tree)
-            for node in ast.walk(f)
-            if isinstance(node, ast.Import | ast.ImportFrom)
-        ]
+        nodes = [node for function in functions(tree) for node in ast.walk(function)]
+        inner = [node.lineno for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
         assert inner == []
 
     def test_its_name_is_a_noun(self, path: Path) -> None:
@@ -74,7 +70,11 @@ class TestSource:
 
 
 def test_every_exception_is_caught_in_two_places_only() -> None:
-    catchers = {relative(path) for path in SOURCES if re.search(r"except (Base)?Exception\b", path.read_text())}
+    catchers = {
+        relative(path)
+        for path in SOURCES
+        if re.search(r"^\s*except (Base)?Exception\b", path.read_text(), re.MULTILINE)
+    }
     assert catchers <= {"proxy/server/handle.py", "proxy/__main__.py"}
 
 
@@ -82,7 +82,7 @@ def test_tests_mirror_the_tree() -> None:
     """Each test file under tests/{proxy,auth,management} is named after a source file."""
     known = {relative(path) for path in SOURCES}
     strays = []
-    for package in ("proxy", "auth", "management"):
+    for package in PACKAGES:
         for test in (ROOT / "tests" / package).rglob("test_*.py"):
             mirrored = test.relative_to(ROOT / "tests").with_name(test.name.removeprefix("test_"))
             as_package = mirrored.with_suffix("") / "__init__.py"
