@@ -78,6 +78,12 @@ class StreamRenderer(Protocol):
 
     def feed(self, event: Event) -> bytes: ...
 
+    def finish(self) -> bytes:
+        """What closes the stream after its last event, whichever that was; nothing for most wires (Gemini's JSON
+        array wants its bracket).
+        """
+        ...
+
 
 class Wire(Protocol):
     """`maker` in the parsers below: whose signatures and ids the answer carries (`Part.origin`)."""
