@@ -1,0 +1,96 @@
+"""What comes from the server, and what goes back to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from proxy.errors import ProxyError
+from proxy.hub.events import Failure
+from proxy.hub.loss import Loss
+from proxy.hub.response import Usage
+from proxy.providers.base import Operation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry:
+    """One client request, as far as the server understands it. `body` is decoded, and untouched otherwise."""
+
+    request_id: str
+    wire: str
+    """The client's."""
+    operation: Operation
+    model: str
+    """As the client wrote it."""
+    is_stream: bool
+    body: bytes
+    headers: Mapping[str, str]
+    """The client's, case-insensitive; the client's key is taken out."""
+    query: Mapping[str, str]
+    framing: str = "sse"
+    """``sse``, ``json-array`` (Gemini without alt=sse)."""
+    client: str = ""
+    """The client key's name or digest, never the key."""
+    is_strict: bool = False
+    """Refuse what a translation would lose."""
+
+
+@dataclass(slots=True, kw_only=True)
+class AttemptRecord:
+    provider: str
+    credential: str
+    model: str
+    status: int | None = None
+    why: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """What happened to one exchange; filled in while it happens, complete when the body has ended. Never a secret."""
+
+    request_id: str
+    model_asked: str
+    model_served: str | None = None
+    provider: str | None = None
+    credential: str | None = None
+    """Its id."""
+    account: str | None = None
+    """Its label."""
+    is_relay: bool | None = None
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    losses: tuple[Loss, ...] = ()
+    usage: Usage | None = None
+    finish: str | None = None
+    failure: Failure | None = None
+    first_byte_seconds: float | None = None
+    """From the start of the exchange to the first byte of content."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """An answer that is past the first-content gate: from here on no failover.
+
+    `body` gives bytes of the client's dialect, each chunk as it comes; when the upstream breaks it ends with the
+    dialect's terminal error. Closing the iterator (``aclose``) aborts the upstream at once.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    """content-type, the upstream's allowlisted headers, our own ``x-proxy-*``."""
+    body: AsyncIterator[bytes]
+    report: Report
+
+
+class Refused(Exception):
+    """No answer: `failure` is to be rendered in the client's dialect. `headers`: ``retry-after`` and the like."""
+
+    def __init__(self, failure: Failure, report: Report, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.report = report
+        self.headers = headers
+
+    @classmethod
+    def because(cls, error: ProxyError, report: Report) -> Refused:
+        return cls(Failure.of(error), report)

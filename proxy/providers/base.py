@@ -1,0 +1,65 @@
+"""What a provider is: endpoint, one wire, headers, patches, profile, models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from auth.credential import Credential
+from proxy.hub.profile import Profile
+from proxy.hub.residue import JsonObject
+
+Operation: TypeAlias = Literal["generate", "count_tokens", "complete", "embed"]
+"""What a client can ask of a model. `generate` and `count_tokens` cross wires; the others are relayed at home only."""
+
+Patch: TypeAlias = Callable[[JsonObject], None]
+"""A quirk of a provider: edits the outgoing JSON in place. Has a docstring that says why and cites the source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One model as a provider offers it. Limits in tokens; None: not known. `modalities`: what it reads."""
+
+    id: str
+    display_name: str | None = None
+    context_tokens: int | None = None
+    output_tokens: int | None = None
+    modalities: tuple[str, ...] = ("text",)
+    created: int | None = None
+    owner: str | None = None
+    operations: frozenset[Operation] = frozenset({"generate", "count_tokens"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """`path` is appended to the base URL; ``{model}`` stands for the upstream model. `stream_path`: when it differs."""
+
+    path: str
+    stream_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    name: str
+    """One word, in lists, logs and decisions: ``anthropic``, ``openai``, ``gemini``, ``openrouter``."""
+    wire: str
+    base_url: str
+    """Without a trailing slash."""
+    endpoints: Mapping[Operation, Endpoint]
+    authorize: Callable[[Credential], tuple[tuple[str, str], ...]]
+    """The headers that carry the credential."""
+    profile: Callable[[str], Profile]
+    """What an upstream model can do."""
+    maker: str = ""
+    """Whose signatures its answers carry; empty: its wire's."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Documented headers that each request needs (``anthropic-version``), unless the client sent its own."""
+    forwarded: frozenset[str] = frozenset()
+    """Lower-case names of the client's headers that go on to the provider in a relay (``anthropic-beta``)."""
+    patches: tuple[Patch, ...] = ()
+    models: tuple[Model, ...] = ()
+    """Built-in list; a credential's own `models` come on top."""
+    executor: Literal["http", "sandbox"] = "http"
+    """How an attempt is carried out."""
+    notes: Mapping[str, str] = field(default_factory=dict)
