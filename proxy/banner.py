@@ -1,0 +1,109 @@
+"""What the start prints: one screen that says what stands and how to use it. Plain text when not a terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+ACCOUNTS_SHOWN_MAX = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountLine:
+    label: str
+    provider: str
+    state: str
+    models: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BannerFacts:
+    """`url`: scheme, host and port without a trailing slash. `samples`: a model name for each client wire."""
+
+    version: str
+    url: str
+    accounts: Sequence[AccountLine]
+    samples: dict[str, str]
+    needs_key: bool
+    is_sandbox: bool
+    notes: Sequence[str] = ()
+
+
+def curl_lines(facts: BannerFacts) -> list[str]:
+    """Shell lines that work as printed; with client keys, once PROXY_API_KEY holds one of them."""
+    key = ' -H "Authorization: Bearer $PROXY_API_KEY"' if facts.needs_key else ""
+    lines = []
+    if model := facts.samples.get("openai_chat"):
+        body = f'{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}'
+        lines.append(f"curl {facts.url}/v1/chat/completions{key} -H 'content-type: application/json' -d '{body}'")
+    if model := facts.samples.get("anthropic"):
+        body = f'{{"model":"{model}","max_tokens":64,"stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}'
+        lines.append(f"curl -N {facts.url}/v1/messages{key} -H 'content-type: application/json' -d '{body}'")
+    if model := facts.samples.get("gemini"):
+        body = '{"contents":[{"parts":[{"text":"Hello"}]}]}'
+        path = f"/v1beta/models/{model}:generateContent"
+        lines.append(f"curl {facts.url}{path}{key} -H 'content-type: application/json' -d '{body}'")
+    return lines
+
+
+def _grid(rows: Iterable[Sequence[str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for row in rows:
+        table.add_row(*[Text(cell) for cell in row])
+    return table
+
+
+def _accounts(facts: BannerFacts) -> RenderableType:
+    rows = [
+        (f"  {line.label}", line.provider, line.state, f"{line.models} models" if line.models != 1 else "1 model")
+        for line in facts.accounts[:ACCOUNTS_SHOWN_MAX]
+    ]
+    left = len(facts.accounts) - ACCOUNTS_SHOWN_MAX
+    if left > 0:
+        rows.append((f"  … and {left} more", "", "", ""))
+    return _grid(rows)
+
+
+def _endpoints(facts: BannerFacts) -> RenderableType:
+    return _grid(
+        [
+            ("  OpenAI", f"{facts.url}/v1", "Chat Completions, Responses, embeddings"),
+            ("  Anthropic", facts.url, "Messages"),
+            ("  Gemini", facts.url, "generateContent (v1beta)"),
+        ]
+    )
+
+
+def render(facts: BannerFacts) -> Group:
+    parts: list[RenderableType] = [Text(f"proxy {facts.version}", style="bold")]
+    if facts.is_sandbox:
+        parts.append(
+            Text("Sandbox: the accounts below are simulated. No login, no network, nothing is charged.", "yellow")
+        )
+    parts += [Text(""), Text("Accounts", style="bold"), _accounts(facts)]
+    parts += [Text(""), Text("Endpoints", style="bold"), _endpoints(facts)]
+    parts += [Text(""), Text("Try it", style="bold")]
+    if facts.needs_key:
+        parts.append(Text("  export PROXY_API_KEY=...   # one of api-keys in your config.yaml"))
+    parts += [Text(line, no_wrap=True, overflow="ignore") for line in curl_lines(facts)]
+    if facts.notes:
+        parts.append(Text(""))
+        parts += [Text(note) for note in facts.notes]
+    parts += [Text(""), Text("Stop with Ctrl-C.", style="dim")]
+    return Group(*parts)
+
+
+def show(facts: BannerFacts, console: Console) -> None:
+    console.print(render(facts), soft_wrap=True, crop=False)
+
+
+def as_text(facts: BannerFacts) -> str:
+    """The banner without any colour, as a pipe gets it."""
+    out = io.StringIO()
+    show(facts, Console(file=out, no_color=True, force_terminal=False, width=200))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import io
+import shlex
+
+import msgspec
+from rich.console import Console
+
+from proxy.banner import ACCOUNTS_SHOWN_MAX, AccountLine, BannerFacts, as_text, curl_lines, show
+
+SAMPLES = {"openai_chat": "gpt", "anthropic": "claude", "gemini": "gemini"}
+
+
+def facts(accounts: int = 1, *, needs_key: bool = False, is_sandbox: bool = False) -> BannerFacts:
+    lines = [AccountLine(label=f"account {n}", provider="openai", state="ready", models=n) for n in range(accounts)]
+    return BannerFacts(
+        version="1.2.3",
+        url="http://127.0.0.1:8317",
+        accounts=lines,
+        samples=SAMPLES,
+        needs_key=needs_key,
+        is_sandbox=is_sandbox,
+        notes=["a note"],
+    )
+
+
+def test_it_shows_accounts_endpoints_and_lines_to_try() -> None:
+    text = as_text(facts())
+    for piece in ("proxy 1.2.3", "account 0", "ready", "http://127.0.0.1:8317/v1", "a note", *curl_lines(facts())):
+        assert piece in text
+
+
+def test_it_says_that_the_sandbox_is_one() -> None:
+    assert "simulated" in as_text(facts(is_sandbox=True))
+    assert "simulated" not in as_text(facts())
+
+
+def test_it_fits_one_screen_with_a_thousand_accounts() -> None:
+    text = as_text(facts(1000, needs_key=True, is_sandbox=True))
+    assert len(text.splitlines()) <= 30
+    assert f"and {1000 - ACCOUNTS_SHOWN_MAX} more" in text
+
+
+def test_it_is_plain_when_not_a_terminal_and_coloured_on_one() -> None:
+    assert "\x1b" not in as_text(facts(is_sandbox=True))
+    out = io.StringIO()
+    show(facts(is_sandbox=True), Console(file=out, force_terminal=True, width=80))
+    assert "\x1b" in out.getvalue()
+
+
+def test_a_narrow_terminal_does_not_break_the_curl_lines() -> None:
+    out = io.StringIO()
+    show(facts(), Console(file=out, width=40))
+    assert curl_lines(facts())[0] in out.getvalue()
+
+
+def test_curl_lines_are_shell_words_with_json() -> None:
+    for line in curl_lines(facts()):
+        words = shlex.split(line)
+        assert words[0] == "curl"
+        assert isinstance(msgspec.json.decode(words[words.index("-d") + 1]), dict)
+
+
+def test_with_client_keys_the_lines_take_the_key_from_the_environment() -> None:
+    text = as_text(facts(needs_key=True))
+    assert "export PROXY_API_KEY=" in text
+    assert all('"Authorization: Bearer $PROXY_API_KEY"' in line for line in curl_lines(facts(needs_key=True)))
