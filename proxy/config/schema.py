@@ -1,0 +1,182 @@
+"""Every setting, once: its type, its default, one sentence. `Config()` is what holds without a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, Literal
+
+from auth.secret import Secret
+from proxy.config import checks
+from proxy.config.payload import Payload
+from proxy.config.provider_keys import CompatibleProvider, ProviderKey
+from proxy.config.settings import Duration, Limits, required, setting
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    enable: bool = setting(default=False, sentence="Serve https instead of http.")
+    cert: str = setting("", "File with the certificate and its chain, PEM.", Limits(example="/etc/proxy/cert.pem"))
+    key: str = setting("", "File with the private key, PEM.", Limits(example="/etc/proxy/key.pem"))
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        for key, value in (("cert", self.cert), ("key", self.key)):
+            if self.enable and not value:
+                yield key, "is needed where tls.enable is true"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    allowed_hosts: tuple[str, ...] = setting(
+        (),
+        "Names that clients may put into Host, beside loopback and the address that is listened on.",
+        Limits(check=checks.host_name, example=["proxy.example.com"]),
+    )
+    cors_origins: tuple[str, ...] = setting(
+        (),
+        "Origins whose web pages may call the API; never the management API.",
+        Limits(check=checks.origin, example=["https://app.example.com"]),
+    )
+    body_bytes_max: int = setting(64 * MIB, "The largest request body, after decoding.", Limits(low=1, high=4096 * MIB))
+    connections_max: int = setting(1024, "The most connections of clients at a time.", Limits(low=1, high=1_000_000))
+    drain_seconds: int = setting(30, "How long running requests may go on after a SIGTERM.", Limits(low=0, high=3600))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteManagement:
+    allow_remote: bool = setting(default=False, sentence="Let other machines use the management API, with its key.")
+    secret_key: Secret = setting(
+        Secret(""),
+        "The management API's key, or its bcrypt hash; empty: there is no management API.",
+        Limits(example="a-long-random-word"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientKey:
+    PLAIN: ClassVar[str] = "api-key"
+
+    api_key: Secret = required("What the client sends.", Limits(check=checks.api_key, example="a-key-that-you-made-up"))
+    name: str = setting("", "Whose it is, in logs and figures; empty: a digest of it.", Limits(example="laptop"))
+    strict: bool = setting(
+        default=False, sentence="Refuse this client's request where a translation would lose a part."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaExceeded:
+    switch_project: bool = setting(default=True, sentence="Go on with another account when one has used up its quota.")
+    switch_preview_model: bool = setting(
+        default=True, sentence="Go on with a model's preview when its quota is used up."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    strategy: Literal["round-robin", "weighted-round-robin", "fill-first", "quota-aware"] = setting(
+        "round-robin",
+        "Who is next: each in turn, in turn by weight, the first while it lasts, or whose quota would expire unused.",
+        Limits(short={"rr": "round-robin", "wrr": "weighted-round-robin", "ff": "fill-first"}),
+    )
+    session_affinity: bool = setting(default=True, sentence="Keep a conversation on its account while that is ready.")
+    session_affinity_ttl: Duration = setting(
+        Duration(3600.0), "How long a silent conversation is remembered.", Limits(low=1)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streaming:
+    keepalive_seconds: int = setting(
+        15,
+        "Silence after which a stream gets a heartbeat in the client's format; 0 for none.",
+        Limits(low=0, high=3600),
+    )
+    bootstrap_retries: int = setting(
+        2, "How many other candidates a stream may try that breaks before its first content.", Limits(low=0, high=100)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountModelAlias:
+    name: str = required("The model's name at the provider.", Limits(check=checks.filled, example="upstream-model"))
+    alias: str = required("What clients call it.", Limits(check=checks.filled, example="model"))
+    fork: bool = setting(default=False, sentence="Offer it by its own name, too.")
+
+
+_NO_ALIASES: Mapping[str, tuple[AccountModelAlias, ...]] = MappingProxyType({})
+_NO_EXCLUSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+_FEW = Limits(low=0, high=100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    host: str = setting("127.0.0.1", "Address to listen on; empty for all. Beyond loopback only with api-keys.")
+    port: int = setting(8317, "Port to listen on; 0 takes a free one.", Limits(low=0, high=65535))
+    tls: Tls = setting(Tls(), "HTTPS in this process.")
+    server: Server = setting(Server(), "Who may connect, and within which limits.")
+    api_keys: tuple[ClientKey, ...] = setting(
+        (), "Keys of clients; a plain key or an object. None: only this machine is served."
+    )
+    remote_management: RemoteManagement = setting(RemoteManagement(), "The management API under /v0/management.")
+    auth_dir: str = setting(
+        "~/.proxy", "Folder of the accounts, one file each; ~ is your home.", Limits(check=checks.filled)
+    )
+    generative_language_api_key: tuple[ProviderKey, ...] = setting(
+        (), "Gemini API keys; another name for gemini-api-key, where plain keys are usual."
+    )
+    gemini_api_key: tuple[ProviderKey, ...] = setting((), "Gemini API keys (Google AI Studio).")
+    claude_api_key: tuple[ProviderKey, ...] = setting((), "Anthropic API keys.")
+    codex_api_key: tuple[ProviderKey, ...] = setting((), "OpenAI API keys, for the Responses API.")
+    vertex_api_key: tuple[ProviderKey, ...] = setting((), "Vertex AI API keys.")
+    openai_compatibility: tuple[CompatibleProvider, ...] = setting((), "Providers that speak OpenAI Chat Completions.")
+    oauth_model_alias: Mapping[str, tuple[AccountModelAlias, ...]] = setting(
+        _NO_ALIASES, "Other names for the models of accounts, by kind of account."
+    )
+    oauth_excluded_models: Mapping[str, tuple[str, ...]] = setting(
+        _NO_EXCLUSIONS,
+        "Models never to use with accounts, by kind of account; * stands for anything.",
+        Limits(example={"codex": ["*-preview"]}),
+    )
+    routing: Routing = setting(Routing(), "Which account serves a request.")
+    request_retry: int = setting(3, "Rounds over the candidates after the first, when all failed for a while.", _FEW)
+    max_retry_interval: int = setting(
+        30, "The longest wait in seconds for a cooling candidate before another round.", Limits(low=0, high=3600)
+    )
+    max_retry_credentials: int = setting(
+        0, "The most candidates that one round tries; 0: all.", Limits(low=0, high=10_000)
+    )
+    quota_exceeded: QuotaExceeded = setting(QuotaExceeded(), "What to do when a quota is used up.")
+    streaming: Streaming = setting(Streaming(), "How streamed answers are kept alive and rescued.")
+    strict: bool = setting(
+        default=False, sentence="Refuse every request where a translation between formats would lose a part."
+    )
+    cache_breakpoints: bool = setting(
+        default=True, sentence="Mark prompts for Anthropic's cache where the client's format has no word for it."
+    )
+    payload: Payload = setting(Payload(), "Rules that change requests on their way to the provider.")
+    proxy_url: str = setting(
+        "",
+        "Egress proxy for all providers (http, https, socks5); empty or direct: none.",
+        Limits(check=checks.proxy_url, is_private=True, example="socks5://user:password@127.0.0.1:1080"),
+    )
+    debug: bool = setting(default=False, sentence="Log more; never bodies or secrets.")
+    log_format: Literal["auto", "console", "json"] = setting(
+        "auto", "How log lines look; auto: console on a terminal, else json."
+    )
+    logging_to_file: bool = setting(
+        default=False, sentence="Write the log into files under auth-dir/logs, not to stderr."
+    )
+    request_log: bool = setting(
+        default=False, sentence="Record requests and answers in full, secrets taken out, for support."
+    )
+    usage_statistics_enabled: bool = setting(
+        default=True, sentence="Keep the usage ledger: requests and tokens, no content."
+    )
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        names = [provider.name for provider in self.openai_compatibility]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield "openai-compatibility", f"has several entries named {name}; each needs its own name"
