@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeVar, overload
 
 from proxy.errors import Malformed
+from proxy.hub.loss import Loss
 from proxy.hub.residue import JsonObject, JsonValue, Residue
 from proxy.wire.base import json_type
 
@@ -111,3 +113,12 @@ def residue_fields(residue: Residue | None, wire: str) -> JsonObject:
 
 def residue_shape(residue: Residue | None, wire: str, key: str) -> JsonValue:
     return residue.shape.get(key) if residue is not None and residue.wire == wire else None
+
+
+def residue_losses(residue: Residue | None, wire: str, path: str = "") -> Iterator[Loss]:
+    """One for each field that only another wire than `wire` understands. A null asked for nothing."""
+    if residue is None or residue.wire == wire:
+        return
+    for key, value in residue.fields.items():
+        if value is not None:
+            yield Loss(f"{path}.{key}" if path else key, key, f"only {residue.wire} knows it")
