@@ -1,0 +1,14 @@
+"""Every wire, one line each."""
+
+from __future__ import annotations
+
+from proxy.wire.base import Wire
+
+WIRES: tuple[Wire, ...] = ()
+
+_BY_NAME = {wire.name: wire for wire in WIRES}
+
+
+def wire_named(name: str) -> Wire:
+    """Raises KeyError for a name that no wire has."""
+    return _BY_NAME[name]
