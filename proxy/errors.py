@@ -6,7 +6,9 @@
     ├── ConfigError              the operator's: config.yaml or a flag is wrong
     ├── RequestError             the client's: trying the same again is useless
     │   ├── Malformed            400  not what the wire's grammar allows; `path` names the fault
-    │   ├── AccessDenied         401/403/421  who asks, or from where
+    │   ├── AccessDenied         401  who asks
+    │   │   ├── Forbidden        403  from where: a web page, another machine
+    │   │   └── Misdirected      421  the Host is none of ours
     │   ├── UnknownRoute         404/405
     │   ├── UnknownModel         404  no credential serves a model of that name
     │   ├── TooLarge             413
@@ -95,6 +97,16 @@ class Malformed(RequestError):
 class AccessDenied(RequestError):
     kind: ClassVar[Kind] = "authentication"
     status = 401
+
+
+class Forbidden(AccessDenied):
+    kind: ClassVar[Kind] = "permission"
+    status = 403
+
+
+class Misdirected(AccessDenied):
+    kind: ClassVar[Kind] = "permission"
+    status = 421
 
 
 class UnknownRoute(RequestError):

@@ -10,8 +10,10 @@ from auth.credential import Credential
 from proxy.hub.profile import Profile
 from proxy.hub.residue import JsonObject
 
-Operation: TypeAlias = Literal["generate", "count_tokens", "complete", "embed"]
-"""What a client can ask of a model. `generate` and `count_tokens` cross wires; the others are relayed at home only."""
+Operation: TypeAlias = Literal["generate", "count_tokens", "complete", "embed", "embed_batch"]
+"""What a client can ask of a model. `generate` and `count_tokens` cross wires; the others are relayed at home only.
+`embed_batch`: Gemini's batchEmbedContents.
+"""
 
 Patch: TypeAlias = Callable[[JsonObject], None]
 """A quirk of a provider: edits the outgoing JSON in place. Has a docstring that says why and cites the source."""

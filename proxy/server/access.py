@@ -1,0 +1,225 @@
+"""Who may: the Host that was asked for, the client's key, and what a web page may not."""
+
+from __future__ import annotations
+
+import functools
+import hmac
+import ipaddress
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from proxy.config.checks import SAMPLE_KEYS
+from proxy.config.schema import ClientKey
+from proxy.errors import AccessDenied, Forbidden, Misdirected
+
+KEY_CHARACTERS_MIN = 8
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
+"""Beside ``Authorization: Bearer``: Anthropic's, Google's, Azure's."""
+PRIVATE_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", *KEY_HEADERS})
+"""Never go on to a provider: they are between the client and us."""
+KEY_PARAMETER = "key"
+
+_FORWARDING = frozenset(
+    {
+        "forwarded",
+        "via",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-original-forwarded-for",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "cf-connecting-ipv6",
+        "fastly-client-ip",
+        "fly-client-ip",
+    }
+)
+_DEFAULT_PORTS = {80, 443}
+_PLACEHOLDER = re.compile(
+    r"(sk-(proj-|ant-)?)?(x{2,}|\.{2,}|\*{2,}|0{4,}|1234\d*|<.*>|\$\{?\w*\}?|your.*key.*|.*-here)"
+)
+_SAMPLES = SAMPLE_KEYS | {
+    "a-key-that-you-made-up",
+    "changeme",
+    "change-me",
+    "my-api-key",
+    "password",
+    "sk-dummy",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """Who asks. `name` is safe in logs; empty: nobody in particular, on this machine."""
+
+    name: str = ""
+    is_keyed: bool = False
+    is_strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """A request, as far as it says where it comes from. Nothing in it was said by a third party but `headers`."""
+
+    peer: str
+    """The address of the other end of the connection; never a forwarded header's word."""
+    local: tuple[str, int]
+    """The address and port that it connected to."""
+    host: str
+    """The Host header; empty when there is none."""
+    headers: Mapping[str, str]
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+def weakness(key: str) -> str | None:
+    """Why nobody should be let in with this key; None: no objection."""
+    if key.lower() in _SAMPLES or _PLACEHOLDER.fullmatch(key.lower()):
+        return "it stands in documentation, where everybody can read it"
+    if len(key) < KEY_CHARACTERS_MIN:
+        return f"it is shorter than {KEY_CHARACTERS_MIN} characters and can be guessed"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKeys:
+    """The keys of one configuration. Found by SHA-256, so that neither timing nor a shared prefix tells anything."""
+
+    _by_digest: Mapping[bytes, tuple[bytes, Client]]
+    _refused: Mapping[bytes, str]
+    complaints: tuple[str, ...]
+    """One line for each key that is refused because it is no secret; for the log at load."""
+
+    @classmethod
+    def of(cls, keys: Iterable[ClientKey]) -> ClientKeys:
+        by_digest: dict[bytes, tuple[bytes, Client]] = {}
+        refused: dict[bytes, str] = {}
+        complaints = []
+        for index, each in enumerate(keys):
+            digest = _digest(each.api_key.reveal())
+            name = each.name or f"key-{digest.hex()[:8]}"
+            if fault := weakness(each.api_key.reveal()):
+                refused[digest] = fault
+                complaints.append(f"api-keys[{index}] is refused: {fault}; take a long random one")
+            else:
+                by_digest[digest] = (digest, Client(name=name, is_keyed=True, is_strict=each.strict))
+        return cls(by_digest, refused, tuple(complaints))
+
+    def __bool__(self) -> bool:
+        return bool(self._by_digest or self._refused)
+
+    def find(self, key: str) -> Client | None:
+        """Raises `AccessDenied` for a configured key that is no secret."""
+        digest = _digest(key)
+        if fault := self._refused.get(digest):
+            raise AccessDenied(
+                f"this key is refused: {fault}; put a long random one into api-keys", code="invalid_api_key"
+            )
+        known, client = self._by_digest.get(digest, (b"", None))
+        return client if hmac.compare_digest(known, digest) else None
+
+
+def admit(visitor: Visitor, keys: ClientKeys, origins: Collection[str]) -> Client:
+    """Raises `AccessDenied` or `Forbidden`, with a sentence that says what to do."""
+    if keys:
+        return _admit_keyed(visitor, keys)
+    if not is_local(visitor):
+        raise AccessDenied(
+            "no client keys are configured, so only this machine is served, directly and by a loopback name; "
+            "add api-keys to the configuration to serve others",
+            code="missing_api_key",
+        )
+    if fault := _web_page(visitor, origins):
+        raise Forbidden(f"{fault}; add the page's origin to server.cors-origins to let it in", code="foreign_origin")
+    return Client()
+
+
+def _admit_keyed(visitor: Visitor, keys: ClientKeys) -> Client:
+    offered = [key for key in _offered_keys(visitor) if key]
+    for key in offered:
+        if client := keys.find(key):
+            return client
+    if offered:
+        raise AccessDenied("this client key is not known here; api-keys lists those that are", code="invalid_api_key")
+    raise AccessDenied(
+        "a client key is needed: send one of api-keys as Authorization: Bearer, x-api-key or x-goog-api-key",
+        code="missing_api_key",
+    )
+
+
+def _offered_keys(visitor: Visitor) -> list[str]:
+    scheme, _, token = visitor.headers.get("authorization", "").partition(" ")
+    return [
+        token.strip() if scheme.lower() == "bearer" else "",
+        *(visitor.headers.get(name, "") for name in KEY_HEADERS),
+        visitor.query.get(KEY_PARAMETER, ""),
+    ]
+
+
+def check_host(visitor: Visitor, allowed: Iterable[str]) -> None:
+    """Raises `Misdirected`. This is what stops a rebound web page, which comes from loopback like everybody else.
+
+    Loopback names and the address that was connected to need the right port; an allowed name has the port that it
+    was allowed with, or any.
+    """
+    host = visitor.host.lower()
+    name, port = _split_port(host)
+    address, local_port = visitor.local
+    if name in LOOPBACK_NAMES or name.strip("[]") == address:
+        if port == str(local_port) or (port is None and local_port in _DEFAULT_PORTS):
+            return
+    elif any(host == each.lower() or name == each.lower() for each in allowed):
+        return
+    raise Misdirected(
+        f"the Host {visitor.host[:255]!r} is none of this server's names; add it to server.allowed-hosts to allow it",
+        code="host_not_allowed",
+    )
+
+
+def _split_port(host: str) -> tuple[str, str | None]:
+    name, colon, port = host.rpartition(":")
+    return (name, port) if colon and not port.endswith("]") else (host, None)
+
+
+def is_local(visitor: Visitor) -> bool:
+    """From this machine, directly: peer and Host are loopback, and nothing says that somebody stands between."""
+    return (
+        is_loopback(visitor.peer)
+        and _split_port(visitor.host.lower())[0] in LOOPBACK_NAMES
+        and not any(_is_forwarding(name.lower()) for name in visitor.headers)
+    )
+
+
+def _is_forwarding(name: str) -> bool:
+    return name.startswith("x-forwarded") or name in _FORWARDING
+
+
+@functools.lru_cache(maxsize=1024)
+def is_loopback(peer: str) -> bool:
+    """IPv4 in IPv6 (``::ffff:127.0.0.1``) counts as what it is."""
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _web_page(visitor: Visitor, origins: Collection[str]) -> str | None:
+    """Why this comes from a web page that may not spend this machine's accounts. Browsers say so in Origin or
+    Sec-Fetch-Site; Node-based clients send ``sec-fetch-mode`` alone, which says nothing.
+    """
+    origin = visitor.headers.get("origin")
+    if origin is not None and origin in origins:
+        return None
+    if origin is not None and origin.partition("://")[2] != visitor.host:
+        return f"a web page of {origin[:255]!r} may not use this server without a key"
+    if visitor.headers.get("sec-fetch-site", "none") in {"cross-site", "same-site"}:
+        return "a web page of another site may not use this server without a key"
+    return None
+
+
+def _digest(key: str) -> bytes:
+    return sha256(key.encode("utf-8", "surrogatepass")).digest()

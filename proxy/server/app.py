@@ -1,0 +1,79 @@
+"""What the server is given, and how it is started.
+
+The composition root makes one `App` and runs it::
+
+    app = App(edition=lambda: current, dispatcher=dispatcher, wire=wire_named, status=status,
+              metrics=Metrics(version=__version__), log=log, now=time.time, new_id=lambda: secrets.token_hex(12))
+    await serve(app, host=config.host, port=config.port, tls=config.tls)      # proxy.server.lifecycle
+
+* **edition**: gives what the last good reload made. A request asks once and keeps what it got.
+* **dispatcher**: `open(inquiry)` gives an `Outcome` or raises `Refused`.
+* **wire**: the wire of a name, for errors and heartbeats in the client's dialect.
+* **status**: what `/health?detail=1` and `/readyz` tell of the pool and of the last reload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from proxy.config.schema import Config
+from proxy.dispatch.inquiry import Inquiry, Outcome
+from proxy.observe.metrics import Metrics
+from proxy.server.access import ClientKeys
+from proxy.server.models import Listing
+from proxy.wire.base import Wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edition:
+    """What one reload made of the configuration, for the server. A request keeps the edition that it began with."""
+
+    config: Config
+    keys: ClientKeys
+    """``ClientKeys.of(config.api_keys)``: built once a reload, not once a request. Log its `complaints`."""
+    listing: Listing
+
+
+class Dispatcher(Protocol):
+    async def open(self, inquiry: Inquiry) -> Outcome:
+        """Raises `proxy.dispatch.inquiry.Refused`. Cancelling it aborts the upstream."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountState:
+    """One line of `/health?detail=1`. `state`: ``ready``, ``cooling`` … `until`: Unix seconds."""
+
+    id: str
+    label: str
+    provider: str
+    state: str
+    until: float | None = None
+    why: str | None = None
+
+
+class Status(Protocol):
+    def accounts(self) -> Sequence[AccountState]: ...
+
+    def reload_error(self) -> str | None:
+        """Why the last reload was refused; None when it was not."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class App:
+    edition: Callable[[], Edition]
+    dispatcher: Dispatcher
+    wire: Callable[[str], Wire]
+    status: Status
+    metrics: Metrics
+    log: structlog.typing.FilteringBoundLogger
+    now: Callable[[], float]
+    """Unix seconds."""
+    new_id: Callable[[], str]
+    """A fresh request id."""
+    is_draining: bool = False

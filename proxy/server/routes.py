@@ -1,0 +1,187 @@
+"""The table: method + path → wire and operation. Clients write base URLs in many ways; all the known ways lead here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from proxy.errors import UnknownRoute
+from proxy.providers.base import Operation
+
+Kind: TypeAlias = Literal["ask", "models", "model", "index", "healthz", "livez", "readyz", "health", "metrics"]
+"""ask: a request to a model. The others are answered here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """`label`: the path with its variable parts named; in logs and metrics. `model` of a match is what stood there."""
+
+    label: str
+    kind: Kind
+    wire: str = "openai_chat"
+    operation: Operation = "generate"
+    is_stream: bool | None = None
+    """None: the body says."""
+
+    @property
+    def method(self) -> str:
+        return "POST" if self.kind == "ask" else "GET"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """`model`: from the path; None: the body names it."""
+
+    route: Route
+    model: str | None = None
+
+
+_ASK: Mapping[str, tuple[str, Operation]] = {
+    "messages": ("anthropic", "generate"),
+    "messages/count_tokens": ("anthropic", "count_tokens"),
+    "responses": ("openai_responses", "generate"),
+    "chat/completions": ("openai_chat", "generate"),
+    "completions": ("openai_chat", "complete"),
+    "embeddings": ("openai_chat", "embed"),
+}
+"""Tail after /v1/."""
+_VERBS: Mapping[str, tuple[Operation, bool]] = {
+    "generateContent": ("generate", False),
+    "streamGenerateContent": ("generate", True),
+    "countTokens": ("count_tokens", False),
+    "embedContent": ("embed", False),
+    "batchEmbedContents": ("embed_batch", False),
+}
+"""What Google writes after the model's name, and whether the answer is a stream."""
+
+_V1: Mapping[str, Route] = {
+    **{
+        tail: Route(label=f"/v1/{tail}", kind="ask", wire=wire, operation=operation)
+        for tail, (wire, operation) in _ASK.items()
+    },
+    "models": Route(label="/v1/models", kind="models"),
+}
+_V1_MODEL = Route(label="/v1/models/{model}", kind="model")
+_V1BETA: Mapping[str, Route] = {"models": Route(label="/v1beta/models", kind="models", wire="gemini")}
+_V1BETA_MODEL = Route(label="/v1beta/models/{model}", kind="model", wire="gemini")
+_BY_VERB: Mapping[str, Route] = {
+    verb: Route(
+        label=f"/v1beta/models/{{model}}:{verb}",
+        kind="ask",
+        wire="gemini",
+        operation=operation,
+        is_stream=is_stream,
+    )
+    for verb, (operation, is_stream) in _VERBS.items()
+}
+_OWN: Mapping[str, Route] = {
+    "/": Route(label="/", kind="index"),
+    "/healthz": Route(label="/healthz", kind="healthz"),
+    "/livez": Route(label="/livez", kind="livez"),
+    "/readyz": Route(label="/readyz", kind="readyz"),
+    "/health": Route(label="/health", kind="health"),
+    "/metrics": Route(label="/metrics", kind="metrics"),
+}
+UNROUTED = Route(label="unknown", kind="index")
+"""Stands for the route in the logs of requests that have none."""
+
+_HEAD_V1 = re.compile(
+    r"(?:/(?:api|openai|anthropic))?(?:/v1)+/(?!v1(?:beta|alpha)/)(?P<tail>.+)"
+    r"|/v1beta/openai/(?P<beta>.+)"
+    r"|/backend-api/codex/(?P<codex>responses)"
+)
+_HEAD_V1BETA = re.compile(r"(?:/(?:api|google|gemini))?(?:/v1)*(?:/v1(?:beta|alpha))+/(?!openai(?:/|\Z))(?P<tail>.+)")
+_DIALECTS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r".*/v1(?:beta|alpha)/openai(?:/|\Z)"), "openai_chat"),
+    (re.compile(r".*/(?:v1beta|v1alpha|v1internal|google|gemini)(?:[/:]|\Z)"), "gemini"),
+    (re.compile(r"/anthropic(?:/|\Z)|.*/messages(?:/|\Z)"), "anthropic"),
+    (re.compile(r".*/responses(?:/|\Z)|/backend-api/codex(?:/|\Z)"), "openai_responses"),
+)
+"""Whose words a path without a route is refused in; the first that fits."""
+_ANTHROPIC_HEADERS = ("anthropic-version", "x-api-key")
+
+_SLASHES = re.compile("/{2,}")
+
+
+def find(path: str, method: str, headers: Mapping[str, str]) -> Match:
+    """Raises `UnknownRoute`: 404, or 405 (`allowed` says what would do). `path` is decoded; `headers` decide the shape
+    of model lists only.
+    """
+    route = _V1.get(path[4:]) if path.startswith("/v1/") else None
+    matches = [Match(route)] if route is not None else _matches(path)
+    for match in matches:
+        if method == match.route.method or (method == "HEAD" and match.route.method == "GET"):
+            return Match(_shaped(match.route, path, headers), match.model)
+    if matches and not _is_unknown_verb(matches[0], method):
+        raise WrongMethod(path, method, [match.route.method for match in matches])
+    raise UnknownRoute(f"there is no {path}; GET / lists what there is", code="unknown_route")
+
+
+class WrongMethod(UnknownRoute):
+    status = 405
+
+    def __init__(self, path: str, method: str, methods: list[str]) -> None:
+        self.allowed = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
+        super().__init__(f"{path} takes {self.allowed}, not {method}", code="method_not_allowed")
+
+
+def _is_unknown_verb(match: Match, method: str) -> bool:
+    """``POST …/models/x:predict``: Google has it, we have not."""
+    return method == "POST" and match.route.kind == "model" and ":" in (match.model or "")
+
+
+def dialect(path: str, headers: Mapping[str, str]) -> str:
+    """The wire in whose words to refuse what has no route."""
+    for pattern, wire in _DIALECTS:
+        if pattern.match(path):
+            return wire
+    return "anthropic" if "anthropic-version" in headers else "openai_chat"
+
+
+def endpoints() -> list[str]:
+    """For ``GET /``: method and path of all that is served."""
+    routes = (*_V1.values(), _V1_MODEL, *_BY_VERB.values(), *_V1BETA.values(), _V1BETA_MODEL, *_OWN.values())
+    return [f"{route.method} {route.label}" for route in routes]
+
+
+def _matches(path: str) -> list[Match]:
+    path = _SLASHES.sub("/", path)
+    if len(path) > 1:
+        path = path.removesuffix("/")
+    if path in _OWN:
+        return [Match(_OWN[path])]
+    if found := _HEAD_V1BETA.fullmatch(path):
+        return _under(found["tail"], _V1BETA, _V1BETA_MODEL)
+    if found := _HEAD_V1.fullmatch(path):
+        return _under(found["tail"] or found["beta"] or found["codex"], _V1, _V1_MODEL)
+    return []
+
+
+def _under(tail: str, table: Mapping[str, Route], one_model: Route) -> list[Match]:
+    if tail in table:
+        return [Match(table[tail])]
+    if not tail.startswith("models/"):
+        return []
+    model = tail.removeprefix("models/").removeprefix("models/")
+    matches = [Match(one_model, model)]
+    name, colon, verb = model.rpartition(":")
+    if colon and name and verb in _BY_VERB:
+        matches.insert(0, Match(_BY_VERB[verb], name))
+    return matches
+
+
+def _shaped(route: Route, path: str, headers: Mapping[str, str]) -> Route:
+    """OpenAI and Anthropic clients ask for models at the same path."""
+    if route is _V1["models"] or route is _V1_MODEL:
+        is_anthropic = path.startswith("/anthropic/") or any(name in headers for name in _ANTHROPIC_HEADERS)
+        if is_anthropic and not path.startswith("/openai/"):
+            return _ANTHROPIC_LISTS[route.kind]
+    return route
+
+
+_ANTHROPIC_LISTS: Mapping[str, Route] = {
+    "models": Route(label="/v1/models", kind="models", wire="anthropic"),
+    "model": Route(label="/v1/models/{model}", kind="model", wire="anthropic"),
+}
