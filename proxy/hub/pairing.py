@@ -1,0 +1,107 @@
+"""Tool calls and their results, paired as every wire but our hub demands.
+
+Clients forget results, repeat them, put them behind other text, or keep one whose call was cut from the history.
+Upstreams refuse all of that. Here each turn with calls is followed by one `tool` message with one result for each
+call, in the order of the calls; what answers no call is dropped, with a `Loss`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple, TypeAlias
+
+from proxy.hub.loss import Loss
+from proxy.hub.parts import Text, ToolCall, ToolResult
+from proxy.hub.request import Message
+
+STUB = "No result was recorded for this call."
+
+
+class Placed(NamedTuple):
+    """A message, and where it stood in the request: `path` its own path, `paths` its parts'."""
+
+    message: Message
+    path: str
+    paths: tuple[str, ...]
+
+
+class _Filed(NamedTuple):
+    position: int
+    path: str
+    result: ToolResult
+
+
+_Files: TypeAlias = defaultdict[str, deque[_Filed]]
+
+
+def paired(messages: Sequence[Message]) -> tuple[list[Placed], list[Loss]]:
+    """Calls without a result get `STUB` as one: no target takes an unanswered call."""
+    results: _Files = defaultdict(deque)
+    calls: defaultdict[str, deque[int]] = defaultdict(deque)
+    for position, message in enumerate(messages):
+        for path, part in zip(_paths(position, message), message.parts, strict=True):
+            if isinstance(part, ToolResult):
+                results[part.call_id].append(_Filed(position, path, part))
+            elif isinstance(part, ToolCall):
+                calls[part.id].append(position)
+    placed: list[Placed] = []
+    losses: list[Loss] = []
+    for position, message in enumerate(messages):
+        kept = _without_results(position, message)
+        if kept is not None:
+            placed.append(kept)
+        asked = [(path, part) for path, part in _calls(position, message)]
+        if asked:
+            answers = [_answer(call, path, position, results, calls, losses) for path, call in asked]
+            turn = Message(role="tool", parts=tuple(answer.result for answer in answers))
+            placed.append(Placed(turn, f"messages[{position}]", tuple(answer.path for answer in answers)))
+    losses.extend(_orphan(filed) for queue in results.values() for filed in queue)
+    return placed, losses
+
+
+def _paths(position: int, message: Message) -> list[str]:
+    return [f"messages[{position}].content[{number}]" for number in range(len(message.parts))]
+
+
+def _calls(position: int, message: Message) -> Iterable[tuple[str, ToolCall]]:
+    if message.role == "assistant":
+        for path, part in zip(_paths(position, message), message.parts, strict=True):
+            if isinstance(part, ToolCall):
+                yield path, part
+
+
+def _without_results(position: int, message: Message) -> Placed | None:
+    pairs = [
+        (path, part)
+        for path, part in zip(_paths(position, message), message.parts, strict=True)
+        if not isinstance(part, ToolResult)
+    ]
+    if message.parts and not pairs:
+        return None
+    paths = tuple(path for path, _ in pairs)
+    return Placed(replace(message, parts=tuple(part for _, part in pairs)), f"messages[{position}]", paths)
+
+
+def _answer(
+    call: ToolCall,
+    path: str,
+    position: int,
+    results: _Files,
+    calls: defaultdict[str, deque[int]],
+    losses: list[Loss],
+) -> _Filed:
+    """The first result after the call and before the next call of the same id (some clients use an id again)."""
+    queue, positions = results[call.id], calls[call.id]
+    positions.popleft()
+    until = positions[0] if positions else None
+    while queue and queue[0].position < position:
+        losses.append(_orphan(queue.popleft()))
+    if not queue or (until is not None and queue[0].position > until):
+        return _Filed(position, path, ToolResult(call_id=call.id, name=call.name, parts=(Text(text=STUB),)))
+    return queue.popleft()
+
+
+def _orphan(filed: _Filed) -> Loss:
+    return Loss(filed.path, "tool result", f"no call waits for a result of the id {filed.result.call_id!r}")
