@@ -36,42 +36,26 @@ _UNDISGUISED = _refused("there is no disguise to switch off; take the line out")
 _CLUSTER = _ignored("there is no such cluster mode")
 _COOLING = _ignored("cooldowns follow what the provider says, are bounded, and never lock out the last account")
 _CONDITION = _refused("without this condition the rule would apply more widely; say it with models and protocol")
+_ERRORS = _ignored("which errors stop the rotation is decided per provider")
+_NAMED = _ignored("the client's own name for a model always comes back")
+_ROTATED = _ignored("log files are rotated within a fixed size")
 _MODEL = _ignored("it is known from the provider or not needed")
 _ANTIGRAVITY = _ignored("there are no Antigravity accounts here")
-_PLUGINS = _ignored("there are no plugins")
 _PANEL = _ignored("the panel is part of the program: nothing is downloaded, and it shows nothing without the key")
 _RAW = _refused("write the JSON as YAML under the rule without -raw")
 _NO = ("false", "no", "off", "", "~", "null", "0")
 
-_FOREIGN: Mapping[str, Foreign] = {
+_TOP: Mapping[str, Foreign] = {
     # disguise
     "claude-header-defaults": _DISGUISE,
     "codex-header-defaults": _DISGUISE,
     "disable-claude-cloak-mode": _UNDISGUISED,
     "claude-code": _DISGUISE,
-    "claude-code.disable-cloaking-model-list": _UNDISGUISED,
-    "codex.identity-confuse": _DISGUISE,
-    "codex.disable-codex-cloaking": _UNDISGUISED,
-    "antigravity.sensitive-words": _DISGUISE,
-    "*.cloak": _DISGUISE,
-    "*.fingerprint-profile": _DISGUISE,
-    "*.experimental-cch-signing": _DISGUISE,
-    "*.rebuild-mid-system-message": _DISGUISE,
     # dangerous to ignore
     "auth": _refused("list the clients' keys under api-keys"),
     "force-model-prefix": _refused(
         "keys with a prefix serve requests without it, too; ignoring the wish would spend them", *_NO
     ),
-    "openai-compatibility.api-keys": _refused("list the keys under api-key-entries"),
-    "payload.default-raw": _RAW,
-    "payload.override-raw": _RAW,
-    **{
-        f"payload.{rules}.models.{key}": _CONDITION
-        for rules in ("default", "override", "filter")
-        for key in ("from-protocol", "headers", "match", "not-match", "exist", "not-exist")
-    },
-    "oauth-request-scoped-errors": _ignored("which errors stop the rotation is decided per provider"),
-    "*.request-scoped-errors": _ignored("which errors stop the rotation is decided per provider"),
     # other providers
     "interactions-api-key": _ignored("Gemini's Interactions API is not served; gemini-api-key takes the same keys"),
     "xai-api-key": _ignored("write it under openai-compatibility with base-url https://api.x.ai/v1"),
@@ -79,15 +63,13 @@ _FOREIGN: Mapping[str, Foreign] = {
     "antigravity": _ANTIGRAVITY,
     "antigravity-signature-cache-enabled": _ANTIGRAVITY,
     "antigravity-signature-bypass-strict": _ANTIGRAVITY,
-    "quota-exceeded.antigravity-credits": _ANTIGRAVITY,
     "codex": _ignored("what it sets needs no setting here"),
     "xai": _ignored("requests get no tools that the client did not ask for"),
     # cooldowns, retries, accounts
     "disable-cooling": _COOLING,
-    "*.disable-cooling": _COOLING,
     "save-cooldown-status": _COOLING,
     "transient-error-cooldown-seconds": _COOLING,
-    "*.request-retry": _ignored("request-retry holds for all keys"),
+    "oauth-request-scoped-errors": _ERRORS,
     "auth-auto-refresh-workers": _ignored("each login is refreshed by its own official CLI, one at a time"),
     "credential-concurrency": _CLUSTER,
     "credential-in-flight": _CLUSTER,
@@ -96,41 +78,75 @@ _FOREIGN: Mapping[str, Foreign] = {
     "passthrough-headers": _ignored("a fixed list of the provider's headers is always passed on"),
     "commercial-mode": _ignored("nothing on the path of a request needs to be switched off"),
     "nonstream-keepalive-interval": _ignored("it would commit to status 200 before the answer is known"),
-    "*.websockets": _ignored("the provider is asked over HTTP"),
-    "*.alpha-search": _ignored("the provider's own list of models is used"),
-    "*.support-prompt-cache-key": _ignored("a prompt cache key is passed on as it came"),
-    "*.display-name": _MODEL,
-    "*.max-context-length": _MODEL,
-    "*.is-compat": _MODEL,
-    "*.thinking": _MODEL,
-    "*.image": _MODEL,
-    "*.input-modalities": _MODEL,
-    "*.output-modalities": _MODEL,
-    "*.force-mapping": _ignored("the client's own name for a model always comes back"),
     "disable-image-generation": _ignored("name such models under excluded-models, or filter the tool under payload"),
     "gpt-image-2-base-model": _ignored("an image model is asked for by its own name"),
     "video-result-auth-cache-ttl": _ignored("videos are not served"),
     # operating it
-    "remote-management.disable-control-panel": _PANEL,
-    "remote-management.disable-auto-update-panel": _PANEL,
-    "remote-management.panel-github-repository": _PANEL,
-    "logs-max-total-size-mb": _ignored("log files are rotated within a fixed size"),
-    "error-logs-max-files": _ignored("log files are rotated within a fixed size"),
+    "logs-max-total-size-mb": _ROTATED,
+    "error-logs-max-files": _ROTATED,
     "redis-usage-queue-retention-seconds": _ignored("usage is kept in the ledger"),
     "pprof": _ignored("there is no profiler in the program; /metrics has its figures"),
-    "plugins": _PLUGINS,
+    "plugins": _ignored("there are no plugins"),
 }
+
+_FOREIGN: Mapping[str, Mapping[str, Foreign]] = {
+    "": _TOP,
+    "claude-code": {"disable-cloaking-model-list": _UNDISGUISED},
+    "codex": {"identity-confuse": _DISGUISE, "disable-codex-cloaking": _UNDISGUISED},
+    "antigravity": {"sensitive-words": _DISGUISE},
+    "quota-exceeded": {"antigravity-credits": _ANTIGRAVITY},
+    "remote-management": {
+        "disable-control-panel": _PANEL,
+        "disable-auto-update-panel": _PANEL,
+        "panel-github-repository": _PANEL,
+    },
+    "openai-compatibility[]": {"api-keys": _refused("list the keys under api-key-entries")},
+    "payload": {"default-raw": _RAW, "override-raw": _RAW},
+    **{
+        f"payload.{rules}[].models[]": dict.fromkeys(
+            ("from-protocol", "headers", "match", "not-match", "exist", "not-exist"), _CONDITION
+        )
+        for rules in ("default", "override", "filter")
+    },
+    "*[]": {
+        "cloak": _DISGUISE,
+        "fingerprint-profile": _DISGUISE,
+        "experimental-cch-signing": _DISGUISE,
+        "rebuild-mid-system-message": _DISGUISE,
+        "disable-cooling": _COOLING,
+        "request-retry": _ignored("request-retry holds for all keys"),
+        "request-scoped-errors": _ERRORS,
+        "websockets": _ignored("the provider is asked over HTTP"),
+        "alpha-search": _ignored("the provider's own list of models is used"),
+        "support-prompt-cache-key": _ignored("a prompt cache key is passed on as it came"),
+        "display-name": _MODEL,
+        "force-mapping": _NAMED,
+    },
+    "*.models[]": {
+        "display-name": _MODEL,
+        "force-mapping": _NAMED,
+        "max-context-length": _MODEL,
+        "is-compat": _MODEL,
+        "thinking": _MODEL,
+        "image": _MODEL,
+        "input-modalities": _MODEL,
+        "output-modalities": _MODEL,
+    },
+}
+"""Path of the parent → key → what is known of it. ``*.models[]``: in any list of models; ``*[]``: in any
+other list."""
 
 _INDEX = re.compile(r"\[\d+\]")
 
 
 def foreign(path: str) -> Foreign | None:
-    """What is known of a key by its path (``claude-api-key[0].cloak``), which is none of ours."""
-    plain = _INDEX.sub("", path)
-    parent, _, key = plain.rpartition(".")
-    return _FOREIGN.get(plain) or (_FOREIGN.get(f"*.{key}") if parent else None)
+    """What is known of a key, by its path (``claude-api-key[0].cloak``)."""
+    parent, _, key = path.rpartition(".")
+    return foreign_under(parent).get(key)
 
 
-def foreign_paths() -> Mapping[str, Foreign]:
-    """The whole table: path → what is known. ``*.key``: that key under any other."""
-    return _FOREIGN
+def foreign_under(parent: str) -> Mapping[str, Foreign]:
+    """Key → what is known of it, in the group at `parent` (with or without indexes: ``claude-api-key[]``)."""
+    plain = _INDEX.sub("[]", parent)
+    pattern = next((pattern for pattern in ("*.models[]", "*[]") if plain.endswith(pattern[1:])), plain)
+    return {**_FOREIGN.get(pattern, {}), **_FOREIGN.get(plain, {})}
