@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from auth.secret import Secret
-
-_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +30,6 @@ class Credential:
     """Client's model name → upstream models. Empty: the provider's own list."""
     excluded_models: tuple[str, ...] = ()
     """Wildcards (``*``) over upstream model names."""
-    headers: Mapping[str, str] = _EMPTY
+    headers: Mapping[str, str] = field(default_factory=dict)
     """Sent with every request of this credential."""
     is_disabled: bool = False

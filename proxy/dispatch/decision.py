@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from auth.credential import Credential
@@ -15,25 +15,35 @@ Scope: TypeAlias = Literal["none", "model", "credential", "provider"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Able to serve: provider + credential + upstream model."""
+    """Able to serve: provider + credential + upstream model. `siblings`: how many candidates for the same name share
+    this credential, itself included (an alias of several upstream models): together they take one account's turns.
+    """
 
     provider: Provider
     credential: Credential
     model: str
+    siblings: int = 1
+    key: tuple[str, str] = field(init=False, compare=False, repr=False)
+    """Credential id and upstream model: what the pool keeps its state by."""
 
-    @property
-    def key(self) -> tuple[str, str]:
-        return (self.credential.id, self.model)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", (self.credential.id, self.model))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What an outcome means. `cooldown_seconds`: None = none; from the upstream's own word where `is_stated`."""
+    """What an outcome means. `scope`: what is left alone for a while: nothing, this model of the credential, the whole
+    credential; `provider`: overloaded as a whole, which benches no account.
+
+    `cooldown_seconds`: the upstream's own word where `is_stated`, else a first guess that doubles with repetition. None
+    with a scope: not by time, until somebody acts. `is_transient`: no fault of the account.
+    """
 
     action: Action
     scope: Scope = "none"
     cooldown_seconds: float | None = None
     is_stated: bool = False
+    is_transient: bool = False
     why: str
 
 

@@ -1,0 +1,145 @@
+"""Who is next: one pure function that the server, the sandbox, the explain endpoint and the tests call alike.
+
+`decide` reads, `commit` acts on what was decided; nothing may await between the two.
+
+Order of preference: ready and of a provider that is not overloaded; of an overloaded one; and, for the first attempt
+of a request only, one that cools down for a transient fault of its provider: such faults never take the last
+candidate, and never more than half of a priority's candidates. Later attempts get no such grace, or a total outage
+would be answered with a storm of retries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from auth.pool import READY, Lease, Pool, Standing
+from auth.turns import STRIDE
+from proxy.dispatch.decision import Candidate, Decision, PassedOver
+
+Strategy: TypeAlias = Literal["round-robin", "weighted-round-robin", "fill-first"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """`group`: whose turns are counted together: the model as it stands in the catalogue. `tried`: the keys of
+    candidates that this request has tried already. `wants_all`: name every candidate, also the ready ones.
+    """
+
+    group: Hashable
+    strategy: Strategy = "round-robin"
+    tried: Collection[tuple[str, str]] = ()
+    wants_all: bool = False
+
+
+def decide(candidates: Sequence[Candidate], state: Pool, ask: Ask, now: float) -> Decision:
+    sorted_out = _SortedOut()
+    for candidate in candidates:
+        sorted_out.add(candidate, state, ask, now)
+    if not ask.tried:
+        sorted_out.readmit(candidates)
+    eligible = sorted_out.ready or sorted_out.crowded
+    chosen, rule = None, "nobody"
+    if eligible:
+        highest = max(each.credential.priority for each in eligible)
+        tier = [each for each in eligible if each.credential.priority == highest]
+        chosen, rule = _CHOOSERS[ask.strategy](tier, state, ask), ask.strategy
+    elif sorted_out.benched and not ask.tried:
+        chosen, rule = min(sorted_out.benched, key=lambda each: each[0])[1], "last-resort"
+    passed_over = [each for each in sorted_out.passed_over if each.candidate is not chosen]
+    if ask.wants_all:
+        passed_over += _not_their_turn(sorted_out, chosen)
+    return Decision(chosen=chosen, rule=rule, passed_over=tuple(passed_over), now=now)
+
+
+def commit(decision: Decision, candidates: Sequence[Candidate], state: Pool, ask: Ask) -> Lease:
+    """The chosen one serves: its turn is taken, and it is lent until the attempt is over."""
+    chosen = decision.chosen
+    assert chosen is not None, "there is nobody to commit to"
+    turn = state.turns.of(ask.group)
+    turn.take(chosen.key, stride(chosen, ask.strategy))
+    if len(turn) > 2 * len(candidates) + 8:
+        turn.retain(each.key for each in candidates)
+    return state.lend(chosen.key, decision.now)
+
+
+def stride(candidate: Candidate, strategy: Strategy) -> int:
+    weight = max(1, candidate.credential.weight) if strategy == "weighted-round-robin" else 1
+    return STRIDE * candidate.siblings // weight
+
+
+def _by_turn(tier: Sequence[Candidate], state: Pool, ask: Ask) -> Candidate:
+    if len(tier) == 1:
+        return tier[0]
+    turn = state.turns.peek(ask.group)
+    return min(tier, key=lambda each: turn.due(each.key, stride(each, ask.strategy)))
+
+
+def _in_order(tier: Sequence[Candidate], _state: Pool, _ask: Ask) -> Candidate:
+    return tier[0]
+
+
+_CHOOSERS: dict[Strategy, Callable[[Sequence[Candidate], Pool, Ask], Candidate]] = {
+    "round-robin": _by_turn,
+    "weighted-round-robin": _by_turn,
+    "fill-first": _in_order,
+}
+
+
+class _SortedOut:
+    """The candidates by what they can be used for. `benched`: cooling for a transient fault, and until when."""
+
+    __slots__ = ("benched", "crowded", "passed_over", "ready")
+
+    def __init__(self) -> None:
+        self.ready: list[Candidate] = []
+        self.crowded: list[Candidate] = []
+        self.benched: list[tuple[float, Candidate]] = []
+        self.passed_over: list[PassedOver] = []
+
+    def add(self, candidate: Candidate, state: Pool, ask: Ask, now: float) -> None:
+        if candidate.key in ask.tried:
+            self.passed_over.append(PassedOver(candidate=candidate, why="tried in this request"))
+            return
+        standing = state.standing(candidate.key, now)
+        if standing is READY:
+            overload = state.overload(candidate.provider.name, candidate.model, now)
+            if overload is READY:
+                self.ready.append(candidate)
+                return
+            self.crowded.append(candidate)
+            standing = overload
+        elif standing.is_transient and standing.until is not None:
+            self.benched.append((standing.until, candidate))
+        self.passed_over.append(
+            PassedOver(candidate=candidate, why=_clause(standing), returns_at=standing.until),
+        )
+
+    def readmit(self, candidates: Sequence[Candidate]) -> None:
+        """At most half of each priority is benched for transient faults: those that return first are readmitted."""
+        for priority in {each.credential.priority for _, each in self.benched}:
+            benched = [each for each in self.benched if each[1].credential.priority == priority]
+            quota = sum(each.credential.priority == priority for each in candidates) // 2
+            for each in sorted(benched, key=lambda pair: pair[0])[: max(0, len(benched) - quota)]:
+                self.ready.append(each[1])
+                self.benched.remove(each)
+
+
+def _clause(standing: Standing) -> str:
+    return f"{standing.state}: {standing.why}" if standing.why else standing.state
+
+
+def _not_their_turn(sorted_out: _SortedOut, chosen: Candidate | None) -> list[PassedOver]:
+    named = {id(each.candidate) for each in sorted_out.passed_over}
+    return [
+        PassedOver(candidate=each, why=_why_not_now(each, chosen))
+        for each in sorted_out.ready
+        if each is not chosen and id(each) not in named
+    ]
+
+
+def _why_not_now(candidate: Candidate, chosen: Candidate | None) -> str:
+    if chosen is not None and candidate.credential.priority < chosen.credential.priority:
+        return "ready: of lower priority"
+    return "ready: not its turn"
