@@ -100,6 +100,10 @@ class Wire(Protocol):
         """For an upstream. `request.model` is the upstream's name. Raises `Untranslatable` with the client's path."""
         ...
 
+    def render_count_request(self, request: Request, profile: Profile) -> RenderedRequest:
+        """The body of this wire's own count operation; where it has none, the same as `render_request`."""
+        ...
+
     def parse_response(self, body: JsonObject, *, maker: str) -> Response:
         """Raises `proxy.errors.Broken` when it is not an answer of this wire."""
         ...
