@@ -15,8 +15,10 @@ from proxy.config.settings import Fault
 PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 NO_PROXY = ("direct", "none")
 """Words that say: no egress proxy, whatever the one above says."""
-SAMPLE_KEYS = frozenset({"your-api-key", *(f"your-api-key-{n}" for n in range(1, 10))})
-"""Keys that stand in documentation, and that everybody therefore knows."""
+SAMPLE_KEYS = frozenset(
+    {"your-api-key", *(f"your-api-key-{n}" for n in range(1, 10)), "a-key-that-you-made-up", "a-long-random-word"}
+)
+"""Keys that stand in documentation, ours and the well-known system's, and that everybody therefore knows."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PREFIX = re.compile(r"[A-Za-z0-9._@+-]+")
@@ -102,3 +104,8 @@ def headers(value: Mapping[str, str]) -> Fault:
         if not all(" " <= c <= "~" or "\xa0" <= c <= "\xff" for c in text) or text != text.strip():
             return f"gives {name} a value that no header can have"
     return None
+
+
+def is_sample(value: Secret) -> bool:
+    """Whether it was copied from documentation, and protects nothing."""
+    return value.reveal() in SAMPLE_KEYS

@@ -40,7 +40,7 @@ class ProviderKey:
         "Where its API is; empty: the provider's own.",
         Limits(check=checks.base_url, example="https://api.example.com"),
     )
-    proxy_url: str = setting("", "Egress proxy for this key alone; direct for none; empty: the one above.", _PROXY)
+    proxy_url: str = setting("", "Egress proxy for this key alone; direct for none; empty: the general one.", _PROXY)
     prefix: str = setting(
         "", "Its models are also offered as prefix/model.", Limits(check=checks.prefix, example="team")
     )
@@ -60,7 +60,7 @@ class CompatibleKey:
     PLAIN: ClassVar[str] = "api-key"
 
     api_key: Secret = required("The key.", Limits(check=checks.api_key, example="the-key-of-your-account"))
-    proxy_url: str = setting("", "Egress proxy for this key alone; direct for none; empty: the one above.", _PROXY)
+    proxy_url: str = setting("", "Egress proxy for this key alone; direct for none; empty: the general one.", _PROXY)
     weight: int = setting(1, "Its share of the turns under weighted-round-robin; 0 takes none.", _WEIGHT)
 
 

@@ -54,6 +54,10 @@ class RemoteManagement:
         Limits(example="a-long-random-word"),
     )
 
+    def faults(self) -> Iterator[tuple[str, str]]:
+        if checks.is_sample(self.secret_key):
+            yield "secret-key", "is the word of the documentation, which everybody knows; make up your own"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientKey:
@@ -64,6 +68,10 @@ class ClientKey:
     strict: bool = setting(
         default=False, sentence="Refuse this client's request where a translation would lose a part."
     )
+
+    def hints(self) -> Iterator[tuple[str, str]]:
+        if checks.is_sample(self.api_key):
+            yield "api-key", "is the key of the documentation: it is refused until you make up your own"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,13 +132,11 @@ class Config:
     auth_dir: str = setting(
         "~/.proxy", "Folder of the accounts, one file each; ~ is your home.", Limits(check=checks.filled)
     )
-    generative_language_api_key: tuple[ProviderKey, ...] = setting(
-        (), "Gemini API keys; another name for gemini-api-key, where plain keys are usual."
-    )
     gemini_api_key: tuple[ProviderKey, ...] = setting((), "Gemini API keys (Google AI Studio).")
     claude_api_key: tuple[ProviderKey, ...] = setting((), "Anthropic API keys.")
     codex_api_key: tuple[ProviderKey, ...] = setting((), "OpenAI API keys, for the Responses API.")
     vertex_api_key: tuple[ProviderKey, ...] = setting((), "Vertex AI API keys.")
+    generative_language_api_key: tuple[ProviderKey, ...] = setting((), "More Gemini API keys, by another name.")
     openai_compatibility: tuple[CompatibleProvider, ...] = setting((), "Providers that speak OpenAI Chat Completions.")
     oauth_model_alias: Mapping[str, tuple[AccountModelAlias, ...]] = setting(
         _NO_ALIASES, "Other names for the models of accounts, by kind of account."

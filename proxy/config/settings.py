@@ -38,10 +38,11 @@ Fault: TypeAlias = str | None
 
 
 class Group(Protocol):
-    """A frozen dataclass of settings. It may have two more class attributes, which `group_kind` looks for:
+    """A frozen dataclass of settings. It may have more:
 
     ``PLAIN``: the key that a lone text stands for (``- sk-…`` instead of ``- api-key: sk-…``).
     ``faults(self)``: yields (key, what is wrong) for what only several settings together can get wrong.
+    ``hints(self)``: likewise, for what is worth a warning.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
