@@ -10,6 +10,7 @@ from proxy.hub.parts import CacheMark, Opaque, Part
 from proxy.hub.residue import JsonObject, Residue
 
 Role: TypeAlias = Literal["user", "assistant", "tool", "system"]
+Mode: TypeAlias = Literal["auto", "none", "required", "named"]
 Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
@@ -47,7 +48,7 @@ class ToolChoice:
     `is_parallel`: None = the client did not say. `mode` None = only the parallel switch was given.
     """
 
-    mode: Literal["auto", "none", "required", "named"] | None = None
+    mode: Mode | None = None
     names: tuple[str, ...] = ()
     is_parallel: bool | None = None
     residue: Residue | None = None
