@@ -121,4 +121,8 @@ class Request:
     output: OutputFormat | None = None
     hints: Hints = Hints()
     is_stream: bool = False
+    state: tuple[Opaque, ...] = ()
+    """What it goes on from and only a server of its wire keeps (`previous_response_id`, a compaction …), or asks such
+    a server to keep. At home it is rendered; every other wire refuses it (`proxy.wire.base.refuse_foreign_state`).
+    """
     residue: Residue | None = None

@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from proxy.errors import Malformed
+from proxy.errors import Malformed, Untranslatable
 from proxy.hub.events import Event, Failure
 from proxy.hub.loss import Loss
 from proxy.hub.names import NameMap
@@ -158,6 +158,22 @@ def dumps(value: object) -> bytes:
     except UnicodeEncodeError:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         return well_formed(text).encode()
+
+
+def refuse_foreign_state(request: Request, wire: str) -> None:
+    """Raises `Untranslatable` when the request leans on what only a server of another wire keeps. Left out in silence,
+    the model would answer a conversation that it cannot see. `shape["at"]` of such a thing is its path.
+    """
+    for thing in request.state:
+        if thing.wire != wire:
+            at = thing.residue.shape.get("at") if thing.residue is not None else None
+            path = at if isinstance(at, str) else thing.kind
+            raise Untranslatable(
+                f"{path}: {thing.kind} is known to the servers of {thing.wire} only, and another provider was chosen; "
+                f"send the whole conversation in the request instead",
+                path=path,
+                code="unsupported_state",
+            )
 
 
 def expect_object(value: JsonValue, path: str) -> JsonObject:
