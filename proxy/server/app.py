@@ -14,14 +14,16 @@ The composition root makes one `App` and runs it::
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
 from proxy.config.schema import Config
 from proxy.dispatch.inquiry import Inquiry, Outcome
+from proxy.hub.events import Failure
 from proxy.observe.metrics import Metrics
 from proxy.server.access import ClientKeys
 from proxy.server.models import Listing
@@ -64,6 +66,16 @@ class Status(Protocol):
         ...
 
 
+class Running(Protocol):
+    """An exchange, as far as a shutdown is concerned."""
+
+    task: asyncio.Task[object]
+
+    def stop(self, failure: Failure) -> None:
+        """Ends it, with `failure` told to the client."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class App:
     edition: Callable[[], Edition]
@@ -77,3 +89,13 @@ class App:
     new_id: Callable[[], str]
     """A fresh request id."""
     is_draining: bool = False
+    exchanges: set[Running] = field(default_factory=set)
+    """What is being answered."""
+    readiness_told_at: float | None = None
+    """When `/readyz` was last asked, on the loop's clock."""
+    draining_told: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when `/readyz` has said that we are leaving."""
+    started_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started_at = self.now()

@@ -38,15 +38,15 @@ class Match:
     model: str | None = None
 
 
-_ASK: Mapping[str, tuple[str, Operation]] = {
-    "messages": ("anthropic", "generate"),
-    "messages/count_tokens": ("anthropic", "count_tokens"),
-    "responses": ("openai_responses", "generate"),
-    "chat/completions": ("openai_chat", "generate"),
-    "completions": ("openai_chat", "complete"),
-    "embeddings": ("openai_chat", "embed"),
+_ASK: Mapping[str, tuple[str, Operation, bool | None]] = {
+    "messages": ("anthropic", "generate", None),
+    "messages/count_tokens": ("anthropic", "count_tokens", False),
+    "responses": ("openai_responses", "generate", None),
+    "chat/completions": ("openai_chat", "generate", None),
+    "completions": ("openai_chat", "complete", None),
+    "embeddings": ("openai_chat", "embed", False),
 }
-"""Tail after /v1/."""
+"""Tail after /v1/, and whether the answer is a stream; None: the body says."""
 _VERBS: Mapping[str, tuple[Operation, bool]] = {
     "generateContent": ("generate", False),
     "streamGenerateContent": ("generate", True),
@@ -58,8 +58,8 @@ _VERBS: Mapping[str, tuple[Operation, bool]] = {
 
 _V1: Mapping[str, Route] = {
     **{
-        tail: Route(label=f"/v1/{tail}", kind="ask", wire=wire, operation=operation)
-        for tail, (wire, operation) in _ASK.items()
+        tail: Route(label=f"/v1/{tail}", kind="ask", wire=wire, operation=operation, is_stream=is_stream)
+        for tail, (wire, operation, is_stream) in _ASK.items()
     },
     "models": Route(label="/v1/models", kind="models"),
 }

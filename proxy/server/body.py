@@ -1,0 +1,194 @@
+"""A request's body: read within limits, decoded, and looked at as far as routing needs it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+from aiohttp.web import RequestPayloadError
+
+from proxy.errors import Malformed, TooLarge, TooSlow, UnsupportedEncoding
+from proxy.hub.residue import JsonValue
+from proxy.server.codings import DECODERS, Undecodable
+from proxy.server.json_fault import find_fault
+from proxy.wire.base import json_type, loads
+
+DECODED_SLICE_BYTES = 1024 * 1024
+"""What is decoded before others get their turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """`bytes_max` counts decoded bytes. A body has `seconds` plus what its size earns it at `fast_bytes_per_second`;
+    after `grace_seconds` its average may not be below `slow_bytes_per_second`.
+    """
+
+    bytes_max: int
+    seconds: float = 60.0
+    fast_bytes_per_second: int = 256 * 1024
+    grace_seconds: float = 10.0
+    slow_bytes_per_second: int = 1024
+
+    def deadline_seconds(self, received_bytes: int) -> float:
+        """From the start of reading, when so much has come."""
+        return min(
+            self.seconds + received_bytes / self.fast_bytes_per_second,
+            self.grace_seconds + received_bytes / self.slow_bytes_per_second,
+        )
+
+
+class Source(Protocol):
+    """As much of aiohttp's StreamReader as is needed."""
+
+    def is_eof(self) -> bool: ...
+    async def readany(self) -> bytes:
+        """Nothing at the end only."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """What a body says of its routing."""
+
+    model: str
+    is_stream: bool
+
+
+def check_head(headers: Mapping[str, str], limits: Limits) -> None:
+    """Refuses by the head alone what would be refused after reading. Raises `TooLarge` or `UnsupportedEncoding`."""
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limits.bytes_max:
+        raise _too_large(limits)
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in {"", "application/json"} and not media_type.endswith("+json"):
+        raise UnsupportedEncoding(
+            f"the body must be JSON: send Content-Type: application/json, not {media_type[:100]!r}",
+            code="unsupported_media_type",
+        )
+    if _coding(headers) not in DECODERS:
+        raise UnsupportedEncoding(
+            f"Content-Encoding {headers['content-encoding'][:100]!r} is not known here; send one of "
+            "gzip, deflate, br, zstd, or none",
+            code="unsupported_content_encoding",
+        )
+
+
+def _coding(headers: Mapping[str, str]) -> str:
+    return headers.get("content-encoding", "").strip().lower()
+
+
+def _too_large(limits: Limits) -> TooLarge:
+    return TooLarge(
+        f"the body is larger than {limits.bytes_max} bytes, decoded; server.body-bytes-max sets the limit",
+        code="request_too_large",
+    )
+
+
+async def read(source: Source, headers: Mapping[str, str], limits: Limits) -> bytes:
+    """The decoded body. `check_head` has been asked. Raises `TooLarge`, `TooSlow` or `Malformed`."""
+    decoder = DECODERS[_coding(headers)]()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    parts: list[bytes] = []
+    received = size = 0
+    try:
+        async with asyncio.timeout(None) as deadline:
+            while True:
+                if not source.is_eof():
+                    deadline.reschedule(began + limits.deadline_seconds(received))
+                data = await source.readany()
+                received += len(data)
+                if not data:
+                    break
+                piece = decoder.feed(data, DECODED_SLICE_BYTES)
+                while True:
+                    parts.append(piece)
+                    size += len(piece)
+                    if size > limits.bytes_max or received > limits.bytes_max:
+                        raise _too_large(limits)
+                    if not decoder.has_more:
+                        break
+                    await asyncio.sleep(0)
+                    piece = decoder.feed(b"", DECODED_SLICE_BYTES)
+    except TimeoutError:
+        raise TooSlow(f"the body did not arrive in time: {received} bytes in {loop.time() - began:.0f} s") from None
+    except Undecodable as error:
+        raise Malformed(f"the body is not what Content-Encoding says: {error}", code="invalid_encoding") from None
+    except RequestPayloadError as error:
+        raise Malformed(f"the body is broken: {error}", code="invalid_body") from None
+    if received and not decoder.is_complete():
+        raise Malformed("the body ends before its compressed data does", code="invalid_encoding")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+_shallow = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+async def peek(body: bytes, *, model: str | None = None, is_stream: bool | None = None) -> Peek:
+    """Checks that the body is a JSON object and takes what routing needs, one level deep.
+
+    `model` and `is_stream` come from the path where the wire has them there. Raises `Malformed` with the path to the
+    fault and its byte offset.
+    """
+    try:
+        if not body.isascii():
+            body.decode()
+        fields = _shallow(body)
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        raise await _malformed(body, str(error)) from None
+    if _has_twins(body, fields):
+        raise await _malformed(body, "model or stream stands twice")
+    return Peek(
+        model=_model(fields) if model is None else model,
+        is_stream=_stream(fields) if is_stream is None else is_stream,
+    )
+
+
+def _value(fields: Mapping[str, msgspec.Raw], key: str) -> JsonValue:
+    raw = fields.get(key)
+    return None if raw is None else loads(bytes(raw))
+
+
+def _model(fields: Mapping[str, msgspec.Raw]) -> str:
+    model = _value(fields, "model")
+    if isinstance(model, str) and model:
+        return model
+    what = "is required and must name a model" if model in {None, ""} else f"must be a string, not {json_type(model)}"
+    raise Malformed(f"model {what}", path="model", code="invalid_model")
+
+
+def _stream(fields: Mapping[str, msgspec.Raw]) -> bool:
+    stream = _value(fields, "stream")
+    if stream is None or isinstance(stream, bool):
+        return bool(stream)
+    raise Malformed(f"stream must be a boolean, not {json_type(stream)}", path="stream", code="invalid_stream")
+
+
+def _has_twins(body: bytes, fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether `model` or `stream` stands twice at the top: we would route by one, and a provider might read the other.
+
+    Where the keys and values that were found account for every byte, nothing stands twice; that is how most clients
+    write. Else the quoted names are counted: all there are, against those inside values and one at the top.
+    """
+    written = sum(len(key) + 4 + memoryview(raw).nbytes for key, raw in fields.items()) + 1
+    if written == len(body):
+        return False
+    for name in ("model", "stream"):
+        needle = f'"{name}"'.encode()
+        everywhere = body.count(needle)
+        if everywhere > 1:
+            inside = sum(bytes(raw).count(needle) for raw in fields.values())
+            if everywhere > inside + (name in fields):
+                return True
+    return False
+
+
+async def _malformed(body: bytes, what: str) -> Malformed:
+    """The fault is found by a slow scanner, in a thread, because the fast one names no path; `what` is its word."""
+    fault = await asyncio.to_thread(find_fault, body)
+    if fault is not None:
+        what = f"{fault.what}{f' at {fault.path}' if fault.path else ''} (byte {fault.offset})"
+    return Malformed(f"the body is malformed: {what}", path=(fault and fault.path) or None, code="invalid_json")

@@ -1,0 +1,203 @@
+"""One connection of a client, with the deadlines that aiohttp does not have, and how many there may be.
+
+The deadline for a request's head stops slow headers; a body has its own (`proxy.server.body`); whoever does not read
+its answer is dropped. `_request_in_progress`, `_messages` and `_request_count` are aiohttp's: the lock file pins it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from proxy.server.access import is_loopback
+from proxy.wire.base import dumps
+
+STALL_BYTES_PER_SECOND_MIN = 1024
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+    b"Connection: close\r\nContent-Length: 109\r\n\r\n"
+    b'{"error":{"message":"too many connections; try again in a second","type":"server_error","code":"overloaded"}}'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """`head`: from the first byte of a request to the end of its headers, and from connecting to there. `keepalive`:
+    between two requests. `stall`: with a full buffer that the client does not read. `lingering`: for the rest of a body
+    that was refused.
+    """
+
+    head_seconds: float = 15.0
+    keepalive_seconds: float = 75.0
+    stall_seconds: float = 60.0
+    lingering_seconds: float = 5.0
+
+
+class Gate:
+    """Counts connections. At the limit, the longest idle one makes room for a new one. Loopback has no limit of its
+    own: behind a reverse proxy everybody is loopback.
+    """
+
+    def __init__(self, connections_max: Callable[[], int], *, per_peer_max: int = 64) -> None:
+        self._connections_max = connections_max
+        self._per_peer_max = per_peer_max
+        self._connections: dict[Connection, str] = {}
+        self._by_peer: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def enter(self, connection: Connection, peer: str) -> bool:
+        """Whether there is room."""
+        if not is_loopback(peer) and self._by_peer[peer] >= self._per_peer_max and not self._evict(peer):
+            return False
+        if len(self._connections) >= self._connections_max() and not self._evict(None):
+            return False
+        self._connections[connection] = peer
+        self._by_peer[peer] += 1
+        return True
+
+    def leave(self, connection: Connection) -> None:
+        peer = self._connections.pop(connection, None)
+        if peer is not None:
+            self._by_peer[peer] -= 1
+            if not self._by_peer[peer]:
+                del self._by_peer[peer]
+
+    def close_idle(self) -> None:
+        for connection in [each for each in self._connections if not each.is_busy]:
+            connection.force_close()
+
+    def _evict(self, peer: str | None) -> bool:
+        for connection, whose in self._connections.items():
+            if not connection.is_busy and peer in {None, whose}:
+                self.leave(connection)
+                connection.force_close()
+                return True
+        return False
+
+
+class Connection(web.RequestHandler):
+    __slots__ = ("_gate", "_head_timer", "_patience", "_stall_timer")
+
+    def __init__(
+        self, server: web.Server, gate: Gate, patience: Patience, *, loop: asyncio.AbstractEventLoop, **options: Any
+    ) -> None:
+        super().__init__(server, loop=loop, **options)
+        self._gate = gate
+        self._patience = patience
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._request_in_progress or self._messages)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername")
+        if not self._gate.enter(self, peer[0] if isinstance(peer, tuple) else ""):
+            assert isinstance(transport, asyncio.Transport)
+            transport.write(_BUSY)
+            transport.close()
+            return
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._gate.leave(self)
+        self._head_came()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        heads = self._request_count
+        super().data_received(data)
+        if self._request_count != heads:
+            self._head_came()
+        elif self._head_timer is None and data and not self.is_busy:
+            self._await_head()
+
+    def _await_head(self) -> None:
+        self._head_timer = self._loop.call_later(self._patience.head_seconds, self.force_close)
+
+    def _head_came(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _await_reader(self) -> None:
+        left = self.transport.get_write_buffer_size() if self.transport is not None else 0
+        self._stall_timer = self._loop.call_later(self._patience.stall_seconds, self._drop_stalled, left)
+
+    def _drop_stalled(self, left: int) -> None:
+        """A slow reader may go on, a stalled one may not."""
+        if self.transport is None:
+            return
+        read = left - self.transport.get_write_buffer_size()
+        if read >= STALL_BYTES_PER_SECOND_MIN * self._patience.stall_seconds:
+            self._await_reader()
+        else:
+            self.transport.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it repeats what was sent, keys and all
+    ) -> web.StreamResponse:
+        """What is no HTTP: nobody knows its route, so nobody knows its dialect."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("a part of the answer is sent already")
+        what = "something went wrong inside the proxy"
+        if isinstance(exc, LineTooLong):
+            status, what = 431, "a line of the request's head is too long"
+        elif isinstance(exc, HttpProcessingError):
+            what = "this is not valid HTTP"
+        else:
+            self.log_exception("an answer could not be made", exc_info=exc)
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        error = {"message": what, "type": kind, "param": None, "code": "invalid_http"}
+        response = web.Response(
+            status=status,
+            body=dumps({"error": error}),
+            headers={"Content-Type": "application/json", "Server": "proxy"},
+        )
+        response.force_close()
+        return response
+
+
+class Server(web.Server):
+    """Makes a `Connection` of each connection."""
+
+    def __init__(self, handler: Any, gate: Gate, patience: Patience) -> None:
+        super().__init__(
+            handler,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=patience.keepalive_seconds,
+            lingering_time=patience.lingering_seconds,
+        )
+        self._gate = gate
+        self._patience = patience
+
+    def __call__(self) -> web.RequestHandler:
+        return Connection(self, self._gate, self._patience, loop=self._loop, **self._kwargs)

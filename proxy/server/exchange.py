@@ -1,0 +1,320 @@
+"""One client request, from its head to its log line."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Outcome, Report
+from proxy.errors import Malformed
+from proxy.hub.events import Failure, Heartbeat
+from proxy.hub.residue import JsonObject
+from proxy.hub.response import Usage
+from proxy.observe.metrics import CONTENT_TYPE, Finished
+from proxy.server import body, cors, health, models, routes
+from proxy.server.access import (
+    KEY_PARAMETER,
+    PRIVATE_HEADERS,
+    Client,
+    Visitor,
+    admit,
+    check_host,
+    is_local,
+)
+from proxy.server.app import App
+from proxy.server.stream import EVENT_STREAM, Pump, clean_headers, whole
+from proxy.wire.base import Reply, dumps
+
+R = TypeVar("R", bound=web.StreamResponse)
+
+CLIENT_GONE = 499
+"""What the log says where nobody was left to be told a status (nginx's word)."""
+STRICT_HEADER = "x-proxy-strict"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_CALLERS = frozenset({"ask", "models", "model"})
+"""Kinds of routes that need a client key, and that a web page may be allowed to use."""
+_STREAM_HEADERS = (("Content-Type", EVENT_STREAM), ("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no"))
+
+
+class Exchange:
+    """Holds the edition of the configuration that it began with."""
+
+    def __init__(self, app: App, request: web.BaseRequest) -> None:
+        self._app = app
+        self._request = request
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._edition = app.edition()
+        task = asyncio.current_task()
+        assert task is not None
+        self.task: asyncio.Task[object] = task
+        self._route = routes.UNROUTED
+        self._wire = ""
+        self._client = Client()
+        self._inquiry: Inquiry | None = None
+        self._report: Report | None = None
+        self._response: web.StreamResponse | None = None
+        self._pump: Pump | None = None
+        self._status = CLIENT_GONE
+        self.stopped: Failure | None = None
+        given = request.headers.get("x-request-id", "")
+        self.request_id = given if _REQUEST_ID.fullmatch(given) else app.new_id()
+
+    # The way in
+
+    async def run(self) -> web.StreamResponse:
+        """Raises what `proxy.server.handle` renders."""
+        request = self._request
+        visitor = self._visitor()
+        config = self._edition.config
+        check_host(visitor, (*config.server.allowed_hosts, config.host))
+        path, headers = request.path, request.headers
+        if cors.is_preflight(request.method, headers):
+            return self._preflight(path)
+        match = routes.find(path, request.method, headers)
+        self._route, self._wire = match.route, match.route.wire
+        kind = match.route.kind
+        if kind in _CALLERS or (kind == "metrics" and not is_local(visitor)):
+            self._client = admit(visitor, self._edition.keys, config.server.cors_origins)
+        if kind == "ask":
+            return await self._ask(match)
+        return await self._answer_here(match, visitor)
+
+    def _visitor(self) -> Visitor:
+        request = self._request
+        if len(request.headers.getall("host", ())) > 1:
+            raise Malformed("there is more than one Host header")
+        if not request.raw_path.startswith("/") and request.raw_path != "*":
+            raise Malformed("the request's target must be a path")
+        peer = request.protocol.peername
+        local = request.protocol.sockname
+        return Visitor(
+            peer=peer[0] if isinstance(peer, tuple) else "",
+            local=(local[0], local[1]) if isinstance(local, tuple) else ("", 0),
+            host=request.headers.get("host", ""),
+            headers=request.headers,
+            query=request.query if request.query_string else {},
+        )
+
+    def _preflight(self, path: str) -> web.Response:
+        headers = self._request.headers
+        match = routes.find(path, headers["access-control-request-method"], headers)
+        if match.route.kind not in _CALLERS:
+            raise routes.WrongMethod(path, "OPTIONS", [match.route.method])
+        self._route, self._wire = match.route, match.route.wire
+        allowed = cors.preflight_headers(headers, self._edition.config.server.cors_origins)
+        return self._dressed(web.Response(status=204, headers=allowed))
+
+    async def _answer_here(self, match: routes.Match, visitor: Visitor) -> web.StreamResponse:
+        app, wire = self._app, match.route.wire
+        match match.route.kind:
+            case "models":
+                return self._json(200, models.render_list(wire, self._edition.listing))
+            case "model":
+                return self._json(200, models.render_one(wire, self._edition.listing, match.model or ""))
+            case "metrics":
+                exposition = await app.metrics.exposition()
+                return self._dressed(web.Response(body=exposition, headers={"Content-Type": CONTENT_TYPE}))
+            case "readyz":
+                readiness = health.readiness(app)
+                app.readiness_told_at = self._loop.time()
+                if app.is_draining:
+                    app.draining_told.set()
+                return self._json(200 if readiness == "ready" else 503, {"status": readiness})
+            case "health" if visitor.query.get("detail", "") in {"1", "true"}:
+                if not is_local(visitor):
+                    admit(visitor, self._edition.keys, ())
+                return self._json(200, health.detail(app))
+            case "health" | "healthz" | "livez":
+                return self._json(200, {"status": "ok"})
+            case _:
+                return self._json(200, {"message": "proxy", "endpoints": [*routes.endpoints()]})
+
+    # The way through
+
+    async def _ask(self, match: routes.Match) -> web.StreamResponse:
+        inquiry = self._inquiry = await self._read(match)
+        outcome = await self._app.dispatcher.open(inquiry)
+        self._report = outcome.report
+        if inquiry.is_stream and 200 <= outcome.status < 300:
+            return await self._stream(inquiry, outcome)
+        content = await whole(outcome.body)
+        return self._dressed(web.Response(status=outcome.status, body=content, headers=clean_headers(outcome.headers)))
+
+    async def _read(self, match: routes.Match) -> Inquiry:
+        request, route = self._request, match.route
+        limits = body.Limits(bytes_max=self._edition.config.server.body_bytes_max)
+        body.check_head(request.headers, limits)
+        if request.headers.get("expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+        content = await body.read(request.content, request.headers, limits)
+        peek = await body.peek(content, model=match.model, is_stream=route.is_stream)
+        headers = CIMultiDict(request.headers)
+        for name in PRIVATE_HEADERS:
+            headers.popall(name, None)
+        query = {name: value for name, value in request.query.items() if name != KEY_PARAMETER}
+        is_array = route.wire == "gemini" and peek.is_stream and query.get("alt") != "sse"
+        return Inquiry(
+            request_id=self.request_id,
+            wire=route.wire,
+            operation=route.operation,
+            model=peek.model,
+            is_stream=peek.is_stream,
+            body=content,
+            headers=headers,
+            query=query,
+            framing="json-array" if is_array else "sse",
+            client=self._client.name,
+            is_strict=self._client.is_strict
+            or self._edition.config.strict
+            or request.headers.get(STRICT_HEADER, "").lower() in {"1", "true"},
+        )
+
+    async def _stream(self, inquiry: Inquiry, outcome: Outcome) -> web.StreamResponse:
+        headers = clean_headers(outcome.headers)
+        for name, value in _STREAM_HEADERS if inquiry.framing == "sse" else _STREAM_HEADERS[1:]:
+            headers.setdefault(name, value)
+        response = self._dressed(web.StreamResponse(status=outcome.status, headers=headers))
+        self._pump = Pump(
+            self._request,
+            response,
+            heartbeat=lambda: self._in_band(Heartbeat()),
+            keepalive_seconds=self._edition.config.streaming.keepalive_seconds,
+            silent_since=self._began,
+        )
+        await self._pump.run(outcome.body)
+        return response
+
+    def _in_band(self, event: Heartbeat | Failure) -> bytes:
+        """In the client's dialect, by a renderer of its own: the answer's may be anywhere."""
+        assert self._inquiry is not None
+        reply = Reply(
+            model=self._inquiry.model,
+            request_id=self.request_id,
+            created=int(self._app.now()),
+            framing=self._inquiry.framing,
+        )
+        renderer = self._app.wire(self._inquiry.wire).stream_renderer(reply)
+        rendered = renderer.feed(event)
+        return rendered + renderer.finish() if isinstance(event, Failure) else rendered
+
+    # The way out
+
+    def stop(self, failure: Failure) -> None:
+        """The server shuts down: ends with `failure` told in the client's dialect."""
+        self.stopped = failure
+        self.task.cancel()
+
+    async def fail(self, failure: Failure, headers: Mapping[str, str]) -> web.StreamResponse:
+        """Tells it: as a whole answer, or within the stream that has begun."""
+        failure = replace(failure, request_id=failure.request_id or self.request_id)
+        if self._report is not None:
+            self._report.failure = self._report.failure or failure
+        response = self._response
+        if response is not None and response.prepared and self._pump is not None:
+            response.force_close()
+            await response.write(self._last_words(failure))
+            await response.write_eof()
+            return response
+        wire = self._wire or routes.dialect(self._request.path, self._request.headers)
+        status = failure.status if 400 <= failure.status <= 599 else 500
+        answer = self._json(status, self._app.wire(wire).render_error(failure))
+        answer.headers.update(headers)
+        if failure.retry_after_seconds is not None and "retry-after" not in answer.headers:
+            answer.headers["Retry-After"] = str(max(1, math.ceil(failure.retry_after_seconds)))
+        return answer
+
+    def _last_words(self, failure: Failure) -> bytes:
+        assert self._inquiry is not None
+        if self._inquiry.framing == "json-array" and self._pump is not None and self._pump.has_content:
+            return b"," + dumps(self._app.wire(self._inquiry.wire).render_error(failure)) + b"]"
+        return self._in_band(failure)
+
+    def _json(self, status: int, content: JsonObject) -> web.Response:
+        return self._dressed(
+            web.Response(status=status, body=dumps(content), headers={"Content-Type": "application/json"})
+        )
+
+    def _dressed(self, response: R) -> R:
+        """With the headers that every answer has."""
+        headers = response.headers
+        headers["X-Request-ID"] = self.request_id
+        headers["Server"] = "proxy"
+        if self._wire == "anthropic":
+            headers.setdefault("request-id", self.request_id)
+        if self._route.kind in _CALLERS:
+            headers.update(cors.answer_headers(self._request.headers, self._edition.config.server.cors_origins))
+        if self._app.is_draining:
+            response.force_close()
+        self._response = response
+        self._status = response.status
+        return response
+
+    def finish(self, report: Report | None = None) -> None:
+        """The log line and the figures."""
+        report = report or self._report or Report(request_id=self.request_id, model_asked="")
+        seconds = self._loop.time() - self._began
+        tokens = _tokens(report.usage)
+        self._app.log.info(
+            "request.finished",
+            request_id=self.request_id,
+            route=self._route.label,
+            status=self._status,
+            seconds=round(seconds, 4),
+            **_told(
+                client=self._client.name,
+                model=report.model_asked or (self._inquiry.model if self._inquiry else ""),
+                model_served=report.model_served,
+                provider=report.provider,
+                credential=report.credential,
+                first_byte_seconds=report.first_byte_seconds and round(report.first_byte_seconds, 4),
+                tokens=tokens,
+                retries=max(0, len(report.attempts) - 1),
+                finish=report.finish,
+                losses=[str(loss) for loss in report.losses],
+                error=report.failure.message if report.failure else None,
+            ),
+        )
+        self._app.metrics.request_finished(
+            Finished(
+                route=self._route.label,
+                status=self._status,
+                seconds=seconds,
+                first_byte_seconds=report.first_byte_seconds,
+                provider=report.provider or "",
+                tokens=tokens,
+                attempts=[(each.provider, _result(each)) for each in report.attempts],
+                losses=len(report.losses),
+            )
+        )
+
+
+def _told(**fields: object) -> dict[str, object]:
+    """What there is to tell."""
+    return {name: value for name, value in fields.items() if value}
+
+
+def _tokens(usage: Usage | None) -> dict[str, int]:
+    """By kind. An upstream may say anything; a counter only rises."""
+    if usage is None:
+        return {}
+    kinds = {
+        "input_uncached": usage.input_uncached,
+        "cache_read": usage.cache_read,
+        "cache_write": usage.cache_write,
+        "output": usage.output,
+        "reasoning": usage.reasoning,
+    }
+    return {kind: tokens for kind, tokens in kinds.items() if tokens is not None and tokens > 0}
+
+
+def _result(attempt: AttemptRecord) -> str:
+    return "ok" if attempt.status is not None and attempt.status < 400 else "failed"

@@ -1,0 +1,36 @@
+"""Is it alive, may it be sent requests, and how is everybody?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from proxy import __version__
+from proxy.hub.residue import JsonObject, JsonValue
+from proxy.server.app import App
+
+_UNUSABLE = frozenset({"broken", "disabled"})
+"""States from which no account comes back by itself."""
+
+
+def readiness(app: App) -> str:
+    """``ready``, or why not. A cooling account comes back, so it counts."""
+    if app.is_draining:
+        return "draining"
+    if all(account.state in _UNUSABLE for account in app.status.accounts()):
+        return "no credentials"
+    return "ready"
+
+
+def detail(app: App) -> JsonObject:
+    """For loopback and keyed clients only: it names accounts by their labels."""
+    accounts: list[JsonValue] = [
+        {key: value for key, value in asdict(account).items() if value is not None} for account in app.status.accounts()
+    ]
+    return {
+        "status": readiness(app),
+        "version": __version__,
+        "uptime_seconds": round(app.now() - app.started_at, 3),
+        "requests_in_flight": len(app.exchanges),
+        "config_error": app.status.reload_error(),
+        "accounts": accounts,
+    }

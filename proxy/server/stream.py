@@ -1,0 +1,106 @@
+"""Pumps an answer to the client: with heartbeats while nothing comes, and no faster than it is read."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+EVENT_STREAM = "text/event-stream"
+_OWN_HEADERS = frozenset(
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "date",
+        "keep-alive",
+        "server",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)  # fmt: skip - one set, one look
+"""They say how bytes travel, and ours do not travel like the upstream's."""
+_SENDABLE = re.compile(r"[\t -~\x80-\xff]*")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def clean_headers(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
+    """Without those that belong to a connection, and those that would break one (RFC 9110 §5.5)."""
+    return CIMultiDict(
+        (name, value)
+        for name, value in headers
+        if name.lower() not in _OWN_HEADERS and _TOKEN.fullmatch(name) and _SENDABLE.fullmatch(value)
+    )
+
+
+async def whole(body: AsyncIterator[bytes]) -> bytes:
+    """An answer that is not streamed: it is complete already, and gets a Content-Length."""
+    try:
+        parts = [part async for part in body]
+    finally:
+        await close(body)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Pump:
+    """One streamed answer. `heartbeat` gives the bytes of one; empty: the framing has none.
+
+    The head leaves together with the first frame, or with the first heartbeat. Each chunk of the body is a number of
+    complete frames, so there is room for a heartbeat between any two.
+    """
+
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        response: web.StreamResponse,
+        *,
+        heartbeat: Callable[[], bytes],
+        keepalive_seconds: float,
+        silent_since: float,
+    ) -> None:
+        self._request = request
+        self._response = response
+        self._heartbeat = heartbeat
+        self._keepalive_seconds = keepalive_seconds
+        self._sent_at = silent_since
+        self.has_content = False
+
+    async def run(self, body: AsyncIterator[bytes]) -> None:
+        """Raises ConnectionError when the client is gone. However it ends, the body is closed."""
+        loop = asyncio.get_running_loop()
+        heart = loop.create_task(self._beat()) if self._keepalive_seconds else None
+        try:
+            await self._response.prepare(self._request)
+            async for chunk in body:
+                self.has_content = True
+                await self._response.write(chunk)
+                self._sent_at = loop.time()
+        finally:
+            if heart is not None:
+                heart.cancel()
+            await close(body)
+        await self._response.write_eof()
+
+    async def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        heartbeat = self._heartbeat()
+        while heartbeat:
+            silence = loop.time() - self._sent_at
+            if silence < self._keepalive_seconds:
+                await asyncio.sleep(self._keepalive_seconds - silence)
+                continue
+            if not self._request.protocol.writing_paused:
+                with suppress(ConnectionError):  # the pump meets it, too
+                    await self._response.write(heartbeat)
+            self._sent_at = loop.time()
+
+
+async def close(body: AsyncIterator[bytes]) -> None:
+    """Aborts the upstream at once, where the body was not read to its end."""
+    if (aclose := getattr(body, "aclose", None)) is not None:
+        await aclose()
