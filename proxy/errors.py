@@ -4,6 +4,7 @@
 
     ProxyError
     ├── ConfigError              the operator's: config.yaml or a flag is wrong
+    │   └── ConfigChanged        412  somebody else has written it meanwhile: read it again, then edit
     ├── RequestError             the client's: trying the same again is useless
     │   ├── Malformed            400  not what the wire's grammar allows; `path` names the fault
     │   ├── AccessDenied         401  who asks
@@ -83,6 +84,10 @@ class ProxyError(Exception):
 
 class ConfigError(ProxyError):
     """`message` holds every complaint, one a line, each with file:line."""
+
+
+class ConfigChanged(ConfigError):
+    status = 412
 
 
 class RequestError(ProxyError):

@@ -31,6 +31,10 @@ class Complaints:
     def warnings(self) -> tuple[str, ...]:
         return tuple(self._lines(self._warnings))
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._faults
+
     def raise_if_any(self) -> None:
         """Raises `ConfigError` with one complaint a line."""
         if self._faults:
