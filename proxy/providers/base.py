@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from auth.credential import Credential
+from proxy import __version__
 from proxy.hub.profile import Profile
 from proxy.hub.residue import JsonObject
 
@@ -14,6 +15,9 @@ Operation: TypeAlias = Literal["generate", "count_tokens", "complete", "embed", 
 """What a client can ask of a model. `generate` and `count_tokens` cross wires; the others are relayed at home only.
 `embed_batch`: Gemini's batchEmbedContents.
 """
+
+USER_AGENT = f"proxy/{__version__}"
+"""Who we are, in every request of our own."""
 
 Patch: TypeAlias = Callable[[JsonObject], None]
 """A quirk of a provider: edits the outgoing JSON in place. Has a docstring that says why and cites the source."""
@@ -61,7 +65,20 @@ class Provider:
     """Lower-case names of the client's headers that go on to the provider in a relay (``anthropic-beta``)."""
     patches: tuple[Patch, ...] = ()
     models: tuple[Model, ...] = ()
-    """Built-in list; a credential's own `models` come on top."""
+    """What its credentials offer that name no models of their own."""
+    families: tuple[str, ...] = ()
+    """Wildcards over names that are not listed but may be asked of it all the same: new and dated models."""
+    channel: str = ""
+    """Its kind of account, as ``oauth-model-alias`` and ``oauth-excluded-models`` call it; empty: keys, no accounts."""
     executor: Literal["http", "sandbox"] = "http"
     """How an attempt is carried out."""
-    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def bearer(credential: Credential) -> tuple[tuple[str, str], ...]:
+    """``Authorization: Bearer``; nothing for a local server that asks for no key."""
+    return (("authorization", f"Bearer {credential.secret.reveal()}"),) if credential.secret else ()
+
+
+def header_key(name: str) -> Callable[[Credential], tuple[tuple[str, str], ...]]:
+    """The key alone in a header of its own."""
+    return lambda credential: ((name, credential.secret.reveal()),) if credential.secret else ()

@@ -1,0 +1,64 @@
+"""One inquiry, read as far as its attempts need it and no further, and once for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from proxy.dispatch.catalogue import Found
+from proxy.dispatch.inquiry import Inquiry
+from proxy.dispatch.suffix import overridden
+from proxy.errors import Malformed
+from proxy.hub.request import Request
+from proxy.hub.residue import JsonObject
+from proxy.wire.base import Reply, Wire, expect_object, loads
+
+
+class Asked:
+    def __init__(self, inquiry: Inquiry, found: Found, wire: Wire, *, created: int) -> None:
+        """`wire`: the client's. `created`: Unix seconds, for answers that must say when they were made."""
+        self.inquiry = inquiry
+        self.found = found
+        self.wire = wire
+        self._created = created
+        self._body: JsonObject | None = None
+        self._request: Request | None = None
+
+    @property
+    def body(self) -> JsonObject:
+        """Raises `Malformed`."""
+        if self._body is None:
+            try:
+                self._body = expect_object(loads(self.inquiry.body), "")
+            except (ValueError, RecursionError) as error:
+                raise Malformed(f"the body is no JSON: {error}") from None
+        return self._body
+
+    @property
+    def request(self) -> Request:
+        """In the hub's words, with what the suffix of the model's name said. Raises `Malformed`."""
+        if self._request is None:
+            request = self.wire.parse_request(self.body, model=self.inquiry.model, is_stream=self.inquiry.is_stream)
+            reasoning = self.found.reasoning
+            self._request = request if reasoning is None else overridden(request, reasoning)
+        return self._request
+
+    def request_for(self, model: str) -> Request:
+        return replace(self.request, model=model)
+
+    def reply(self, *, with_request: bool) -> Reply:
+        """`with_request`: where the answer is rendered anew, and may repeat some of what was asked."""
+        return Reply(
+            model=self.inquiry.model,
+            request_id=self.inquiry.request_id,
+            created=self._created,
+            has_usage=not with_request or self._wants_usage(),
+            framing=self.inquiry.framing,
+            request=self.request if with_request else None,
+        )
+
+    def _wants_usage(self) -> bool:
+        """OpenAI Chat streams tell usage to whoever asks for it, the others always."""
+        if self.wire.name != "openai_chat" or not self.inquiry.is_stream:
+            return True
+        options = self.body.get("stream_options")
+        return isinstance(options, dict) and options.get("include_usage") is True

@@ -1,0 +1,217 @@
+"""From the name that a client asks for to the candidates that can serve it.
+
+A name is looked up as it stands; then without an effort suffix (`proxy.dispatch.suffix`), ``models/`` in front or
+``[1m]`` behind; then, for names that nobody lists, by the families of the providers. Names come from:
+
+* a credential's own `models` (client's name → one upstream model, or a pool of them), else its provider's list;
+* `oauth-model-alias` and `oauth-excluded-models`, by the provider's kind of account (`Provider.channel`);
+* the credential's prefix: each name is also offered as ``prefix/name``, by that credential alone.
+
+Upstream models that a wildcard of `excluded-models` fits are offered under no name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+
+from auth.credential import Credential
+from proxy.config.schema import AccountModelAlias
+from proxy.dispatch.decision import Candidate
+from proxy.dispatch.suffix import split_suffix
+from proxy.errors import UnknownModel
+from proxy.hub.request import Reasoning
+from proxy.providers.base import Model, Operation, Provider
+from proxy.providers.profiles import known_model
+
+REMEMBERED_MAX = 4096
+NAME_CHARACTERS_MAX = 256
+
+_NO_ALIASES: Mapping[str, tuple[AccountModelAlias, ...]] = MappingProxyType({})
+_NO_EXCLUSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+_CROSSING: frozenset[Operation] = frozenset({"generate", "count_tokens"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`name`: as the catalogue has it: what turns are counted by. `reasoning`: what its suffix said. `candidates`: the
+    highest priority first, then in the order of the configuration; never empty.
+    """
+
+    name: str
+    candidates: tuple[Candidate, ...]
+    reasoning: Reasoning | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One credential and what it offers: client's name → upstream models."""
+
+    provider: Provider
+    credential: Credential
+    names: Mapping[str, tuple[str, ...]]
+    excluded: tuple[str, ...]
+
+    def prefixed(self, name: str) -> Iterator[str]:
+        yield name
+        if self.credential.prefix:
+            yield f"{self.credential.prefix}/{name}"
+
+    def takes_unlisted(self, name: str) -> bool:
+        """Whether the provider may be asked for a name that nobody lists. Whoever lists models wants those alone."""
+        return (
+            not self.credential.models
+            and any(fnmatchcase(name, pattern) for pattern in self.provider.families)
+            and not _is_excluded(name, self.excluded)
+        )
+
+
+class Catalogue:
+    """Immutable, but for what it remembers of earlier lookups."""
+
+    def __init__(
+        self,
+        providers: Iterable[Provider],
+        credentials: Iterable[Credential],
+        aliases: Mapping[str, tuple[AccountModelAlias, ...]] = _NO_ALIASES,
+        exclusions: Mapping[str, tuple[str, ...]] = _NO_EXCLUSIONS,
+    ) -> None:
+        by_name = {provider.name: provider for provider in providers}
+        self._sources = [
+            _source(by_name[each.provider], each, aliases, exclusions)
+            for each in sorted(credentials, key=lambda each: -each.priority)
+            if each.provider in by_name and not each.is_disabled
+        ]
+        self._offers: dict[str, list[Candidate]] = {}
+        for source in self._sources:
+            for name, upstream in source.names.items():
+                pool = [Candidate(source.provider, source.credential, model, len(upstream)) for model in upstream]
+                for each in source.prefixed(name):
+                    self._offers.setdefault(each, []).extend(pool)
+        self._remembered: dict[tuple[str, Operation, str], Found] = {}
+
+    def models(self) -> tuple[Model, ...]:
+        """For clients' lists: under the client's names, sorted, unique. Where several upstream models stand behind one
+        name, the limits are those that all of them keep.
+        """
+        return tuple(_described(name, self._offers[name]) for name in sorted(self._offers))
+
+    def find(self, name: str, operation: Operation, wire: str) -> Found:
+        """`wire`: the client's; some operations are served at home only. Raises `UnknownModel`."""
+        found = self._remembered.get((name, operation, wire))
+        if found is None:
+            found = self._find(name, operation, wire)
+            if len(self._remembered) >= REMEMBERED_MAX:
+                self._remembered.clear()
+            self._remembered[name, operation, wire] = found
+        return found
+
+    def _find(self, name: str, operation: Operation, wire: str) -> Found:
+        if len(name) > NAME_CHARACTERS_MAX:
+            raise UnknownModel(
+                f"a model's name has at most {NAME_CHARACTERS_MAX} characters, not {len(name)}", code="model_not_found"
+            )
+        readings = list(_readings(name))
+        known = False
+        for lookup in (self._listed, self._unlisted):
+            for reading, reasoning in readings:
+                candidates = lookup(reading)
+                able = tuple(each for each in candidates if _can(each, operation, wire))
+                if able:
+                    return Found(reading, able, reasoning)
+                known = known or bool(candidates)
+        if known:
+            raise UnknownModel(
+                f"nobody who serves {name!r} can {operation.replace('_', ' ')} in this format", code="model_not_found"
+            )
+        nearest = get_close_matches(readings[-1][0], self._offers, n=3)
+        hint = f"did you mean {' or '.join(nearest)}?" if nearest else "the list of models names those there are"
+        raise UnknownModel(f"no credential serves a model named {name!r}; {hint}", code="model_not_found")
+
+    def _listed(self, name: str) -> Sequence[Candidate]:
+        return self._offers.get(name, ())
+
+    def _unlisted(self, name: str) -> Sequence[Candidate]:
+        found = []
+        for source in self._sources:
+            prefix = f"{source.credential.prefix}/"
+            for reading in (name, name.removeprefix(prefix)) if name.startswith(prefix) else (name,):
+                if source.takes_unlisted(reading):
+                    found.append(Candidate(source.provider, source.credential, reading))
+                    break
+        # A provider that knows such names is meant, before those that take any.
+        named = [each for each in found if "*" not in each.provider.families]
+        return named or found
+
+
+def _readings(name: str) -> Iterator[tuple[str, Reasoning | None]]:
+    """The name, and what else it may mean, the likeliest first."""
+    bare = name.removeprefix("models/")
+    without, reasoning = split_suffix(bare)
+    for reading in dict.fromkeys((name, bare)):
+        yield reading, None
+    if reasoning is not None:
+        yield without, reasoning
+    for reading, effort in ((bare, None), (without, reasoning)):
+        if reading.endswith("[1m]"):  # Claude Code marks the long context so
+            yield reading.removesuffix("[1m]"), effort
+
+
+def _source(
+    provider: Provider,
+    credential: Credential,
+    aliases: Mapping[str, tuple[AccountModelAlias, ...]],
+    exclusions: Mapping[str, tuple[str, ...]],
+) -> _Source:
+    excluded = credential.excluded_models + exclusions.get(provider.channel, ())
+    names = dict(credential.models) or {model.id: (model.id,) for model in provider.models}
+    for alias in aliases.get(provider.channel, ()):
+        upstream = names.get(alias.name, (alias.name,))
+        names[alias.alias] = (*names.get(alias.alias, ()), *upstream)
+    for alias in aliases.get(provider.channel, ()):
+        if not alias.fork and alias.alias != alias.name:
+            names.pop(alias.name, None)
+    kept = {name: tuple(m for m in models if not _is_excluded(m, excluded)) for name, models in names.items()}
+    return _Source(provider, credential, {name: models for name, models in kept.items() if models}, excluded)
+
+
+def _is_excluded(model: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(model.lower(), pattern.lower()) for pattern in patterns)
+
+
+def _can(candidate: Candidate, operation: Operation, wire: str) -> bool:
+    if operation in _CROSSING:
+        return "generate" in candidate.provider.endpoints
+    return candidate.provider.wire == wire and operation in candidate.provider.endpoints
+
+
+def _described(name: str, candidates: Sequence[Candidate]) -> Model:
+    upstream = {each.model: _upstream_model(each) for each in candidates}
+    first = next(iter(upstream.values()))
+    return replace(
+        first,
+        id=name,
+        display_name=first.display_name if len(upstream) == 1 else None,
+        context_tokens=_least(model.context_tokens for model in upstream.values()),
+        output_tokens=_least(model.output_tokens for model in upstream.values()),
+        owner=first.owner or candidates[0].provider.name,
+        operations=frozenset().union(*(_operations(each) for each in candidates)),
+    )
+
+
+def _upstream_model(candidate: Candidate) -> Model:
+    for model in candidate.provider.models:
+        if model.id == candidate.model:
+            return model
+    return known_model(candidate.model)
+
+
+def _operations(candidate: Candidate) -> frozenset[Operation]:
+    return _upstream_model(candidate).operations & (_CROSSING | frozenset(candidate.provider.endpoints))
+
+
+def _least(limits: Iterable[int | None]) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)

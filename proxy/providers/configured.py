@@ -1,0 +1,110 @@
+"""Providers and credentials as a configuration names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+from auth.credential import Credential
+from auth.secret import Secret
+from proxy.config.provider_keys import CompatibleProvider, ModelAlias, ProviderKey
+from proxy.config.schema import Config
+from proxy.providers import anthropic, gemini, openai, vertex
+from proxy.providers.base import Provider
+from proxy.providers.openai_compatible import provider_named
+from proxy.providers.table import PROVIDERS
+
+_LISTS: tuple[tuple[str, Provider, Callable[[Config], tuple[ProviderKey, ...]]], ...] = (
+    ("claude-api-key", anthropic.PROVIDER, lambda config: config.claude_api_key),
+    ("codex-api-key", openai.PROVIDER, lambda config: config.codex_api_key),
+    ("gemini-api-key", gemini.PROVIDER, lambda config: config.gemini_api_key + config.generative_language_api_key),
+    ("vertex-api-key", vertex.PROVIDER, lambda config: config.vertex_api_key),
+)
+"""The setting, the provider whose keys it holds, and the keys."""
+
+
+def from_config(config: Config) -> tuple[tuple[Provider, ...], tuple[Credential, ...]]:
+    """Providers without credentials are among them: they cost nothing."""
+    ids = _Ids()
+    credentials = [
+        _credential(key, provider, ids.take(setting, key.api_key, key.base_url), number, config.proxy_url)
+        for setting, provider, keys in _LISTS
+        for number, key in enumerate(keys(config), 1)
+    ]
+    providers = list(PROVIDERS)
+    known = {provider.name for provider in PROVIDERS}
+    for entry in config.openai_compatibility:
+        name = f"{entry.name}-compatible" if entry.name in known else entry.name
+        names = tuple(model.name for model in entry.models)
+        providers.append(provider_named(name, entry.base_url.rstrip("/"), names))
+        credentials += _compatible(entry, name, ids, config.proxy_url)
+    return tuple(providers), tuple(credentials)
+
+
+_KEYLESS: tuple[tuple[Secret | None, str, int], ...] = ((None, "", 1),)
+"""Key, egress proxy and weight of a local server that asks for no key."""
+
+
+class _Ids:
+    """Stable and unique: the setting and the key's digest. The same key at two addresses is two credentials."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def take(self, setting: str, key: Secret | None, base_url: str = "") -> str:
+        if key is None:
+            stem = f"{setting}-keyless"
+        else:
+            digest = key.digest if not base_url else Secret(f"{base_url}\n{key.reveal()}").digest
+            stem = f"{setting}-{digest[:12]}"
+        taken, number = stem, 1
+        while taken in self._taken:
+            number += 1
+            taken = f"{stem}-{number}"
+        self._taken.add(taken)
+        return taken
+
+
+def _credential(key: ProviderKey, provider: Provider, own_id: str, number: int, proxy_url: str) -> Credential:
+    return Credential(
+        id=own_id,
+        provider=provider.name,
+        label=f"{provider.name} key {number}",
+        secret=key.api_key,
+        base_url=key.base_url.rstrip("/") or None,
+        proxy_url=key.proxy_url or proxy_url or None,
+        prefix=key.prefix,
+        priority=key.priority,
+        weight=key.weight,
+        models=_offered(key.models),
+        excluded_models=key.excluded_models,
+        headers=key.headers,
+    )
+
+
+def _compatible(entry: CompatibleProvider, name: str, ids: _Ids, proxy_url: str) -> Iterable[Credential]:
+    keys: list[tuple[Secret | None, str, int]]
+    keys = [(key.api_key, key.proxy_url, key.weight) for key in entry.api_key_entries]
+    for number, (secret, own_proxy_url, weight) in enumerate(keys or _KEYLESS, 1):
+        yield Credential(
+            id=ids.take(name, secret),
+            provider=name,
+            label=name if secret is None else f"{name} key {number}",
+            secret=secret,
+            proxy_url=own_proxy_url or proxy_url or None,
+            prefix=entry.prefix,
+            priority=entry.priority,
+            weight=weight,
+            models=_offered(entry.models),
+            headers=entry.headers,
+            is_disabled=entry.disabled,
+        )
+
+
+def _offered(models: tuple[ModelAlias, ...]) -> Mapping[str, tuple[str, ...]]:
+    """Client's name → upstream models: a name that stands several times is a pool of them."""
+    offered: dict[str, tuple[str, ...]] = {}
+    for model in models:
+        alias = model.alias or model.name
+        offered[alias] = (*offered.get(alias, ()), model.name)
+    return MappingProxyType(offered)

@@ -1,0 +1,21 @@
+"""OpenAI's Responses API, with an API key (``codex-api-key``)."""
+
+from __future__ import annotations
+
+from proxy.providers.base import Endpoint, Provider, bearer
+from proxy.providers.profiles import models, profiles
+
+PROVIDER = Provider(
+    name="openai",
+    wire="openai_responses",
+    base_url="https://api.openai.com/v1",
+    endpoints={
+        "generate": Endpoint(path="/responses"),
+        "count_tokens": Endpoint(path="/responses/input_tokens"),
+    },
+    authorize=bearer,
+    profile=profiles("openai"),
+    forwarded=frozenset({"openai-beta"}),
+    models=models()["openai"],
+    families=("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "codex-*"),
+)
