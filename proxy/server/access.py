@@ -38,6 +38,7 @@ _FORWARDING = frozenset(
     }
 )
 _DEFAULT_PORTS = {80, 443}
+_EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - what one listens on, and no name
 _PLACEHOLDER = re.compile(
     r"(sk-(proj-|ant-)?)?(x{2,}|\.{2,}|\*{2,}|0{4,}|1234\d*|<.*>|\$\{?\w*\}?|your.*key.*|.*-here)"
 )
@@ -170,7 +171,7 @@ def check_host(visitor: Visitor, allowed: Iterable[str]) -> None:
     if name in LOOPBACK_NAMES or name.strip("[]") == address:
         if port == str(local_port) or (port is None and local_port in _DEFAULT_PORTS):
             return
-    elif any(host == each.lower() or name == each.lower() for each in allowed):
+    elif host and any(host == each.lower() or name == each.lower() for each in allowed if each not in _EVERYWHERE):
         return
     raise Misdirected(
         f"the Host {visitor.host[:255]!r} is none of this server's names; add it to server.allowed-hosts to allow it",

@@ -27,7 +27,7 @@ class Decoder(Protocol):
     """Whether `feed(b"", …)` would give more."""
 
     def feed(self, data: bytes, room: int) -> bytes:
-        """About `room` bytes at most. Raises `Undecodable`."""
+        """Not much more than `room` bytes. Raises `Undecodable`."""
         ...
 
     def is_complete(self) -> bool: ...
@@ -55,6 +55,9 @@ class Zlib:
     def feed(self, data: bytes, room: int) -> bytes:
         data = self._rest + data
         if self._stream is None or (self._stream.eof and data):
+            if len(data) < 2:
+                self._rest, self.has_more = data, False
+                return b""
             self._stream = zlib.decompressobj(self._window_bits(data))
         try:
             decoded = self._stream.decompress(data, room)
@@ -67,7 +70,7 @@ class Zlib:
     def _window_bits(self, data: bytes) -> int:
         if self._is_gzip:
             return 31
-        has_wrapper = len(data) > 1 and data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
+        has_wrapper = data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
         return 15 if has_wrapper else -15
 
     def is_complete(self) -> bool:
@@ -84,7 +87,8 @@ class Brotli:
             decoded: bytes = self._stream.process(data, output_buffer_limit=room)
         except brotli.error as error:
             raise Undecodable(str(error)) from None
-        self.has_more = not self._stream.is_finished() and not self._stream.can_accept_more_data()
+        is_full = len(decoded) >= room or not self._stream.can_accept_more_data()
+        self.has_more = is_full and not self._stream.is_finished()
         return decoded
 
     def is_complete(self) -> bool:

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.errors import UnknownRoute
+from proxy.server import routes
+from proxy.server.routes import WrongMethod, dialect, find
+
+
+def found(path: str, method: str = "POST", **headers: str) -> tuple[str, str, str, str | None]:
+    match = find(path, method, {name.replace("_", "-"): value for name, value in headers.items()})
+    route = match.route
+    return route.kind, route.wire, route.operation, match.model
+
+
+@pytest.mark.parametrize(
+    ("path", "wire", "operation"),
+    [
+        ("/v1/messages", "anthropic", "generate"),
+        ("/v1/messages/count_tokens", "anthropic", "count_tokens"),
+        ("/v1/chat/completions", "openai_chat", "generate"),
+        ("/v1/completions", "openai_chat", "complete"),
+        ("/v1/embeddings", "openai_chat", "embed"),
+        ("/v1/responses", "openai_responses", "generate"),
+    ],
+)
+@pytest.mark.parametrize("head", ["", "/v1", "/v1/v1", "/api", "/openai", "/anthropic", "/"])
+def test_a_path_names_wire_and_operation_however_the_base_url_was_written(
+    head: str, path: str, wire: str, operation: str
+) -> None:
+    assert found(head + path) == ("ask", wire, operation, None)
+    assert found(head + path + "/") == ("ask", wire, operation, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "operation", "is_stream"),
+    [
+        (":generateContent", "generate", False),
+        (":streamGenerateContent", "generate", True),
+        (":countTokens", "count_tokens", False),
+        (":embedContent", "embed", False),
+        (":batchEmbedContents", "embed_batch", False),
+    ],
+)
+@pytest.mark.parametrize(
+    "head", ["/v1beta/models/", "/v1/models/", "/v1alpha/models/", "/v1/v1beta/models/", "/v1beta/models/models/"]
+)
+@pytest.mark.parametrize("model", ["gemini-2.5-pro", "team/gemini-2.5-pro", "llama3:8b", "a/b/c(high)"])
+def test_google_writes_the_model_and_the_verb_into_the_path(
+    head: str, model: str, path: str, operation: str, is_stream: bool
+) -> None:
+    match = find(head + model + path, "POST", {})
+    assert (match.route.wire, match.route.operation, match.route.is_stream) == ("gemini", operation, is_stream)
+    assert match.model == model
+
+
+def test_openai_under_google_and_codex() -> None:
+    assert found("/v1beta/openai/chat/completions") == ("ask", "openai_chat", "generate", None)
+    assert found("/v1beta/openai/models", "GET") == ("models", "openai_chat", "generate", None)
+    assert found("/backend-api/codex/responses") == ("ask", "openai_responses", "generate", None)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "wire"),
+    [
+        ("/v1/models", {}, "openai_chat"),
+        ("/v1/models", {"authorization": "Bearer x"}, "openai_chat"),
+        ("/v1/models", {"anthropic_version": "2023-06-01"}, "anthropic"),
+        ("/v1/models", {"x_api_key": "x"}, "anthropic"),
+        ("/anthropic/v1/models", {}, "anthropic"),
+        ("/openai/v1/models", {"x_api_key": "x"}, "openai_chat"),
+        ("/v1beta/models", {"x_api_key": "x"}, "gemini"),
+    ],
+)
+def test_the_list_of_models_has_the_shape_of_who_asks(path: str, headers: dict[str, str], wire: str) -> None:
+    assert found(path, "GET", **headers)[:2] == ("models", wire)
+    assert found(path + "/a/b:free", "GET", **headers) == ("model", wire, "generate", "a/b:free")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/", "index"), ("/healthz", "healthz"), ("/livez", "livez"), ("/readyz", "readyz"), ("/metrics", "metrics")],
+)
+def test_own_routes_take_get_and_head(path: str, kind: str) -> None:
+    assert found(path, "GET")[0] == found(path, "HEAD")[0] == kind
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v1/messages", "POST"),
+        ("DELETE", "/v1/responses", "POST"),
+        ("POST", "/v1/models", "GET, HEAD"),
+        ("POST", "/v1beta/models/gemini", "GET, HEAD"),
+        ("PUT", "/v1beta/models/gemini:generateContent", "GET, HEAD, POST"),
+        ("POST", "/healthz", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_hears_which_ones_are_right(method: str, path: str, allowed: str) -> None:
+    with pytest.raises(WrongMethod) as raised:
+        find(path, method, {})
+    assert raised.value.status == 405
+    assert raised.value.allowed == allowed
+
+
+@pytest.mark.parametrize(
+    ("path", "wire"),
+    [
+        ("/nothing", "openai_chat"),
+        ("/v1/images/generations", "openai_chat"),
+        ("/v1/responses/compact", "openai_responses"),
+        ("/backend-api/codex/alpha/search", "openai_responses"),
+        ("/v1/messages/batches", "anthropic"),
+        ("/anthropic/v1/complete", "anthropic"),
+        ("/v1beta/models/x:predict", "gemini"),
+        ("/v1internal:generateContent", "gemini"),
+        ("/v1beta/openai/files", "openai_chat"),
+        ("/v1beta/interactions", "gemini"),
+    ],
+)
+def test_what_is_not_there_is_refused_in_the_words_of_its_prefix(path: str, wire: str) -> None:
+    with pytest.raises(UnknownRoute) as raised:
+        find(path, "POST", {})
+    assert raised.value.status == 404
+    assert dialect(path, {}) == wire
+
+
+def test_the_index_lists_every_route_once() -> None:
+    endpoints = routes.endpoints()
+    assert "POST /v1/chat/completions" in endpoints
+    assert "GET /v1beta/models/{model}" in endpoints
+    assert len(endpoints) == len(set(endpoints))
