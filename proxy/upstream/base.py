@@ -26,8 +26,8 @@ class Call:
 
     method: str
     url: str
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
     proxy_url: str | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
 
