@@ -54,7 +54,7 @@ _TOP: Mapping[str, Foreign] = {
     # dangerous to ignore
     "auth": _refused("list the clients' keys under api-keys"),
     "force-model-prefix": _refused(
-        "keys with a prefix serve requests without it, too; ignoring the wish would spend them", *_NO
+        "keys with a prefix also serve requests without it; ignoring this would spend them", *_NO
     ),
     # other providers
     "interactions-api-key": _ignored("Gemini's Interactions API is not served; gemini-api-key takes the same keys"),

@@ -51,12 +51,12 @@ def read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        folder = "is a folder; a container mount of a file that does not exist makes one"
+        raise ConfigError(f"{path}: {folder if stat.S_ISDIR(mode) else 'is no regular file'}")
     with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise ConfigError(f"{path}: is a folder; a container mount of a file that does not exist makes one")
-        if not stat.S_ISREG(mode):
-            raise ConfigError(f"{path}: is no regular file")
         raw = file.read(BYTES_MAX + 1)
     if len(raw) > BYTES_MAX:
         raise ConfigError(f"{path}: is larger than {BYTES_MAX} bytes")

@@ -108,8 +108,8 @@ def compose(text: str, complaints: Complaints) -> Node | None:
         complaints.add(line, "holds a character that no text has; is it a text file in UTF-8?")
     except yaml.MarkedYAMLError as error:
         complaints.add(*_syntax_fault(error))
-    except (yaml.YAMLError, ValueError):
-        # PyYAML lets ValueError through for an escape beyond Unicode ("\UFFFFFFFF").
+    except (yaml.YAMLError, ValueError, OverflowError):
+        # PyYAML lets the latter two through, for an escape beyond Unicode ("\UFFFFFFFF").
         complaints.add(1, "is no YAML")
     except _TooDeep:
         pass
