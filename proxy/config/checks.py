@@ -22,6 +22,7 @@ SAMPLE_KEYS = frozenset(
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PREFIX = re.compile(r"[A-Za-z0-9._@+-]+")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _UNSENDABLE = frozenset(
     {"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -62,8 +63,8 @@ def proxy_url(value: str) -> Fault:
 
 
 def origin(value: str) -> Fault:
-    parts = _split(value)
-    if parts is None or parts.scheme not in {"http", "https"} or f"{parts.scheme}://{parts.netloc}" != value:
+    scheme, separator, rest = value.partition("://")
+    if not (separator and _SCHEME.fullmatch(scheme) and _HOST.fullmatch(rest)):
         return "must be an exact origin such as https://app.example.com: no path, no *"
     return None
 
