@@ -107,7 +107,9 @@ def merged(first: Residue | None, second: Residue | None) -> Residue | None:
 
 
 def opened(part: Part) -> Part:
-    """The part as it is when a stream opens it: identity without content, and nothing that is only known at the end."""
+    """The part as it is when a stream opens it: identity without content. A call comes with all that is known of it,
+    because a client's wire may have room for its signature only before it.
+    """
     match part:
         case Text():
             return Text(text="", origin=part.origin)
@@ -116,7 +118,7 @@ def opened(part: Part) -> Part:
         case Thinking():
             return Thinking(is_redacted=part.is_redacted, origin=part.origin)
         case ToolCall():
-            return replace(part, arguments="", signature=None, residue=None)
+            return replace(part, arguments="")
         case _:
             return part
 

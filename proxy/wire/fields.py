@@ -12,6 +12,9 @@ from proxy.wire.base import json_type
 
 T = TypeVar("T")
 
+BOOKKEEPING = frozenset({"id", "status", "object"})
+"""What an API says of its own records: dropping it elsewhere loses nothing."""
+
 
 class Fields:
     """One object on its way in. `take*` removes a key and returns its value, None when it is absent or null.
@@ -89,6 +92,12 @@ class Fields:
             raise Malformed(f"{self.at(key)} is required and must be a string", path=self.at(key))
         return value
 
+    def need_int(self, key: str) -> int:
+        value = self.take_int(key)
+        if value is None:
+            raise Malformed(f"{self.at(key)} is required and must be an integer", path=self.at(key))
+        return value
+
     def need_list(self, key: str) -> list[JsonValue]:
         value = self.take_list(key)
         if value is None:
@@ -116,9 +125,9 @@ def residue_shape(residue: Residue | None, wire: str, key: str) -> JsonValue:
 
 
 def residue_losses(residue: Residue | None, wire: str, path: str = "") -> Iterator[Loss]:
-    """One for each field that only another wire than `wire` understands. A null asked for nothing."""
+    """One for each field that only another wire than `wire` understands. A null or empty one asked for nothing."""
     if residue is None or residue.wire == wire:
         return
     for key, value in residue.fields.items():
-        if value is not None:
+        if value not in (None, [], {}) and key not in BOOKKEEPING:
             yield Loss(f"{path}.{key}" if path else key, key, f"only {residue.wire} knows it")

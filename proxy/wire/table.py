@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from proxy.wire import anthropic
 from proxy.wire.base import Wire
 
-WIRES: tuple[Wire, ...] = ()
+WIRES: tuple[Wire, ...] = (anthropic.WIRE,)
 
 _BY_NAME = {wire.name: wire for wire in WIRES}
 

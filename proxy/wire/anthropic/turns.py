@@ -1,0 +1,131 @@
+"""Messages of the hub → turns as this wire has them.
+
+A turn is `user`, `assistant` or `system`; tool results stand first in the user's turn after the calls that they answer,
+each call has one, and the first turn is the user's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from proxy.hub.loss import Loss
+from proxy.hub.names import synthetic_call_id
+from proxy.hub.pairing import Placed, paired
+from proxy.hub.parts import Part, Text, ToolCall, ToolResult
+from proxy.hub.request import Message
+from proxy.hub.residue import Residue
+from proxy.wire.anthropic.blocks import NAME
+from proxy.wire.fields import residue_shape
+
+FILLER = "."
+"""The user's turn that must come first, where the client's history begins with the assistant or has no turn at all."""
+CONTINUE = "Go on from the exact point where your last message ends. Do not repeat any of it."
+
+
+@dataclass(slots=True)
+class Turn:
+    """`parts`: each with its path in the client's request. `is_current`: after the assistant's last turn."""
+
+    role: str
+    parts: list[tuple[str, Part]] = field(default_factory=list)
+    residue: Residue | None = None
+    is_current: bool = False
+
+
+def placed(index: int, message: Message) -> Iterator[tuple[str, Part]]:
+    return ((f"messages[{index}].content[{number}]", part) for number, part in enumerate(message.parts))
+
+
+def home_turns(messages: Sequence[Message], losses: list[Loss], *, has_mid_system: bool) -> list[Turn]:
+    """The client's own turns again: what one of them was split into is joined."""
+    turns: list[Turn] = []
+    for index, message in enumerate(messages):
+        if turns and residue_shape(message.residue, NAME, "joined"):
+            turns[-1].parts.extend(placed(index, message))
+        else:
+            role = "user" if message.role == "tool" else message.role
+            turns.append(Turn(role, list(placed(index, message)), message.residue))
+    return _with_current(turns if has_mid_system else without_mid_system(turns, losses))
+
+
+def foreign_turns(messages: Sequence[Message], losses: list[Loss], *, has_mid_system: bool) -> list[Turn]:
+    """Another wire's history in this one's grammar: merged, never reordered but for results."""
+    placed_messages, dropped = paired(messages)
+    losses.extend(dropped)
+    turns: list[Turn] = []
+    for each in _unique(placed_messages):
+        role = "user" if each.message.role == "tool" else each.message.role
+        _extend(turns, role, zip(each.paths, each.message.parts, strict=True))
+    if not has_mid_system:
+        turns = without_mid_system(turns, losses)
+    if not turns or turns[0].role != "user":
+        turns.insert(0, Turn("user", [("messages", Text(text=FILLER))]))
+    return _with_current(turns)
+
+
+def _unique(messages: Iterable[Placed]) -> Iterator[Placed]:
+    """Ids that are used again, or empty, get another: in this wire each call of a history has its own."""
+    taken: set[str] = set()
+    latest: list[tuple[str, str]] = []
+    for each in messages:
+        parts: list[Part] = []
+        if each.message.role == "assistant":
+            latest = []
+        for number, part in enumerate(each.message.parts):
+            if isinstance(part, ToolCall):
+                call_id = part.id
+                if not call_id or call_id in taken:
+                    call_id = synthetic_call_id(len(taken), part.name, part.arguments)
+                taken.add(call_id)
+                latest.append((part.id, call_id))
+                parts.append(replace(part, id=call_id))
+            elif isinstance(part, ToolResult) and number < len(latest):
+                parts.append(replace(part, call_id=latest[number][1]))
+            else:
+                parts.append(part)
+        yield each._replace(message=replace(each.message, parts=tuple(parts)))
+
+
+def _extend(turns: list[Turn], role: str, parts: Iterable[tuple[str, Part]]) -> None:
+    """Consecutive turns of one role are one."""
+    if turns and turns[-1].role == role:
+        turns[-1].parts.extend(parts)
+    else:
+        turns.append(Turn(role, list(parts)))
+
+
+def _with_current(turns: list[Turn]) -> list[Turn]:
+    for turn in reversed(turns):
+        if turn.role == "assistant":
+            break
+        turn.is_current = True
+    return turns
+
+
+def without_mid_system(turns: list[Turn], losses: list[Loss]) -> list[Turn]:
+    """For a model that takes system text only before the first turn: it goes into the user's turn beside it, marked.
+
+    Not to the top: that would change what it means, and break every cached prefix.
+    """
+    merged: list[Turn] = []
+    for turn in turns:
+        if turn.role != "system":
+            _add(merged, turn)
+            continue
+        parts: list[tuple[str, Part]] = []
+        for path, part in turn.parts:
+            losses.append(Loss(path, "system role", "in mid-conversation this model takes only the user's text"))
+            marked = replace(part, text=f"<system>\n{part.text}\n</system>") if isinstance(part, Text) else part
+            parts.append((path, marked))
+        _add(merged, Turn("user", parts))
+    return merged
+
+
+def _add(turns: list[Turn], turn: Turn) -> None:
+    """The user's consecutive turns become one, results first."""
+    if turns and turns[-1].role == turn.role == "user":
+        parts = turns[-1].parts + turn.parts
+        turns[-1].parts = sorted(parts, key=lambda item: not isinstance(item[1], ToolResult))
+    else:
+        turns.append(turn)
