@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from proxy.wire import anthropic
+from proxy.wire import anthropic, openai_responses
 from proxy.wire.base import Wire
 
-WIRES: tuple[Wire, ...] = (anthropic.WIRE,)
+WIRES: tuple[Wire, ...] = (anthropic.WIRE, openai_responses.WIRE)
 
 _BY_NAME = {wire.name: wire for wire in WIRES}
 
