@@ -54,6 +54,8 @@ class Profile:
     """Gemini: `parametersJsonSchema`/`responseJsonSchema`; else the OpenAPI subset."""
     has_call_ids: bool = True
     """Gemini's Developer API takes functionCall.id; Vertex does not."""
+    mixes_tools: bool = True
+    """Gemini 3: functions beside hosted tools or JSON output; before, each of them alone."""
     needs_call_signature: bool = False
     """Gemini 3: a call in the current turn must carry a thoughtSignature."""
     media: frozenset[str] = frozenset({"image", "document"})
@@ -62,6 +64,12 @@ class Profile:
     has_media_in_results: bool = True
     replays_reasoning_text: bool = False
     """Wants `reasoning_content` back with its tool calls (deepseek, kimi)."""
+    has_text_lists: bool = True
+    """OpenAI Chat: takes text as a list of parts; some compatible upstreams want one string."""
+    has_custom_tools: bool = True
+    """OpenAI: tools whose input is free text; else they are wrapped (`proxy.hub.custom`)."""
+    call_id_chars: int | None = None
+    """Mistral: a call's id has exactly so many letters and digits."""
     hosted_tools: frozenset[str] = frozenset()
     """Hosted tools by intent that it offers: ``web_search``, ``code_execution``, ``url_fetch``."""
     extras: frozenset[str] = field(default_factory=frozenset)
