@@ -95,7 +95,7 @@ def _answer(
     """The first result after the call and before the next call of the same id (some clients use an id again)."""
     queue, positions = results[call.id], calls[call.id]
     positions.popleft()
-    until = positions[0] if positions else None
+    until = next((later for later in positions if later > position), None)
     while queue and queue[0].position < position:
         losses.append(_orphan(queue.popleft()))
     if not queue or (until is not None and queue[0].position > until):

@@ -129,5 +129,5 @@ def residue_losses(residue: Residue | None, wire: str, path: str = "") -> Iterat
     if residue is None or residue.wire == wire:
         return
     for key, value in residue.fields.items():
-        if value not in (None, [], {}) and key not in BOOKKEEPING:
+        if value not in (None, "", [], {}) and key not in BOOKKEEPING:
             yield Loss(f"{path}.{key}" if path else key, key, f"only {residue.wire} knows it")

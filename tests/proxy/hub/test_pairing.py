@@ -74,3 +74,8 @@ def test_each_part_keeps_its_path() -> None:
         ("messages[1]", ("messages[1].content[0]", "messages[1].content[1]")),
         ("messages[1]", ("messages[2].content[0]",)),
     ]
+
+
+def test_two_calls_of_one_id_in_one_turn_take_a_result_each() -> None:
+    messages = [said(call("a"), call("a")), tool(result("a", "1"), result("a", "2"))]
+    assert transcript(messages) == ["call a", "call a", "result a: 1", "result a: 2"]
