@@ -54,6 +54,8 @@ class PassedOver:
     """One clause: ``cooling: the 5-hour window is exhausted``."""
     returns_at: float | None = None
     """On the decision's clock; None: not by itself."""
+    is_transient: bool = False
+    """For a fault of its provider, not for a limit of the account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from auth.pool import Pool
+from proxy.dispatch.answer_headers import Headers, decision_line, own, passed
+from proxy.dispatch.asked import Asked
+from proxy.dispatch.attempt import Attempt
+from proxy.dispatch.body import Body
+from proxy.dispatch.budget import RetryBudget
 from proxy.dispatch.clock import Clock
+from proxy.dispatch.decision import Decision
+from proxy.dispatch.estimate import estimated_tokens
 from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
+from proxy.dispatch.policy import Ask, decide
+from proxy.dispatch.pursuit import Pursuit, Shared
+from proxy.dispatch.recall import Recall
 from proxy.dispatch.snapshot import Snapshot
-from proxy.errors import NoCandidate
+from proxy.errors import ProxyError
+from proxy.providers.base import Operation
 from proxy.upstream.base import Upstream
+from proxy.wire.base import dumps
+from proxy.wire.table import wire_named
+
+EXPLAIN_HEADER = "x-proxy-explain"
+HOLD_SECONDS_MAX = 10.0
+"""How long a stream's head is held for its first content; `streaming.keepalive-seconds` when that is shorter."""
+RECENT_MAX = 512
 
 
 class Dispatcher:
@@ -36,6 +56,8 @@ class Dispatcher:
 
     Raises `Refused` and nothing else that is foreseen: its `failure` is to be rendered with
     `wire_named(inquiry.wire).render_error`, its `headers` are to be sent with it.
+
+    `recent`: the last decisions, the newest last, each with the request's id.
     """
 
     def __init__(
@@ -47,10 +69,75 @@ class Dispatcher:
         clock: Clock,
     ) -> None:
         self._snapshot = snapshot
-        self._upstreams = upstreams
-        self._pool = pool
-        self._clock = clock
+        self.recent: deque[tuple[str, Decision]] = deque(maxlen=RECENT_MAX)
+        self._shared = Shared(
+            upstreams=upstreams, pool=pool, clock=clock, recall=Recall(), budget=RetryBudget(), recent=self.recent
+        )
 
     async def open(self, inquiry: Inquiry) -> Outcome:
+        snapshot = self._snapshot()
+        clock = self._shared.clock
         report = Report(request_id=inquiry.request_id, model_asked=inquiry.model)
-        raise Refused.because(NoCandidate("nobody is there to serve"), report)
+        try:
+            found = snapshot.catalogue.find(inquiry.model, inquiry.operation, inquiry.wire)
+            asked = Asked(inquiry, found, wire_named(inquiry.wire), created=int(clock.unix()))
+            if inquiry.operation == "count_tokens" and not _counts(asked):
+                return _estimate(asked, report)
+            pursuit = Pursuit(self._shared, snapshot, asked, report)
+            if inquiry.is_stream:
+                return await self._open_stream(snapshot, pursuit)
+            return _outcome(pursuit, await pursuit.run())
+        except ProxyError as error:
+            raise Refused.because(error, report) from None
+
+    async def _open_stream(self, snapshot: Snapshot, pursuit: Pursuit) -> Outcome:
+        seconds = snapshot.config.streaming.keepalive_seconds or HOLD_SECONDS_MAX
+        task = asyncio.create_task(pursuit.run())
+        try:
+            await asyncio.wait({task}, timeout=min(HOLD_SECONDS_MAX, seconds))
+        except asyncio.CancelledError:
+            await Body(pursuit, task).aclose()
+            raise
+        if task.done():
+            return _outcome(pursuit, task.result())
+        headers: Headers = (("content-type", _content_type(pursuit.inquiry)),)
+        return Outcome(status=200, headers=headers, body=Body(pursuit, task), report=pursuit.report)
+
+    def explain(self, model: str, *, operation: Operation = "generate", wire: str = "openai_chat") -> Decision:
+        """Who would serve now, and what stands against each of the others. Changes nothing. Raises `UnknownModel`."""
+        snapshot = self._snapshot()
+        found = snapshot.catalogue.find(model, operation, wire)
+        ask = Ask(group=found.name, strategy=snapshot.strategy, wants_all=True)
+        return decide(found.candidates, self._shared.pool, ask, self._shared.clock.monotonic())
+
+
+def _outcome(pursuit: Pursuit, attempt: Attempt) -> Outcome:
+    report = pursuit.report
+    headers = (
+        ("content-type", _content_type(pursuit.inquiry)),
+        *passed(attempt.headers),
+        *own(report),
+        *explanation(pursuit),
+    )
+    return Outcome(status=attempt.status, headers=headers, body=Body(pursuit, attempt), report=report)
+
+
+def explanation(pursuit: Pursuit) -> Headers:
+    if pursuit.decision is None or pursuit.inquiry.headers.get(EXPLAIN_HEADER) != "1":
+        return ()
+    return (("x-proxy-decision", decision_line(pursuit.decision)),)
+
+
+def _content_type(inquiry: Inquiry) -> str:
+    return "text/event-stream" if inquiry.is_stream and inquiry.framing == "sse" else "application/json"
+
+
+def _counts(asked: Asked) -> bool:
+    return any("count_tokens" in each.provider.endpoints for each in asked.found.candidates)
+
+
+def _estimate(asked: Asked, report: Report) -> Outcome:
+    """Nobody who serves this model has an operation that counts."""
+    body = dumps(asked.wire.render_count(estimated_tokens(asked.request)))
+    headers: Headers = (("content-type", "application/json"), ("x-proxy-count", "estimate"))
+    return Outcome(status=200, headers=headers, body=Body.of(body), report=report)

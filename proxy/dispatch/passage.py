@@ -71,6 +71,16 @@ def seen_of(response: Response) -> Seen:
     return seen
 
 
+def cut_off() -> Failure:
+    return Failure(kind="stream_corrupt", status=502, message="the upstream's answer was cut off before its end")
+
+
+def not_json(body: bytes) -> Failure:
+    head = body[:1024].lower()
+    what = "a web page" if b"<html" in head or b"<!doctype" in head else "something that is no JSON"
+    return Failure(kind="stream_corrupt", status=502, message=f"the upstream answered with {what}")
+
+
 @dataclass(slots=True)
 class Whole:
     """An answer that is there at once. `body`: for the client."""
@@ -103,9 +113,14 @@ class Passage(Protocol):
 class Plan(Protocol):
     """How one candidate is to be asked, and its answer carried. `losses`: of the request."""
 
-    is_relay: bool
-    call: Call
-    losses: tuple[Loss, ...]
+    @property
+    def is_relay(self) -> bool: ...
+
+    @property
+    def call(self) -> Call: ...
+
+    @property
+    def losses(self) -> tuple[Loss, ...]: ...
 
     def passage(self) -> Passage: ...
 

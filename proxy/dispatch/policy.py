@@ -18,18 +18,20 @@ from auth.pool import READY, Lease, Pool, Standing
 from auth.turns import STRIDE
 from proxy.dispatch.decision import Candidate, Decision, PassedOver
 
-Strategy: TypeAlias = Literal["round-robin", "weighted-round-robin", "fill-first"]
+Strategy: TypeAlias = Literal["round-robin", "weighted-round-robin", "fill-first", "quota-aware"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """`group`: whose turns are counted together: the model as it stands in the catalogue. `tried`: the keys of
-    candidates that this request has tried already. `wants_all`: name every candidate, also the ready ones.
+    candidates that this request has tried already, or that cannot be asked this. `is_first`: nothing was tried yet, so
+    that even a candidate that cools for a transient fault may be. `wants_all`: name every candidate, also the ready.
     """
 
     group: Hashable
     strategy: Strategy = "round-robin"
     tried: Collection[tuple[str, str]] = ()
+    is_first: bool = True
     wants_all: bool = False
 
 
@@ -37,7 +39,7 @@ def decide(candidates: Sequence[Candidate], state: Pool, ask: Ask, now: float) -
     sorted_out = _SortedOut()
     for candidate in candidates:
         sorted_out.add(candidate, state, ask, now)
-    if not ask.tried:
+    if ask.is_first:
         sorted_out.readmit(candidates)
     eligible = sorted_out.ready or sorted_out.crowded
     chosen, rule = None, "nobody"
@@ -45,7 +47,7 @@ def decide(candidates: Sequence[Candidate], state: Pool, ask: Ask, now: float) -
         highest = max(each.credential.priority for each in eligible)
         tier = [each for each in eligible if each.credential.priority == highest]
         chosen, rule = _CHOOSERS[ask.strategy](tier, state, ask), ask.strategy
-    elif sorted_out.benched and not ask.tried:
+    elif sorted_out.benched and ask.is_first:
         chosen, rule = min(sorted_out.benched, key=lambda each: each[0])[1], "last-resort"
     passed_over = [each for each in sorted_out.passed_over if each.candidate is not chosen]
     if ask.wants_all:
@@ -84,6 +86,7 @@ _CHOOSERS: dict[Strategy, Callable[[Sequence[Candidate], Pool, Ask], Candidate]]
     "round-robin": _by_turn,
     "weighted-round-robin": _by_turn,
     "fill-first": _in_order,
+    "quota-aware": _by_turn,  # as long as no windows are known, nobody's quota is more urgent than another's
 }
 
 
@@ -113,7 +116,12 @@ class _SortedOut:
         elif standing.is_transient and standing.until is not None:
             self.benched.append((standing.until, candidate))
         self.passed_over.append(
-            PassedOver(candidate=candidate, why=_clause(standing), returns_at=standing.until),
+            PassedOver(
+                candidate=candidate,
+                why=_clause(standing),
+                returns_at=standing.until,
+                is_transient=standing.is_transient,
+            )
         )
 
     def readmit(self, candidates: Sequence[Candidate]) -> None:

@@ -2,15 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from auth.credential import Credential
+from proxy.config.schema import Config
+from proxy.dispatch.catalogue import Catalogue
+from proxy.dispatch.payload import Edits
+from proxy.dispatch.policy import Strategy
 from proxy.providers.base import Provider
+from proxy.providers.configured import from_config
+
+EDITS_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Requests in flight keep the one that they began with. Build it with `Snapshot.of(config)`."""
+    """Requests in flight keep the one that they began with. Nothing of the pool's state is in it: that is kept by
+    credential id, and outlives every snapshot.
+    """
 
+    config: Config
     providers: tuple[Provider, ...]
     credentials: tuple[Credential, ...]
+    """Also those that are disabled."""
+    catalogue: Catalogue
+    _edits: dict[tuple[str, str], Edits] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def of(
+        cls, config: Config, *, providers: Iterable[Provider] = (), credentials: Iterable[Credential] = ()
+    ) -> Snapshot:
+        """`providers` and `credentials`: beside those that the configuration names (accounts, the sandbox)."""
+        own_providers, own_credentials = from_config(config)
+        all_providers = (*own_providers, *providers)
+        all_credentials = (*own_credentials, *credentials)
+        takes_turns_by_weight = config.routing.strategy == "weighted-round-robin"
+        return cls(
+            config=config,
+            providers=all_providers,
+            credentials=all_credentials,
+            catalogue=Catalogue(
+                all_providers,
+                (each for each in all_credentials if each.weight > 0 or not takes_turns_by_weight),
+                config.oauth_model_alias,
+                config.oauth_excluded_models,
+            ),
+        )
+
+    @property
+    def strategy(self) -> Strategy:
+        return self.config.routing.strategy
+
+    def edits(self, model: str, wire: str) -> Edits:
+        """The operator's rules for one upstream model."""
+        edits = self._edits.get((model, wire))
+        if edits is None:
+            if len(self._edits) >= EDITS_MAX:
+                self._edits.clear()
+            edits = self._edits[model, wire] = Edits(self.config.payload, model, wire)
+        return edits

@@ -1,0 +1,65 @@
+"""The headers of an answer: what the upstream may tell, and what we tell of ourselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from proxy.dispatch.decision import Decision
+from proxy.dispatch.inquiry import Report
+from proxy.hub.loss import Loss
+
+PASSED = ("request-id", "openai-model", "openai-processing-ms", "openai-version", "x-codex-turn-state")
+"""The upstream's own words that mean the same from us. Limits are not among them: they are one account's of many."""
+LOSSES_CHARACTERS_MAX = 1024
+DECISION_CHARACTERS_MAX = 2048
+
+Headers = tuple[tuple[str, str], ...]
+
+
+def passed(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name in PASSED:
+        value = headers.get(name)
+        if value is not None:
+            yield name, value
+
+
+def own(report: Report) -> Iterator[tuple[str, str]]:
+    """``x-proxy-…``: the model, provider and account that served, and how many attempts it took."""
+    for name, value in (
+        ("x-proxy-model", report.model_served),
+        ("x-proxy-provider", report.provider),
+        ("x-proxy-account", report.account),
+    ):
+        if value:
+            yield name, sendable(value)
+    yield "x-proxy-attempts", str(len(report.attempts))
+    if report.losses:
+        yield "x-proxy-losses", losses_line(report.losses)
+
+
+def losses_line(losses: Iterable[Loss]) -> str:
+    """How many, and which, as far as there is room: ``2: temperature: clamped; tools[0].strict: strict``."""
+    named = [f"{loss.path}: {loss.what}" for loss in losses]
+    return _cut(f"{len(named)}: " + "; ".join(named), LOSSES_CHARACTERS_MAX)
+
+
+def decision_line(decision: Decision) -> str:
+    """``round-robin: anthropic key 2; passed over: anthropic key 1 (cooling: it is rate limited, 12 s)``."""
+    chosen = decision.chosen.credential.label if decision.chosen is not None else "nobody"
+    passed_over = [
+        f"{each.candidate.credential.label} ({each.why}"
+        + (f", {max(0.0, each.returns_at - decision.now):.0f} s)" if each.returns_at is not None else ")")
+        for each in decision.passed_over
+    ]
+    told = f"{decision.rule}: {chosen}" + (f"; passed over: {', '.join(passed_over)}" if passed_over else "")
+    return _cut(told, DECISION_CHARACTERS_MAX)
+
+
+def _cut(text: str, characters_max: int) -> str:
+    text = sendable(text)
+    return text if len(text) <= characters_max else text[: characters_max - 3] + "..."
+
+
+def sendable(text: str) -> str:
+    """A header holds printable ASCII; names that operators make up may hold more."""
+    return "".join(each if " " <= each <= "~" else "?" for each in text)

@@ -1,0 +1,87 @@
+"""Where frames of server-sent events end, without reading them.
+
+A relay forwards only complete frames: what is cut off in the middle of one can be followed by a proper error, and no
+client can do anything with half of one anyway.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from proxy.wire.sse import LINE_BYTES_MAX, SseSplitter
+
+HELD_BYTES_MAX = LINE_BYTES_MAX
+_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_LONGEST_END = 4
+
+
+class FrameTooLong(ValueError):
+    """A frame exceeds `HELD_BYTES_MAX`."""
+
+
+class FrameCutter:
+    """Bytes, cut anywhere → bytes, cut behind the last complete frame. Linear in the number of bytes."""
+
+    __slots__ = ("_held", "_size")
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes:
+        if not self._held:
+            if data.endswith(b"\n\n"):
+                return data
+            cut = _last_end(data)
+        else:
+            # An end may lie across the border between what is held and what came.
+            overlap = self._held[-1][1 - _LONGEST_END :] if len(self._held[-1]) >= _LONGEST_END else self._join()
+            cut = _last_end(overlap + data) - len(overlap)
+        if cut <= 0:
+            self._hold(data)
+            return b""
+        complete = b"".join((*self._held, data[:cut]))
+        self._held, self._size = [], 0
+        self._hold(data[cut:])
+        return complete
+
+    def _join(self) -> bytes:
+        whole = b"".join(self._held)
+        self._held = [whole]
+        return whole[1 - _LONGEST_END :]
+
+    def _hold(self, data: bytes) -> None:
+        if data:
+            self._held.append(data)
+            self._size += len(data)
+            if self._size > HELD_BYTES_MAX:
+                raise FrameTooLong(f"a frame of more than {HELD_BYTES_MAX} bytes")
+
+    def finish(self) -> bytes:
+        """What never became a complete frame."""
+        rest = b"".join(self._held)
+        self._held, self._size = [], 0
+        return rest
+
+
+def _last_end(data: bytes) -> int:
+    """Just behind the last end of a frame; 0 when there is none."""
+    ends = (data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4, data.rfind(b"\r\r") + 2)
+    return max(end if end > width - 1 else 0 for end, width in zip(ends, (2, 4, 2), strict=True))
+
+
+def frames(block: bytes) -> Iterator[bytes]:
+    """The frames of a block that `FrameCutter` gave, each with its end."""
+    start = 0
+    for end in _END.finditer(block):
+        yield block[start : end.end()]
+        start = end.end()
+    if start < len(block):
+        yield block[start:]
+
+
+def payloads(block: bytes) -> list[bytes]:
+    """The data of each frame of the block."""
+    splitter = SseSplitter()
+    return [event.data for event in (*splitter.feed(block), *splitter.finish())]

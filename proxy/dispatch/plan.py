@@ -1,0 +1,63 @@
+"""Which way a candidate is asked: relayed where it speaks the client's wire, translated where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from proxy.dispatch.asked import Asked
+from proxy.dispatch.decision import Candidate
+from proxy.dispatch.passage import Plan
+from proxy.dispatch.recall import Recall
+from proxy.dispatch.relay import RelayPlan
+from proxy.dispatch.snapshot import Snapshot
+from proxy.dispatch.translate import TranslationPlan, render
+from proxy.errors import Untranslatable
+from proxy.hub.loss import Loss
+from proxy.hub.parts import Part
+from proxy.wire.table import wire_named
+
+TAG = b"px1."
+"""Marks another maker's signature in the history (`proxy.hub.names.tag`): no provider understands it."""
+_NAMED_MAX = 10
+
+
+def plan_for(asked: Asked, candidate: Candidate, *, snapshot: Snapshot, recall: Recall, now: float) -> Plan:
+    """Raises `Malformed` (the client's body) or `Untranslatable` (this candidate cannot be asked that)."""
+    inquiry = asked.inquiry
+    provider = candidate.provider
+    edits = snapshot.edits(candidate.model, provider.wire)
+    is_home = provider.wire == inquiry.wire
+    if is_home and not _must_render(asked):
+        return RelayPlan(asked, candidate, edits)
+    request = asked.request_for(candidate.model)
+    if not is_home:
+        maker = provider.profile(candidate.model).maker
+        request = recall.restore(inquiry.client, request, maker=maker, now=now)
+    upstream = wire_named(provider.wire)
+    rendered = render(asked, request, candidate, upstream, edits)
+    if inquiry.is_strict and rendered.losses:
+        raise strict_refusal(rendered.losses)
+    if is_home and not rendered.names.received:
+        return RelayPlan(asked, candidate, edits, body=rendered.body, losses=rendered.losses)
+
+    def remember(parts: Sequence[Part]) -> None:
+        recall.remember(inquiry.client, parts, now)
+
+    return TranslationPlan(asked=asked, candidate=candidate, upstream=upstream, rendered=rendered, remember=remember)
+
+
+def _must_render(asked: Asked) -> bool:
+    """At home: what a suffix asked for is put into the wire's own field, and what no provider understands taken out."""
+    if asked.inquiry.operation not in {"generate", "count_tokens"}:
+        return False
+    return asked.found.reasoning is not None or TAG in asked.inquiry.body
+
+
+def strict_refusal(losses: Sequence[Loss]) -> Untranslatable:
+    named = "; ".join(str(loss) for loss in losses[:_NAMED_MAX])
+    more = f"; and {len(losses) - _NAMED_MAX} more" if len(losses) > _NAMED_MAX else ""
+    return Untranslatable(
+        f"strict: the upstream's format has no room for {len(losses)} parts of this request: {named}{more}",
+        code="lossy_translation",
+        path=losses[0].path,
+    )

@@ -1,0 +1,277 @@
+"""Same wire in and out: the client's own JSON goes upstream with a few members replaced, frames come back untouched.
+
+Request: forwarded byte for byte when nothing must change. Otherwise its top level is read shallowly and put together
+again: order, unknown members and the spelling of numbers stay (`proxy.dispatch.splice`).
+
+Answer: whole frames pass as they came, except that where an alias, prefix or suffix changed the model's name, the
+client's name is spliced into its place (`Speech.frame_model`). A tap looks on: a pattern a wire finds the few frames
+that tell usage, end and errors, and only those are parsed. Until the first content all frames are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from proxy.dispatch.asked import Asked
+from proxy.dispatch.decision import Candidate
+from proxy.dispatch.frames import FrameCutter, FrameTooLong, frames, payloads
+from proxy.dispatch.outgoing import call_for
+from proxy.dispatch.passage import Seen, Whole, cut_off, not_json, seen_of
+from proxy.dispatch.payload import Edits
+from proxy.dispatch.splice import joined, members, raw, replaced
+from proxy.dispatch.translate import TranslationPlan
+from proxy.errors import Broken, Malformed
+from proxy.hub.events import Event, Failure, ResponseStart
+from proxy.hub.loss import Loss
+from proxy.hub.residue import JsonObject, JsonValue
+from proxy.upstream.base import Call
+from proxy.wire.base import RenderedRequest, StreamParser, Wire, dumps, expect_object, loads, loads_upstream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speech:
+    """Where a wire tells what. `tap`: finds the frames that tell of usage, end and errors; what a model writes cannot
+    look like it, as its quotes are escaped. `frame_model`, `whole_model`: the path to the model's name.
+    """
+
+    tap: re.Pattern[bytes]
+    frame_model: tuple[str, ...] = ("model",)
+    whole_model: tuple[str, ...] = ("model",)
+
+
+_SPEECH: Mapping[str, Speech] = {
+    "anthropic": Speech(
+        tap=re.compile(rb'"type"\s*:\s*"(?:message_(?:start|delta|stop)|error)"'),
+        frame_model=("message", "model"),
+    ),
+    "openai_chat": Speech(
+        tap=re.compile(rb'"finish_reason"\s*:\s*"|"usage"\s*:\s*\{|"error"\s*:\s*[{"]|data: ?\[DONE\]'),
+    ),
+    "openai_responses": Speech(
+        tap=re.compile(rb'"type"\s*:\s*"(?:response\.(?:created|completed|incomplete|failed|error)|error)"'),
+        frame_model=("response", "model"),
+    ),
+    "gemini": Speech(
+        tap=re.compile(rb'"finishReason"\s*:|"promptFeedback"\s*:|"error"\s*:\s*\{'),
+        frame_model=("modelVersion",),
+        whole_model=("modelVersion",),
+    ),
+}
+
+_NO_DATA = b"[]"
+_SEQUENCE = re.compile(rb'("sequence_number"\s*:\s*)(\d+)')
+
+
+class RelayPlan:
+    """`body`: the request, when it had to be rendered anew (a suffix, another maker's signature in the history)."""
+
+    is_relay = True
+
+    def __init__(
+        self,
+        asked: Asked,
+        candidate: Candidate,
+        edits: Edits,
+        *,
+        body: JsonObject | None = None,
+        losses: tuple[Loss, ...] = (),
+    ) -> None:
+        self._asked = asked
+        self._candidate = candidate
+        self.losses = losses
+        inquiry = asked.inquiry
+        sent = outgoing_body(asked, candidate, edits) if body is None else dumps(body)
+        self.call: Call = call_for(
+            candidate, inquiry.operation, sent, is_stream=inquiry.is_stream, client=inquiry.headers
+        )
+
+    def passage(self) -> RelayPassage:
+        return RelayPassage(self._asked, maker=self._maker, echo=self._echo)
+
+    @property
+    def _maker(self) -> str:
+        return self._candidate.provider.maker or self._candidate.provider.wire
+
+    @property
+    def _echo(self) -> bytes | None:
+        """The client's name for the model as JSON, where it is not the upstream's."""
+        asked = self._asked.inquiry.model
+        return None if asked == self._candidate.model else dumps(asked)
+
+    def whole(self, body: bytes) -> Whole:
+        wire = self._asked.wire
+        try:
+            fields = members(body)
+        except Malformed:
+            return Whole(b"", Seen(failure=not_json(body)))
+        error = fields.get("error")
+        if error is not None and bytes(error) != b"null":
+            return Whole(b"", Seen(failure=wire.parse_error(200, {}, body)))
+        seen = Seen(has_content=True, is_ended=True)
+        if self._asked.inquiry.operation == "generate":
+            seen = read_whole(wire, body, self._maker)
+        echo = self._echo
+        return Whole(body if echo is None else replaced(body, _SPEECH[wire.name].whole_model, echo), seen)
+
+    def streamed(self, body: bytes) -> Whole:
+        """There is nothing to pass on: the whole answer is told as a stream."""
+        wire = self._asked.wire
+        plan = TranslationPlan(
+            asked=self._asked,
+            candidate=self._candidate,
+            upstream=wire,
+            rendered=RenderedRequest({}),
+            remember=lambda _parts: None,
+        )
+        return plan.streamed(body)
+
+
+def read_whole(wire: Wire, body: bytes, maker: str) -> Seen:
+    """What our own reader does not understand is the client's to judge: it passes, and tells us nothing."""
+    try:
+        return seen_of(wire.parse_response(expect_object(loads_upstream(body), "the answer"), maker=maker))
+    except (Broken, Malformed, ValueError, RecursionError):
+        return Seen(has_content=True, is_ended=True)
+
+
+def outgoing_body(asked: Asked, candidate: Candidate, edits: Edits) -> bytes:
+    """The client's bytes, or the client's members in their order with what must change replaced."""
+    inquiry = asked.inquiry
+    is_renamed = inquiry.model != candidate.model
+    if not is_renamed and not edits and not candidate.provider.patches:
+        return inquiry.body
+    fields = members(inquiry.body)
+    renamed = _renamed(asked, candidate.model) if is_renamed else {}
+    renamed = {key: value for key, value in renamed.items() if key in fields}
+    if not renamed and not edits and not candidate.provider.patches:
+        return inquiry.body
+    fields.update((key, raw(value)) for key, value in renamed.items())
+    edits.apply_shallow(fields)
+    if not candidate.provider.patches:
+        return joined(fields)
+    body = expect_object(loads(joined(fields)), "")
+    for patch in candidate.provider.patches:
+        patch(body)
+    return dumps(body)
+
+
+def _renamed(asked: Asked, model: str) -> Mapping[str, JsonValue]:
+    """The members that name the model. Gemini names it in the path; a body may repeat it, and then must agree."""
+    if asked.wire.name != "gemini":
+        return {"model": model}
+    renamed: JsonObject = {"model": f"models/{model}"}
+    match asked.inquiry.operation:
+        case "embed_batch":
+            requests = asked.body.get("requests")
+            entries = requests if isinstance(requests, list) else []
+            renamed["requests"] = [_with_model(each, model) for each in entries]
+        case "count_tokens":
+            renamed["generateContentRequest"] = _with_model(asked.body.get("generateContentRequest"), model)
+    return renamed
+
+
+def _with_model(value: JsonValue, model: str) -> JsonValue:
+    return {**value, "model": f"models/{model}"} if isinstance(value, dict) else value
+
+
+class RelayPassage:
+    def __init__(self, asked: Asked, *, maker: str, echo: bytes | None) -> None:
+        self.seen = Seen()
+        self._asked = asked
+        self._wire = asked.wire
+        self._speech = _SPEECH[self._wire.name]
+        self._echo = echo
+        self._cutter = FrameCutter()
+        self._gate: StreamParser | None = self._wire.stream_parser(maker=maker)
+        self._tap = self._wire.stream_parser(maker=maker)
+        self._start: ResponseStart | None = None
+        self._is_array = asked.inquiry.framing == "json-array"
+        self._has_begun = False
+        self._last = b""
+        self._has_told_failure = False
+
+    def losses(self) -> tuple[Loss, ...]:
+        return ()
+
+    def feed(self, data: bytes) -> bytes:
+        try:
+            block = self._cutter.feed(data)
+        except FrameTooLong as error:
+            self.seen.note(Failure(kind="stream_corrupt", status=502, message=f"the upstream sent {error}"))
+            return b""
+        return self._pass(block) if block else b""
+
+    def _pass(self, block: bytes) -> bytes:
+        if self._speech.tap.search(block):
+            for frame in frames(block):
+                if self._speech.tap.search(frame):
+                    self._note(self._tap.feed(frame))
+        if self._gate is not None:
+            self._note(self._gate.feed(block))
+            if self.seen.has_content:
+                self._gate = None
+        self._last = block
+        self._has_told_failure = self.seen.failure is not None
+        if self._echo is not None:
+            block = b"".join(replaced(frame, self._speech.frame_model, self._echo) for frame in frames(block))
+        return self._as_array(payloads(block)) if self._is_array else block
+
+    def _note(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, ResponseStart):
+                self._start = event
+            self.seen.note(event)
+
+    def _as_array(self, values: Iterable[bytes]) -> bytes:
+        told = []
+        for value in values:
+            told.append((b",\r\n" if self._has_begun else b"[") + value)
+            self._has_begun = True
+        return b"".join(told)
+
+    def finish(self) -> bytes:
+        rest = self._cutter.finish()
+        told = b""
+        if rest.strip():
+            if all(_is_complete(value) for value in payloads(rest)):
+                told = self._pass(rest)
+            else:
+                self.seen.note(cut_off())
+        if self.seen.failure is None and not self.seen.is_ended:
+            self._note(self._tap.finish())
+        if self.seen.failure is None and not self.seen.is_ended:
+            self.seen.note(cut_off())
+        if self._is_array and self.seen.failure is None:
+            told += b"]" if self._has_begun else _NO_DATA
+        return told
+
+    def fail(self, failure: Failure) -> bytes:
+        if self._has_told_failure:
+            return b"]" if self._is_array else b""  # in the upstream's own words
+        if self._is_array:
+            return self._as_array([dumps(self._wire.render_error(failure))]) + b"]"
+        renderer = self._wire.stream_renderer(self._asked.reply(with_request=False))
+        if self._start is not None:
+            renderer.feed(self._start)  # so that the error tells the same id; the client has had its bytes already
+        return _numbered(renderer.feed(failure) + renderer.finish(), after=self._last)
+
+
+def _is_complete(value: bytes) -> bool:
+    if value.strip() == b"[DONE]":
+        return True
+    try:
+        loads_upstream(value)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _numbered(frame: bytes, *, after: bytes) -> bytes:
+    """Responses numbers its events without a gap: ours goes on where the upstream stopped."""
+    numbers = _SEQUENCE.findall(after)
+    if not numbers:
+        return frame
+    following = iter(range(int(numbers[-1][1]) + 1, int(numbers[-1][1]) + 1000))
+    return _SEQUENCE.sub(lambda match: match[1] + b"%d" % next(following), frame)
