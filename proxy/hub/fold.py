@@ -125,7 +125,13 @@ def opened(part: Part) -> Part:
 
 def explode(response: Response) -> Iterator[Event]:
     """The events that a stream of this response would have brought, with one delta a part (one a section)."""
-    yield ResponseStart(id=response.id, model=response.model, created=response.created, usage=response.usage)
+    yield ResponseStart(
+        id=response.id,
+        model=response.model,
+        created=response.created,
+        usage=response.usage,
+        residue=response.residue,
+    )
     for index, part in enumerate(response.parts):
         yield PartStart(index, opened(part))
         match part:

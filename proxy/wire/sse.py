@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 LINE_BYTES_MAX = 16 * 1024 * 1024
-"""A line longer than this is an attack or a fault, not an event."""
+"""A line longer than this, or an event of as much data, is an attack or a fault."""
+_BOM = b"\xef\xbb\xbf"
 
 
 class SseEvent(NamedTuple):
@@ -21,13 +22,13 @@ class SseEvent(NamedTuple):
 
 
 class SseTooLong(ValueError):
-    """A line exceeds `LINE_BYTES_MAX`."""
+    """A line, or an event's data, exceeds `LINE_BYTES_MAX`."""
 
 
 class SseSplitter:
     """Bytes → events. Linear in the number of bytes, whatever the cuts."""
 
-    __slots__ = ("_chunks", "_data", "_event", "_has_cr", "_size", "comments")
+    __slots__ = ("_chunks", "_data", "_data_size", "_event", "_has_cr", "_size", "comments")
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []  # an unfinished line
@@ -35,6 +36,7 @@ class SseSplitter:
         self._has_cr = False  # the last byte seen was a CR: a LF that follows belongs to it
         self._event = b""
         self._data: list[bytes] = []
+        self._data_size = 0
         self.comments = 0
 
     def feed(self, data: bytes) -> list[SseEvent]:
@@ -63,25 +65,30 @@ class SseSplitter:
                         SseEvent(self._event, self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
                     )
                     self._data = []
+                    self._data_size = 0
                 self._event = b""
             else:
                 self._line(line)
         if rest:
             self._chunks.append(rest)
             self._size += len(rest)
-            if self._size > LINE_BYTES_MAX:
-                raise SseTooLong(f"a line of more than {LINE_BYTES_MAX} bytes")
+        if self._size > LINE_BYTES_MAX or self._data_size > LINE_BYTES_MAX:
+            raise SseTooLong(f"an event of more than {LINE_BYTES_MAX} bytes")
         return events
 
     def _line(self, line: bytes) -> None:
         if line.startswith(b"data:"):
             self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+            self._data_size += len(line)
         elif line.startswith(b"event:"):
             self._event = line[6:].strip()
         elif line.startswith(b":"):
             self.comments += 1
         elif line == b"data":
             self._data.append(b"")
+            self._data_size += 4
+        elif line.startswith(_BOM):
+            self._line(line[3:])
 
     def finish(self) -> list[SseEvent]:
         """At the end of the bytes. An event without its closing blank line still counts: several providers end so."""

@@ -30,6 +30,7 @@ from proxy.hub.residue import JsonObject, JsonValue
 from proxy.wire.anthropic.blocks import NAME
 from proxy.wire.anthropic.error import render_error
 from proxy.wire.anthropic.response import (
+    WORDS,
     call_signature,
     client_signature,
     is_home,
@@ -128,7 +129,7 @@ class AnthropicStreamRenderer:
         self._close_all()
         self._is_over = True
         residue = event.residue
-        delta: JsonObject = {"stop_reason": None, "stop_sequence": None}
+        delta: JsonObject = {"stop_reason": WORDS[event.finish.reason], "stop_sequence": None}
         delta.update(render_finish(event.finish, residue, has_refusal=self._has_refusal))
         usage = render_usage(event.usage, is_home=is_home(residue))
         value: JsonObject = {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 0, **usage}}

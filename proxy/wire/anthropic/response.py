@@ -27,7 +27,7 @@ _REASONS: Mapping[str, FinishReason] = {
     "pause_turn": "paused",
     "compaction": "paused",
 }
-_WORDS: Mapping[FinishReason, str] = {
+WORDS: Mapping[FinishReason, str] = {
     "stop": "end_turn",
     "tool_calls": "tool_use",
     "length": "max_tokens",
@@ -78,13 +78,13 @@ def parse_head(fields: Fields) -> Response:
     )
 
 
-def parse_finish(fields: Fields, parts: tuple[Part, ...]) -> Finish | None:
-    """A call beats the upstream's word, unless that says that the answer was cut off or refused."""
+def parse_finish(fields: Fields, parts: tuple[Part, ...]) -> Finish:
+    """A call beats the upstream's word, unless that says that the answer was cut off or refused. Where it said nothing,
+    the answer ended by itself.
+    """
     raw = fields.take_str("stop_reason")
     stop_sequence = fields.take_str("stop_sequence")
-    if raw is None:
-        return None
-    reason = _REASONS.get(raw, "other")
+    reason = "stop" if raw is None else _REASONS.get(raw, "other")
     if reason in {"stop", "other"} and any(isinstance(part, ToolCall) for part in parts):
         reason = "tool_calls"
     return Finish(reason, raw, stop_sequence)
@@ -143,7 +143,7 @@ def render_head(response_id: str, residue: Residue | None, reply: Reply) -> Json
 
 def render_finish(finish: Finish | None, residue: Residue | None, *, has_refusal: bool) -> JsonObject:
     """`stop_reason` and `stop_sequence`; at home only what was told."""
-    if is_home(residue) and (finish is None or (finish.raw and _is_kept(finish))):
+    if is_home(residue) and (finish is None or finish.raw is None or _is_kept(finish)):
         told: JsonObject = {"stop_reason": finish.raw, "stop_sequence": finish.stop_sequence} if finish else {}
         return {key: value for key, value in told.items() if value is not None}
     if finish is None:
@@ -151,7 +151,7 @@ def render_finish(finish: Finish | None, residue: Residue | None, *, has_refusal
     if finish.stop_sequence is not None and finish.reason == "stop":
         return {"stop_reason": "stop_sequence", "stop_sequence": finish.stop_sequence}
     reason: FinishReason = "refusal" if has_refusal and finish.reason == "stop" else finish.reason
-    return {"stop_reason": _WORDS[reason], "stop_sequence": None}
+    return {"stop_reason": WORDS[reason], "stop_sequence": None}
 
 
 def _is_kept(finish: Finish) -> bool:

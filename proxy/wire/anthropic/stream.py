@@ -21,7 +21,6 @@ from proxy.hub.events import (
 from proxy.hub.fold import opened
 from proxy.hub.parts import Part, ToolCall
 from proxy.hub.residue import JsonObject, JsonValue, Residue
-from proxy.hub.response import Finish
 from proxy.wire.anthropic.blocks import NAME, BlockReader
 from proxy.wire.anthropic.response import frame_residue, identified, parse_finish, parse_head
 from proxy.wire.base import loads, loads_upstream
@@ -92,7 +91,7 @@ class AnthropicStreamParser:
         return out
 
     def _event(self, event: SseEvent) -> None:
-        if self._is_over:
+        if self._is_over or not event.data.strip():
             return
         try:
             value = loads_upstream(event.data)
@@ -262,8 +261,6 @@ class AnthropicStreamParser:
         fields = Fields({**self._message, "usage": self._usage or None}, wire=NAME)
         head = parse_head(fields)
         finish = parse_finish(fields, parts)
-        if finish is None:
-            finish = Finish("tool_calls" if any(isinstance(part, ToolCall) for part in parts) else "stop")
         residue = _without_usage(frame_residue(fields))
         self._out.append(ResponseEnd(finish=finish, usage=head.usage, residue=residue))
 
