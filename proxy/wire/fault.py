@@ -78,6 +78,7 @@ _KIND_OF_WORD: Mapping[str, Kind] = {
     "request_too_large": "too_large",
     "overloaded_error": "overloaded",
     "server_is_overloaded": "overloaded",
+    "model_capacity_exhausted": "overloaded",
     "slow_down": "overloaded",
     "unavailable": "overloaded",
     "rate_limit_error": "rate_limit",
@@ -104,7 +105,8 @@ _TOO_LONG = re.compile(
 )
 _BAD_KEY = re.compile(r"incorrect api key|invalid (x-)?api[ -]key|api key not valid", re.IGNORECASE)
 _DAILY = re.compile(r"PerDay|per day|daily", re.IGNORECASE)
-_TRY_AGAIN = re.compile(r"(?:try again|retry) in (?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)(ms|s))?", re.IGNORECASE)
+_DELAY = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)(ms|s))?", re.IGNORECASE)
+_TRY_AGAIN = re.compile(rf"(?:try again|retry) in {_DELAY.pattern}", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
@@ -246,10 +248,16 @@ def _retry_after(headers: Mapping[str, str], layers: list[JsonObject], message: 
             if seconds is not None:
                 return seconds
         for detail in _details(layer):
-            delay = detail.get("retryDelay")
-            if isinstance(delay, str) and (seconds := _number(delay.removesuffix("s"))) is not None:
-                return seconds
-    match = _TRY_AGAIN.search(message)
+            metadata = detail.get("metadata")
+            reset = metadata.get("quotaResetDelay") if isinstance(metadata, dict) else None  # Code Assist
+            for delay in (detail.get("retryDelay"), reset):
+                if isinstance(delay, str) and (seconds := _duration(_DELAY.fullmatch(delay))) is not None:
+                    return seconds
+    return _duration(_TRY_AGAIN.search(message))
+
+
+def _duration(match: re.Match[str] | None) -> float | None:
+    """``2h39m``, ``12.5s``, ``540ms`` in seconds."""
     if match is None or not any(match.groups()):
         return None
     hours, minutes, number, unit_name = match.groups()
