@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from structlog.typing import EventDict, ProcessorReturnValue
 
 from auth.secret import Secret
 from proxy.observe.shapes import is_sensitive, shape_spans
@@ -93,7 +96,7 @@ class Scrubber:
             case bytes() | bytearray():
                 return self.data(bytes(value))
             case Mapping():
-                return {self._key(key): MARK if _hides(key, item) else self.value(item) for key, item in value.items()}
+                return self._mapping(value)
             case [str() as name, str() | bytes() as item] if _hides(name, item):
                 return [name, MARK]
             case list():
@@ -105,12 +108,23 @@ class Scrubber:
             case _:
                 return value
 
-    def process(self, _logger: object, _method: str, event: MutableMapping[str, object] | str | bytes) -> object:
-        """A structlog processor. Last in the chain, after the renderer: then each line is searched once."""
-        return self.value(event)
+    def process(self, _logger: object, _method: str, event: EventDict | str | bytes) -> ProcessorReturnValue:
+        """A structlog processor. Best after the renderer: then a line is searched once, and nothing that the renderer
+        makes into text goes by.
+        """
+        match event:
+            case str():
+                return self.text(event)
+            case bytes():
+                return self.data(event)
+            case _:
+                return self._mapping(event)
 
-    def _key(self, key: object) -> object:
-        return self.text(key) if isinstance(key, str) else key
+    def _mapping(self, value: Mapping[Any, object]) -> dict[Any, object]:
+        return {
+            self.text(key) if isinstance(key, str) else key: MARK if _hides(key, item) else self.value(item)
+            for key, item in value.items()
+        }
 
     def _spans(self, data: bytes) -> Spans:
         return _merged([*self._known(data), *shape_spans(data)])

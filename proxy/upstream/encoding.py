@@ -14,12 +14,14 @@ from typing import Protocol
 import brotli  # type: ignore[import-untyped]  # it ships no types
 
 if sys.version_info >= (3, 14):
-    from compression.zstd import ZstdDecompressor, ZstdError
+    from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 else:
-    from backports.zstd import ZstdDecompressor, ZstdError
+    from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
 PIECE_BYTES = 256 * 1024
 LAYERS_MAX = 4
+_ZSTD_OPTIONS: dict[int, int] = {DecompressionParameter.window_log_max: 23}
+"""8 MiB, all that RFC 9659 allows over HTTP: a frame's own wish would cost 128."""
 
 
 class BadEncoding(ValueError):
@@ -92,14 +94,14 @@ class _Zstd:
     """One or more frames."""
 
     def __init__(self, _name: str) -> None:
-        self._decompressor = ZstdDecompressor()
+        self._decompressor = ZstdDecompressor(options=_ZSTD_OPTIONS)
         self._is_empty = True
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data or not (self._decompressor.eof or self._decompressor.needs_input):
             self._is_empty = False
             if self._decompressor.eof:
-                self._decompressor = ZstdDecompressor()
+                self._decompressor = ZstdDecompressor(options=_ZSTD_OPTIONS)
             try:
                 piece = self._decompressor.decompress(data, PIECE_BYTES)
             except ZstdError as error:

@@ -96,7 +96,7 @@ def _detail(error: BaseException) -> str:
         case ssl.SSLCertVerificationError():
             return f": {error.verify_message}"
         case ssl.SSLError():
-            return f": {error.reason}" if error.reason else ""
+            return f": {reason}" if (reason := getattr(error, "reason", None)) else ""
         case socket.gaierror():
             return f": {error.strerror}"
         case aiohttp.ClientError() | aiohttp_socks.ProxyConnectionError():

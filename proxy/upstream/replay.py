@@ -33,10 +33,10 @@ _decode = msgspec.json.Decoder().decode
 class Deck:
     """Which recording answers a request.
 
-    Method, path (with ``*``) and recorded query must fit, and `match`, where there is one. Of those that fit, the ones
-    that were recorded with the very same JSON body come first, then the ones with a `match`, then the rest; within
-    these, in order. At the end it sticks at the last, or begins again (`at_end`). Raises `ConfigError` on an unknown
-    fault.
+    Method and path (with ``*``) must fit, and `match`, where there is one. Of those that fit, the ones that were
+    recorded with the very same JSON body come first, then the ones with a `match`, then the rest; among equals, those
+    whose query the request holds; within these, in order. At the end it sticks at the last, or begins again (`at_end`).
+    Raises `ConfigError` on an unknown fault.
     """
 
     def __init__(self, recordings: Iterable[Recording] = (), *, at_end: Literal["stick", "loop"] = "stick") -> None:
@@ -71,7 +71,7 @@ class Deck:
     def _card(self, request: Request) -> _Card | None:
         body = _json(request.body)
         ranked = [(rank, card) for card in self._cards if (rank := card.rank(request, body)) is not None]
-        best = max((rank for rank, _ in ranked), default=0)
+        best = max((rank for rank, _ in ranked), default=None)
         cards = [card for rank, card in ranked if rank == best]
         if not cards:
             return None
@@ -88,16 +88,15 @@ class _Card:
         self.times = 0
         self._body = _json(recording.request.body)
 
-    def rank(self, request: Request, body: object) -> int | None:
+    def rank(self, request: Request, body: object) -> tuple[int, bool] | None:
         """None: it does not fit. Higher is nearer."""
         ours, wanted = self.recording.request, self.recording.match
         if ours.method != request.method or not _fits(request.path, ours.path):
             return None
-        if any(pair not in request.query for pair in ours.query if not is_sensitive_parameter(pair[0])):
-            return None
         if wanted and not _holds(body, dict(wanted)):
             return None
-        return 2 if body is not None and body == self._body else 1 if wanted else 0
+        has_query = all(pair in request.query or is_sensitive_parameter(pair[0]) for pair in ours.query)
+        return (2 if body is not None and body == self._body else 1 if wanted else 0), has_query
 
 
 class ReplayUpstream:

@@ -78,7 +78,7 @@ class TestTheCall:
         await read(await upstream.send(call(server, url=server.url + target)))
         assert server.requests[0].target == target
 
-    async def test_t16_the_connections_own_headers_are_ours(self, play: Play, upstream: HttpUpstream) -> None:
+    async def test_T16_the_connections_own_headers_are_ours(self, play: Play, upstream: HttpUpstream) -> None:
         server = await play(recording(b"{}"))
         hostile = (
             ("Host", "attacker.test"),
@@ -121,7 +121,7 @@ class TestTheCall:
         assert await read(await upstream.send(call(server))) == b"{}"
 
     @pytest.mark.parametrize("value", ["a\r\nx: y", "a\nb", "\0", "\x7f", "\udc80"])
-    async def test_t31_no_header_is_split_off(self, play: Play, upstream: HttpUpstream, value: str) -> None:
+    async def test_T31_no_header_is_split_off(self, play: Play, upstream: HttpUpstream, value: str) -> None:
         server = await play(recording(b"{}"))
         with pytest.raises(Unreachable) as caught:
             await upstream.send(call(server, headers=(("x-key", f"secret{value}"),)))
@@ -134,7 +134,7 @@ class TestTheCall:
 
 
 class TestTheAnswer:
-    async def test_t18_only_listed_headers_come_back(self, play: Play, upstream: HttpUpstream) -> None:
+    async def test_T18_only_listed_headers_come_back(self, play: Play, upstream: HttpUpstream) -> None:
         kept: Pairs = (
             ("content-type", "application/json"),
             ("Retry-After", "7"),
@@ -158,14 +158,14 @@ class TestTheAnswer:
         assert answer.headers["retry-AFTER"] == "7"
         await read(answer)
 
-    async def test_t18_no_cookie_is_kept(self, play: Play, upstream: HttpUpstream) -> None:
+    async def test_T18_no_cookie_is_kept(self, play: Play, upstream: HttpUpstream) -> None:
         server = await play(recording(b"{}", headers=(("Set-Cookie", "session=1; Path=/"),)))
         for _ in range(2):
             await read(await upstream.send(call(server)))
         assert "cookie" not in {name.lower() for name, _ in server.requests[1].request.headers}
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    async def test_t17_a_redirect_is_a_status(self, play: Play, upstream: HttpUpstream, status: int) -> None:
+    async def test_T17_a_redirect_is_a_status(self, play: Play, upstream: HttpUpstream, status: int) -> None:
         other = await play(recording(b"stolen", method="GET"), recording(b"stolen"))
         server = await play(recording(b"", status=status, headers=(("Location", f"{other.url}/v1"),)))
         answer = await upstream.send(call(server, headers=(("Authorization", "Bearer k"),)))
@@ -192,6 +192,34 @@ class TestTheAnswer:
         answer = await upstream.send(call(server))
         assert await read(answer) == plain
         assert "content-encoding" not in answer.headers
+
+    @pytest.mark.parametrize(
+        ("kind", "status", "content_type"),
+        [
+            ("as_200", 200, "application/json"),
+            ("html_page", 529, "text/html; charset=utf-8"),
+            ("wrong_type", 529, "text/plain"),
+        ],
+    )
+    async def test_what_is_wrong_in_words_only_passes(
+        self, play: Play, upstream: HttpUpstream, kind: str, status: int, content_type: str
+    ) -> None:
+        server = await play(recording(b'{"error":{}}', status=529, fault=Fault(kind=kind)))
+        answer = await upstream.send(call(server))
+        assert (answer.status, answer.headers["content-type"]) == (status, content_type)
+        assert (await read(answer) == b'{"error":{}}') is (kind != "html_page")
+
+    async def test_an_answer_before_the_end_of_the_request(self, upstream: HttpUpstream) -> None:
+        async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+            writer.close()
+
+        async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            answer = await upstream.send(Call(method="POST", url=url, body=bytes(20_000_000)))
+            assert (answer.status, await read(answer)) == (413, b"{}")
+            await answer.release()
 
     async def test_a_body_longer_than_asked_for(self, play: Play, upstream: HttpUpstream) -> None:
         server = await play(recording(b"12345"))
@@ -335,7 +363,7 @@ class TestTheClientIsGone:
         server.close()
         await server.wait_closed()
 
-    async def test_t21_no_answer_reaches_another_call(self, play: Play, upstream: HttpUpstream) -> None:
+    async def test_T21_no_answer_reaches_another_call(self, play: Play, upstream: HttpUpstream) -> None:
         """Calls cancelled at any moment: what the others get is theirs alone."""
         chance = random.Random(7)  # noqa: S311 - moments, not secrets
         echo = [
@@ -396,7 +424,7 @@ class TestUnreachable:
             await upstream.send(Call(method="POST", url="https://api.nowhere.invalid/v1"))
         assert caught.value.code == "dns"
 
-    async def test_t40_a_certificate_that_nobody_vouches_for(
+    async def test_T40_a_certificate_that_nobody_vouches_for(
         self, play: Play, upstream: HttpUpstream, certificate: object
     ) -> None:
         server = await play(recording(b"{}"), tls=certificate.server)
@@ -406,7 +434,7 @@ class TestUnreachable:
         assert not server.requests
 
     @pytest.mark.usefixtures("is_trusted")
-    async def test_t40_a_certificate_for_another_name(
+    async def test_T40_a_certificate_for_another_name(
         self, play: Play, certificate: object, upstream: HttpUpstream
     ) -> None:
         server = await play(recording(b"{}"), tls=certificate.server)
@@ -464,7 +492,7 @@ class TestSilent:
         assert (caught.value.code, caught.value.is_sent) == ("head_timeout", True)
         await server.requests[0].gone.wait()
 
-    async def test_t34_informational_heads_are_no_head(self, play: Play, upstream: HttpUpstream) -> None:
+    async def test_T34_informational_heads_are_no_head(self, play: Play, upstream: HttpUpstream) -> None:
         server = await play(recording(b"", fault=Fault(kind="informational", seconds=0.05)))
         with pytest.raises(Silent) as caught:
             await upstream.send(call(server, deadlines=SHORT))
@@ -487,7 +515,7 @@ class TestSilent:
         with pytest.raises(Silent):
             await read(answer)
 
-    async def test_t34_a_drip_ends_with_the_total(self, play: Play, upstream: HttpUpstream) -> None:
+    async def test_T34_a_drip_ends_with_the_total(self, play: Play, upstream: HttpUpstream) -> None:
         server = await play(recording(EVENT * 100, headers=SSE, fault=Fault(kind="drip", seconds=0.01)))
         answer = await upstream.send(call(server, deadlines=Deadlines(idle=5, total=0.4)))
         with pytest.raises(Silent) as caught:
@@ -547,7 +575,7 @@ class TestBroken:
         with pytest.raises(Broken):
             await read(await upstream.send(call(server)))
 
-    async def test_t34_a_gzip_lie(self, play: Play, upstream: HttpUpstream) -> None:
+    async def test_T34_a_gzip_lie(self, play: Play, upstream: HttpUpstream) -> None:
         server = await play(recording(b'{"id":1}', fault=Fault(kind="gzip_lie")), recording(b"{}"))
         with pytest.raises(Broken) as caught:
             await read(await upstream.send(call(server)))
@@ -561,7 +589,7 @@ class TestBroken:
         with pytest.raises(Broken, match="an unknown content-encoding: lzma"):
             await read(answer)
 
-    async def test_t34_a_body_without_end(
+    async def test_T34_a_body_without_end(
         self, play: Play, upstream: HttpUpstream, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(http, "BODY_BYTES_MAX", 3_000_000)
@@ -574,19 +602,19 @@ class TestBroken:
         assert len(got) <= 3_000_000
         await server.requests[0].gone.wait()
 
-    async def test_t34_a_gzip_bomb(self, play: Play, upstream: HttpUpstream) -> None:
+    async def test_T34_a_gzip_bomb(self, play: Play, upstream: HttpUpstream) -> None:
         bomb = gzip.compress(bytes(30_000_000))
         server = await play(recording(bomb, headers=(("Content-Encoding", "gzip"),)))
         with pytest.raises(Broken) as caught:
             await (await upstream.send(call(server))).read(1_000_000)
         assert caught.value.code == "too_long"
 
-    async def test_t34_a_giant_line_is_only_bytes_here(self, play: Play, upstream: HttpUpstream) -> None:
+    async def test_T34_a_giant_line_is_only_bytes_here(self, play: Play, upstream: HttpUpstream) -> None:
         server = await play(recording(b"", headers=SSE, fault=Fault(kind="giant_line", size=2_000_000)))
         answer = await upstream.send(call(server))
         assert len(await read(answer)) == 2_000_006
 
-    async def test_t34_a_giant_header(self, play: Play, upstream: HttpUpstream) -> None:
+    async def test_T34_a_giant_header(self, play: Play, upstream: HttpUpstream) -> None:
         server = await play(recording(b"", headers=(("x-large", "a" * 100_000),)))
         with pytest.raises(Broken) as caught:
             await upstream.send(call(server))
@@ -637,7 +665,7 @@ class TestEgress:
         [("http", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"), ("socks5", b"\x05\x05\x00\x01\0\0\0\0\0\0")],
     )
     @pytest.mark.usefixtures("is_trusted")
-    async def test_t15_a_proxy_that_refuses(
+    async def test_T15_a_proxy_that_refuses(
         self,
         egress: object,
         play: Play,
@@ -688,7 +716,7 @@ class TestEgress:
         assert caught.value.code == "connect_timeout"
 
     @pytest.mark.parametrize("kind", ["http", "socks5"])
-    async def test_t40_a_proxy_cannot_vouch_for_the_provider(
+    async def test_T40_a_proxy_cannot_vouch_for_the_provider(
         self, egress: object, play: Play, certificate: object, upstream: HttpUpstream, kind: str
     ) -> None:
         peer = await egress(kind)

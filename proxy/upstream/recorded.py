@@ -1,0 +1,91 @@
+"""An upstream that is recorded: what was sent and what came back, as `proxy.observe.record` writes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+
+from yarl import URL
+
+from proxy.errors import Broken, Silent, Unreachable, UpstreamError
+from proxy.observe.record import Recorder, Take
+from proxy.observe.recording import Request
+from proxy.upstream.base import Answer, Call, Upstream
+
+_FAULTS: tuple[tuple[type[UpstreamError], str], ...] = ((Unreachable, "refuse"), (Silent, "stall"), (Broken, "cut"))
+
+
+class RecordedUpstream:
+    """`proxy.upstream.base.Upstream` around another one."""
+
+    def __init__(self, upstream: Upstream, recorder: Recorder) -> None:
+        self._upstream = upstream
+        self._recorder = recorder
+
+    async def send(self, call: Call) -> Answer:
+        url = URL(call.url, encoded=True)
+        request = Request(
+            method=call.method,
+            path=url.path,
+            query=tuple(url.query.items()),
+            headers=(("Host", url.raw_authority), *call.headers),
+            body=call.body,
+        )
+        take = self._recorder.start("upstream", request)
+        try:
+            answer = await self._upstream.send(call)
+        except (UpstreamError, asyncio.CancelledError) as error:
+            take.finish(_kind(error))
+            raise
+        take.head(answer.status, tuple(answer.headers.items()))
+        return _RecordedAnswer(answer, take)
+
+    async def close(self) -> None:
+        await self._upstream.close()
+
+
+class _RecordedAnswer:
+    def __init__(self, answer: Answer, take: Take) -> None:
+        self._answer = answer
+        self._take = take
+
+    @property
+    def status(self) -> int:
+        return self._answer.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._answer.headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._answer.chunks():
+                self._take.frame(chunk)
+                yield chunk
+        except UpstreamError as error:
+            self._take.finish(_kind(error))
+            raise
+        self._take.finish()
+
+    async def read(self, bytes_max: int) -> bytes:
+        try:
+            body = await self._answer.read(bytes_max)
+        except UpstreamError as error:
+            self._take.finish(_kind(error))
+            raise
+        self._take.frame(body)
+        self._take.finish()
+        return body
+
+    async def release(self) -> None:
+        self._take.finish("cut")  # unless its end has been seen
+        await self._answer.release()
+
+    def abort(self) -> None:
+        self._take.finish("cut")
+        self._answer.abort()
+
+
+def _kind(error: BaseException) -> str:
+    """A call that was cancelled had no answer until then."""
+    return next((kind for types, kind in _FAULTS if isinstance(error, types)), "stall")
