@@ -166,15 +166,15 @@ class Connection(web.RequestHandler):
         """What is no HTTP: nobody knows its route, so nobody knows its dialect."""
         if request.writer.output_size > 0:
             raise ConnectionError("a part of the answer is sent already")
-        what = "something went wrong inside the proxy"
+        what, code = "something went wrong inside the proxy", "internal_error"
         if isinstance(exc, LineTooLong):
-            status, what = 431, "a line of the request's head is too long"
+            status, what, code = 431, "a line of the request's head is too long", "headers_too_large"
         elif isinstance(exc, HttpProcessingError):
-            what = "this is not valid HTTP"
+            what, code = "this is not valid HTTP", "invalid_http"
         else:
             self.log_exception("an answer could not be made", exc_info=exc)
         kind = "server_error" if status >= 500 else "invalid_request_error"
-        error = {"message": what, "type": kind, "param": None, "code": "invalid_http"}
+        error = {"message": what, "type": kind, "param": None, "code": code}
         response = web.Response(
             status=status,
             body=dumps({"error": error}),

@@ -62,6 +62,7 @@ class Exchange:
         self._report: Report | None = None
         self._response: web.StreamResponse | None = None
         self._pump: Pump | None = None
+        self._failure: Failure | None = None
         self._status = CLIENT_GONE
         self.stopped: Failure | None = None
         given = request.headers.get("x-request-id", "")
@@ -89,8 +90,6 @@ class Exchange:
 
     def _visitor(self) -> Visitor:
         request = self._request
-        if len(request.headers.getall("host", ())) > 1:
-            raise Malformed("there is more than one Host header")
         if not request.raw_path.startswith("/") and request.raw_path != "*":
             raise Malformed("the request's target must be a path")
         peer = request.protocol.peername
@@ -216,8 +215,7 @@ class Exchange:
     async def fail(self, failure: Failure, headers: Mapping[str, str]) -> web.StreamResponse:
         """Tells it: as a whole answer, or within the stream that has begun."""
         failure = replace(failure, request_id=failure.request_id or self.request_id)
-        if self._report is not None:
-            self._report.failure = self._report.failure or failure
+        self._failure = failure
         response = self._response
         if response is not None and response.prepared and self._pump is not None:
             response.force_close()
@@ -228,6 +226,8 @@ class Exchange:
         status = failure.status if 400 <= failure.status <= 599 else 500
         answer = self._json(status, self._app.wire(wire).render_error(failure))
         answer.headers.update(headers)
+        if self._route is routes.UNROUTED and status in {400, 421}:
+            answer.force_close()  # whatever follows on this connection is not meant for us either
         if failure.retry_after_seconds is not None and "retry-after" not in answer.headers:
             answer.headers["Retry-After"] = str(max(1, math.ceil(failure.retry_after_seconds)))
         return answer
@@ -263,6 +263,7 @@ class Exchange:
         report = report or self._report or Report(request_id=self.request_id, model_asked="")
         seconds = self._loop.time() - self._began
         tokens = _tokens(report.usage)
+        failure = report.failure or self._failure
         self._app.log.info(
             "request.finished",
             request_id=self.request_id,
@@ -280,7 +281,7 @@ class Exchange:
                 retries=max(0, len(report.attempts) - 1),
                 finish=report.finish,
                 losses=[str(loss) for loss in report.losses],
-                error=report.failure.message if report.failure else None,
+                error=failure and failure.message,
             ),
         )
         self._app.metrics.request_finished(

@@ -74,6 +74,7 @@ def _anthropic(model: Model) -> JsonObject:
         "id": model.id,
         "display_name": model.display_name or model.id,
         "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lifecycle": "active",
         **_given({"max_input_tokens": model.context_tokens, "max_tokens": model.output_tokens}),
     }
 

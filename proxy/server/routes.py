@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from proxy.errors import UnknownRoute
@@ -100,8 +100,6 @@ _DIALECTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r".*/responses(?:/|\Z)|/backend-api/codex(?:/|\Z)"), "openai_responses"),
 )
 """Whose words a path without a route is refused in; the first that fits."""
-_ANTHROPIC_HEADERS = ("anthropic-version", "x-api-key")
-
 _SLASHES = re.compile("/{2,}")
 
 
@@ -137,7 +135,7 @@ def dialect(path: str, headers: Mapping[str, str]) -> str:
     for pattern, wire in _DIALECTS:
         if pattern.match(path):
             return wire
-    return "anthropic" if "anthropic-version" in headers else "openai_chat"
+    return next((wire for name, wire in _MARKS if name in headers), "openai_chat")
 
 
 def endpoints() -> list[str]:
@@ -173,15 +171,28 @@ def _under(tail: str, table: Mapping[str, Route], one_model: Route) -> list[Matc
 
 
 def _shaped(route: Route, path: str, headers: Mapping[str, str]) -> Route:
-    """OpenAI and Anthropic clients ask for models at the same path."""
-    if route is _V1["models"] or route is _V1_MODEL:
-        is_anthropic = path.startswith("/anthropic/") or any(name in headers for name in _ANTHROPIC_HEADERS)
-        if is_anthropic and not path.startswith("/openai/"):
-            return _ANTHROPIC_LISTS[route.kind]
+    """OpenAI's, Anthropic's and (since v1) Google's clients ask for models at the same path."""
+    if route is not _V1["models"] and route is not _V1_MODEL:
+        return route
+    for head, wire in _HEADS:
+        if path.startswith(head):
+            return _LISTS[wire, route.kind]
+    for name, wire in _MARKS:
+        if name in headers:
+            return _LISTS[wire, route.kind]
     return route
 
 
-_ANTHROPIC_LISTS: Mapping[str, Route] = {
-    "models": Route(label="/v1/models", kind="models", wire="anthropic"),
-    "model": Route(label="/v1/models/{model}", kind="model", wire="anthropic"),
+_HEADS = (("/anthropic/", "anthropic"), ("/openai/", "openai_chat"), ("/v1beta/openai/", "openai_chat"))
+_MARKS = (
+    ("anthropic-version", "anthropic"),
+    ("x-goog-api-key", "gemini"),
+    ("x-goog-api-client", "gemini"),
+    ("x-api-key", "anthropic"),
+)
+"""Headers by which a vendor's clients can be told, the surest first."""
+_LISTS: Mapping[tuple[str, Kind], Route] = {
+    (wire, route.kind): replace(route, wire=wire)
+    for wire in ("openai_chat", "anthropic", "gemini")
+    for route in (_V1["models"], _V1_MODEL)
 }

@@ -204,7 +204,7 @@ class House:
         async with self.session.request(
             method,
             aiohttp.client.URL(self.url + path, encoded=True),
-            data=data,
+            data=None if data is None else io.BytesIO(data),
             headers={name: value for name, value in named.items() if value != "absent"},
             skip_auto_headers=["Content-Type", "Accept-Encoding"],
         ) as response:

@@ -194,6 +194,135 @@ class TestPeek:
             assert await peek(text) == body.Peek("big", True)
 
 
+RIGHT = (
+    b"0",
+    b"-0",
+    b"-1",
+    b"1.5",
+    b"1e9",
+    b"1E+9",
+    b"0e0",
+    b"-0.0e-1",
+    b"123456789012345678901234567890",
+    b"1e400",
+    b"true",
+    b"false",
+    b"null",
+    b'""',
+    b'"a\\"b"',
+    b'"\\/\\b\\f\\n\\r\\t\\u0000"',
+    b'"\\ud83d\\ude00"',
+    b'"\xc3\xa9"',
+    b'"\x7f"',
+    b'"\xe2\x80\xa8"',
+    b"[]",
+    b"[ ]",
+    b"[1, 2]",
+    b"[[],[[]]]",
+    b"{}",
+    b'{"a":{}}',
+    b'{"":0}',
+    b'{"a":1,"a":2}',
+    b" \t\r\n1 ",
+    b"[" * 190 + b"]" * 190,
+    b'"\xef\xbb\xbf"',
+    b'"\\uFFFF"',
+    b'"\xf4\x8f\xbf\xbf"',
+)  # fmt: skip - a list of texts
+WRONG = (
+    b"",
+    b"NaN",
+    b"-NaN",
+    b"Infinity",
+    b"-Infinity",
+    b"nan",
+    b"inf",
+    b"+1",
+    b"01",
+    b"-01",
+    b"1.",
+    b".1",
+    b"-.1",
+    b"1e",
+    b"1e+",
+    b"1.e1",
+    b"0x1",
+    b"1_000",
+    b"--1",
+    b"-",
+    b"1 2",
+    b"True",
+    b"nul",
+    b"nulll",
+    b"undefined",
+    b"'a'",
+    b'"a',
+    b'a"',
+    b'"\t"',
+    b'"\n"',
+    b'"\x00"',
+    b'"\\x41"',
+    b'"\\u12"',
+    b'"\\u12G4"',
+    b'"\\U0041"',
+    b'"\\"',
+    b'"\\a"',
+    b"[",
+    b"]",
+    b"[1",
+    b"[1,]",
+    b"[,1]",
+    b"[,]",
+    b"[1 2]",
+    b"[1:2]",
+    b"{",
+    b"}",
+    b'{"a"}',
+    b'{"a":}',
+    b'{"a":1,}',
+    b"{a:1}",
+    b'{"a" 1}',
+    b'{"a":1 "b":2}',
+    b"{1:1}",
+    b"{'a':1}",
+    b"{,}",
+    b'{"a":1,,"b":2}',
+    b"[1}",
+    b'{"a":1]',
+    b"/**/1",
+    b"1//",
+    b"#",
+    b"\x0c1",
+    b"\xc2\xa01",
+    b'"\xff"',
+    b'"\xc0\xaf"',
+    b'"\xed\xa0\x80"',
+    b'"\xe9"',
+    b'"\xf5\x80\x80\x80"',
+    b'"\\ud800"',
+    b'"\\udc00"',
+    b'"\\ud800\\ud800"',
+    b'"\\ude00\\ud83d"',
+    b'"\\ud83d\\n"',
+    b"[" * 100_000,
+    b"[" * 5000 + b"]" * 5000,
+)  # fmt: skip - a list of texts
+
+
+@pytest.mark.parametrize("value", RIGHT, ids=lambda value: repr(value[:20]))
+async def test_what_json_allows_is_taken(value: bytes) -> None:
+    assert await peek(b'{"model":"big","x":' + value + b"}") == body.Peek("big", is_stream=False)
+
+
+@pytest.mark.parametrize("value", WRONG, ids=lambda value: repr(value[:20]))
+async def test_what_json_does_not_allow_is_refused_with_its_place(value: bytes) -> None:
+    with pytest.raises(Malformed) as raised:
+        await peek(b'{"model":"big","x":' + value + b"}")
+    assert raised.value.status == 400
+    assert raised.value.message.startswith("the body is malformed: ")
+    assert "(byte " in raised.value.message
+
+
 def test_every_coding_that_is_offered_is_decoded() -> None:
     headers: Mapping[str, str] = {"content-encoding": "zstd"}
     check_head(headers, LIMITS)

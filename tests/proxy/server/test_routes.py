@@ -68,6 +68,8 @@ def test_openai_under_google_and_codex() -> None:
         ("/v1/models", {"anthropic_version": "2023-06-01"}, "anthropic"),
         ("/v1/models", {"x_api_key": "x"}, "anthropic"),
         ("/anthropic/v1/models", {}, "anthropic"),
+        ("/v1/models", {"x_goog_api_key": "x"}, "gemini"),
+        ("/v1/models", {"x_goog_api_client": "google-genai-sdk"}, "gemini"),
         ("/openai/v1/models", {"x_api_key": "x"}, "openai_chat"),
         ("/v1beta/models", {"x_api_key": "x"}, "gemini"),
     ],

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.observe.metrics import Finished, Metrics
+
+
+async def figures(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    text = (await metrics.exposition()).decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_a_finished_request_is_counted_everywhere() -> None:
+    metrics = Metrics(version="1.2")
+    finished = Finished(
+        route="/v1/messages",
+        status=200,
+        seconds=3.0,
+        first_byte_seconds=0.2,
+        provider="anthropic",
+        tokens={"output": 7},
+        attempts=[("openai", "failed"), ("anthropic", "ok")],
+        losses=2,
+    )
+    metrics.request_finished(finished)
+    metrics.request_finished(finished)
+    seen = await figures(metrics)
+    route = ("route", "/v1/messages")
+    assert seen["proxy_requests_total", (route, ("status", "2xx"))] == 2
+    assert seen["proxy_request_seconds_sum", (route,)] == 6
+    assert seen["proxy_first_byte_seconds_bucket", (("le", "0.25"), route)] == 2
+    assert seen["proxy_tokens_total", (("kind", "output"), ("provider", "anthropic"))] == 14
+    assert seen["proxy_attempts_total", (("provider", "openai"), ("result", "failed"))] == 2
+    assert seen["proxy_losses_total", ()] == 4
+    assert seen["proxy_build_info", (("version", "1.2"),)] == 1
+    assert ("process_resident_memory_bytes", ()) in seen
+
+
+async def test_a_request_without_an_answer_has_no_first_byte() -> None:
+    metrics = Metrics(version="1")
+    metrics.request_finished(Finished(route="unknown", status=404, seconds=0.1))
+    seen = await figures(metrics)
+    assert seen["proxy_requests_total", (("route", "unknown"), ("status", "4xx"))] == 1
+    assert seen["proxy_first_byte_seconds_count", (("route", "unknown"),)] == 0
+
+
+async def test_each_has_a_registry_of_its_own() -> None:
+    first, second = Metrics(version="1"), Metrics(version="2")
+    first.in_flight.inc()
+    assert (await figures(second))["proxy_requests_in_flight", ()] == 0
