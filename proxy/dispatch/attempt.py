@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from proxy.dispatch.passage import Passage, Plan, Seen, Whole, not_json
@@ -30,7 +30,7 @@ class Failed:
     """No answer. `headers`: the upstream's, for when it may be asked again. `status`: None when there was no head."""
 
     failure: Failure
-    headers: Mapping[str, str] = _NO_HEADERS
+    headers: Mapping[str, str] = field(default_factory=dict)
     status: int | None = None
 
 

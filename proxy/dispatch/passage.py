@@ -45,7 +45,8 @@ class Seen:
         return (
             self.is_ended
             and not self.has_content
-            and (self.finish is None or self.finish.reason in {"stop", "other", "malformed_call"})
+            and self.finish is not None  # without one it goes on elsewhere (Responses in the background)
+            and self.finish.reason in {"stop", "other", "malformed_call"}
             and not (self.usage is not None and self.usage.output_total)
         )
 

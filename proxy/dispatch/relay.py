@@ -22,7 +22,7 @@ from proxy.dispatch.passage import Seen, Whole, cut_off, not_json, seen_of
 from proxy.dispatch.payload import Edits
 from proxy.dispatch.splice import joined, members, raw, replaced
 from proxy.dispatch.translate import TranslationPlan
-from proxy.errors import Broken, Malformed
+from proxy.errors import Malformed, Rejected, UpstreamError
 from proxy.hub.events import Event, Failure, ResponseStart
 from proxy.hub.loss import Loss
 from proxy.hub.residue import JsonObject, JsonValue
@@ -32,8 +32,9 @@ from proxy.wire.base import RenderedRequest, StreamParser, Wire, dumps, expect_o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speech:
-    """Where a wire tells what. `tap`: finds the frames that tell of usage, end and errors; what a model writes cannot
-    look like it, as its quotes are escaped. `frame_model`, `whole_model`: the path to the model's name.
+    """Where a wire tells what. `tap`: finds the frames that tell of usage, errors, the end and what led to it; what a
+    model writes cannot look like it, as its quotes are escaped. `frame_model`, `whole_model`: the path to the name of
+    the model.
     """
 
     tap: re.Pattern[bytes]
@@ -47,14 +48,17 @@ _SPEECH: Mapping[str, Speech] = {
         frame_model=("message", "model"),
     ),
     "openai_chat": Speech(
-        tap=re.compile(rb'"finish_reason"\s*:\s*"|"usage"\s*:\s*\{|"error"\s*:\s*[{"]|data: ?\[DONE\]'),
+        tap=re.compile(
+            rb'"finish_reason"\s*:\s*"|"usage"\s*:\s*\{|"error"\s*:\s*[{"]|data: ?\[DONE\]'
+            rb'|"tool_calls"\s*:\s*\[|"refusal"\s*:\s*"'
+        ),
     ),
     "openai_responses": Speech(
         tap=re.compile(rb'"type"\s*:\s*"(?:response\.(?:created|completed|incomplete|failed|error)|error)"'),
         frame_model=("response", "model"),
     ),
     "gemini": Speech(
-        tap=re.compile(rb'"finishReason"\s*:|"promptFeedback"\s*:|"error"\s*:\s*\{'),
+        tap=re.compile(rb'"finishReason"\s*:|"promptFeedback"\s*:|"functionCall"\s*:|"error"\s*:\s*\{'),
         frame_model=("modelVersion",),
         whole_model=("modelVersion",),
     ),
@@ -132,7 +136,9 @@ def read_whole(wire: Wire, body: bytes, maker: str) -> Seen:
     """What our own reader does not understand is the client's to judge: it passes, and tells us nothing."""
     try:
         return seen_of(wire.parse_response(expect_object(loads_upstream(body), "the answer"), maker=maker))
-    except (Broken, Malformed, ValueError, RecursionError):
+    except Rejected as error:
+        return Seen(failure=Failure.of(error))
+    except (UpstreamError, Malformed, ValueError, RecursionError):
         return Seen(has_content=True, is_ended=True)
 
 

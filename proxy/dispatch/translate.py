@@ -12,7 +12,7 @@ from proxy.dispatch.decision import Candidate
 from proxy.dispatch.outgoing import call_for
 from proxy.dispatch.passage import Seen, Whole, cut_off, not_json, seen_of
 from proxy.dispatch.payload import Edits
-from proxy.errors import Broken, Malformed
+from proxy.errors import Malformed, UpstreamError
 from proxy.hub.events import Event, Failure, PartEnd, ResponseEnd
 from proxy.hub.fold import explode
 from proxy.hub.loss import Loss
@@ -104,7 +104,7 @@ class TranslationPlan:
     def _response(self, value: JsonObject, body: bytes) -> tuple[Response | None, Failure | None]:
         try:
             response = self.upstream.parse_response(value, maker=self.maker)
-        except Broken as error:
+        except UpstreamError as error:
             return None, Failure.of(error)
         except Malformed:
             return None, not_json(body)
@@ -113,7 +113,7 @@ class TranslationPlan:
     def _count(self, value: JsonObject) -> Whole:
         try:
             tokens = self.upstream.parse_count(value)
-        except (Broken, Malformed) as error:
+        except (UpstreamError, Malformed) as error:
             return Whole(b"", Seen(failure=Failure.of(error)))
         return Whole(dumps(self.asked.wire.render_count(tokens)), Seen(has_content=True, is_ended=True))
 
