@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -124,8 +124,7 @@ class _Connection(asyncio.Protocol):
         self._current: Received | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own are no instances of it
         self._may_write.set()
         self._number = self._server.opened(self)
         self._task = asyncio.get_running_loop().create_task(self._run())

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,6 +23,12 @@ from proxy.observe.recording import Recording
 from proxy.upstream.http import HttpUpstream
 from proxy.upstream.replay import Deck
 from proxy.upstream.replay_server import ReplayServer
+
+
+def pytest_asyncio_loop_factories(config: object, item: object) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:  # noqa: ARG001 - a hook
+    """Everything here runs on both loops: uvloop is what serves, where it exists."""
+    return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -293,6 +293,18 @@ class TestTheConnection:
         assert len(server.requests) == 1
 
 
+async def test_T34_a_reader_that_stops_stops_the_sender(play: Play, upstream: HttpUpstream) -> None:
+    server = await play(recording(EVENT * 1000, headers=SSE, fault=Fault(kind="infinite")))
+    answer = await upstream.send(call(server))
+    await anext(answer.chunks())
+    (connection,) = server._open
+    async with asyncio.timeout(10):
+        while connection._may_write.is_set():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0)
+    assert answer._response.content._size <= 8 * http.READ_AHEAD_BYTES
+    answer.abort()
+
+
 class TestTheClientIsGone:
     """The provider sees it within 100 ms (security.md §6); the ceiling here is for busy machines."""
 
