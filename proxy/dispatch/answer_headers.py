@@ -45,14 +45,13 @@ def losses_line(losses: Iterable[Loss]) -> str:
 
 def decision_line(decision: Decision) -> str:
     """``round-robin: anthropic key 2; passed over: anthropic key 1 (cooling: it is rate limited, 12 s)``."""
-    chosen = decision.chosen.credential.label if decision.chosen is not None else "nobody"
+    chosen = "nobody" if decision.chosen is None else f"{decision.rule}: {decision.chosen.credential.label}"
     passed_over = [
         f"{each.candidate.credential.label} ({each.why}"
         + (f", {max(0.0, each.returns_at - decision.now):.0f} s)" if each.returns_at is not None else ")")
         for each in decision.passed_over
     ]
-    told = f"{decision.rule}: {chosen}" + (f"; passed over: {', '.join(passed_over)}" if passed_over else "")
-    return _cut(told, DECISION_CHARACTERS_MAX)
+    return _cut(chosen + (f"; passed over: {', '.join(passed_over)}" if passed_over else ""), DECISION_CHARACTERS_MAX)
 
 
 def _cut(text: str, characters_max: int) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+
+import structlog
+from structlog.typing import FilteringBoundLogger
 
 from auth.pool import Pool
 from proxy.dispatch.answer_headers import Headers, decision_line, own, passed
@@ -14,7 +18,6 @@ from proxy.dispatch.body import Body
 from proxy.dispatch.budget import RetryBudget
 from proxy.dispatch.clock import Clock
 from proxy.dispatch.decision import Decision
-from proxy.dispatch.estimate import estimated_tokens
 from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
 from proxy.dispatch.policy import Ask, decide
 from proxy.dispatch.pursuit import Pursuit, Shared
@@ -22,9 +25,14 @@ from proxy.dispatch.recall import Recall
 from proxy.dispatch.snapshot import Snapshot
 from proxy.errors import ProxyError
 from proxy.providers.base import Operation
+from proxy.providers.estimate import estimated_tokens
 from proxy.upstream.base import Upstream
 from proxy.wire.base import dumps
 from proxy.wire.table import wire_named
+
+_SILENT: FilteringBoundLogger = structlog.wrap_logger(
+    None, processors=[], wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
+)
 
 EXPLAIN_HEADER = "x-proxy-explain"
 HOLD_SECONDS_MAX = 10.0
@@ -42,6 +50,7 @@ class Dispatcher:
             upstreams={"http": HttpUpstream(...), "sandbox": Sandbox(...)},  # by `Provider.executor`
             pool=Pool(),  # cooldowns and turns; survives reloads
             clock=Clock(),
+            log=log,  # a structlog logger; none: nothing is logged
         )
         outcome = await dispatcher.open(inquiry)  # or raises Refused
 
@@ -67,11 +76,18 @@ class Dispatcher:
         upstreams: Mapping[str, Upstream],
         pool: Pool,
         clock: Clock,
+        log: FilteringBoundLogger | None = None,
     ) -> None:
         self._snapshot = snapshot
         self.recent: deque[tuple[str, Decision]] = deque(maxlen=RECENT_MAX)
         self._shared = Shared(
-            upstreams=upstreams, pool=pool, clock=clock, recall=Recall(), budget=RetryBudget(), recent=self.recent
+            upstreams=upstreams,
+            pool=pool,
+            clock=clock,
+            recall=Recall(),
+            budget=RetryBudget(),
+            recent=self.recent,
+            log=log or _SILENT,
         )
 
     async def open(self, inquiry: Inquiry) -> Outcome:

@@ -14,6 +14,7 @@ from proxy.dispatch.translate import TranslationPlan, render
 from proxy.errors import Untranslatable
 from proxy.hub.loss import Loss
 from proxy.hub.parts import Part
+from proxy.wire.anthropic.breakpoints import with_breakpoints
 from proxy.wire.table import wire_named
 
 TAG = b"px1."
@@ -33,6 +34,8 @@ def plan_for(asked: Asked, candidate: Candidate, *, snapshot: Snapshot, recall: 
     if not is_home:
         maker = provider.profile(candidate.model).maker
         request = recall.restore(inquiry.client, request, maker=maker, now=now)
+        if provider.wire == "anthropic" and snapshot.config.cache_breakpoints:
+            request = with_breakpoints(request)
     upstream = wire_named(provider.wire)
     rendered = render(asked, request, candidate, upstream, edits)
     if inquiry.is_strict and rendered.losses:

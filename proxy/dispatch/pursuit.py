@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import structlog
+from structlog.typing import FilteringBoundLogger
 
 from auth.pool import ALL_MODELS, Lease, Pool, Setback
 from proxy.dispatch.answer_headers import decision_line, losses_line
@@ -35,8 +35,6 @@ BACKOFF_SECONDS = 0.5
 BACKOFF_SECONDS_MAX = 8.0
 UNREACHABLE = "unreachable"
 
-_log = structlog.get_logger("proxy.dispatch")
-
 
 @dataclass(slots=True, kw_only=True)
 class Shared:
@@ -48,6 +46,7 @@ class Shared:
     recall: Recall
     budget: RetryBudget
     recent: deque[tuple[str, Decision]]
+    log: FilteringBoundLogger
     waiting: dict[str, set[asyncio.Future[None]]] = field(default_factory=dict)
 
     def wake(self, model: str) -> None:
@@ -240,7 +239,7 @@ class Pursuit:
             standing = shared.pool.fail_provider(self._lease, candidate.provider.name, setback, now, chance)
         else:
             standing = shared.pool.fail(self._lease, setback, now, chance)
-        _log.warning(
+        self._shared.log.warning(
             "credential.cooled" if verdict.scope != "provider" else "provider.overloaded",
             request_id=self.inquiry.request_id,
             provider=candidate.provider.name,
@@ -265,7 +264,7 @@ class Pursuit:
             )
         )
         if why and self.decision is not None:
-            _log.info(
+            self._shared.log.info(
                 "attempt.failed",
                 request_id=self.inquiry.request_id,
                 provider=candidate.provider.name,
@@ -308,7 +307,9 @@ class Pursuit:
         if seen.failure is not None and self._candidate is not None:
             self._learn(self._candidate, seen.failure, attempt.headers)
         if report.losses:
-            _log.info("translation.lossy", request_id=self.inquiry.request_id, losses=losses_line(report.losses))
+            self._shared.log.info(
+                "translation.lossy", request_id=self.inquiry.request_id, losses=losses_line(report.losses)
+            )
         self._settle()
 
     # giving up
