@@ -111,7 +111,7 @@ class _RequestWriter:
         self._settings.write_sampling(body)
         choice = self._tools.write_choice(request.tool_choice, tools)
         self._think(messages, choice)
-        if system:
+        if system or residue_shape(request.residue, NAME, "system"):
             body["system"] = system
         body["messages"] = list(messages)
         if tools:

@@ -123,7 +123,8 @@ def render_response(response: Response, reply: Reply) -> Rendered[JsonObject]:
     body = render_head(response.id, response.residue, reply)
     body["content"] = list(render_parts(response, losses))
     body.update(render_finish(response.finish, response.residue, has_refusal=_has_refusal(response.parts)))
-    body["usage"] = render_usage(response.usage, is_home=is_home(response.residue))
+    if response.usage is not None or not is_home(response.residue):
+        body["usage"] = render_usage(response.usage, is_home=is_home(response.residue))
     body.update(residue_fields(response.residue, NAME))
     return Rendered(body, tuple(losses))
 

@@ -235,9 +235,9 @@ class AnthropicStreamParser:
                 return replace(part, arguments=text)
             self._out.append(PartDelta(block.index, part.arguments))  # told at the start, or {} for no arguments
             return part
-        if block.grows == "input":
+        if text and block.grows == "input":
             value["input"] = _parsed(text)
-        elif block.grows is not None:
+        elif text and block.grows is not None:
             value[block.grows] = text
         return self._reader.read(value, path)
 
