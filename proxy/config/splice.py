@@ -138,7 +138,10 @@ def _moved(text: str, hanging: _Hanging, value: JsonValue) -> str:
     bare = text[:start] + text[_next_line(text, hanging.node.end) :]
     if is_inline(value):
         return _pasted(bare, hanging.anchor, hanging.anchor, value, 0, is_item=hanging.is_item)
-    return _with_lines(bare, start, indented(block(value), _column(text, hanging.node.start)))
+    column = _column(text, hanging.node.start)
+    if isinstance(value, dict):  # only dashes may stand right below their key
+        column = max(column, hanging.column - INDENT + 1)
+    return _with_lines(bare, start, indented(block(value), column))
 
 
 def _keeps_flow(node: Node, value: JsonValue) -> bool:

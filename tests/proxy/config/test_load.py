@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.config.load import BYTES_MAX, digest_of, load, parse
 from proxy.config.schema import Config
@@ -248,3 +250,23 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
     path.touch(0o000)
     with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
         load(path)
+
+
+WORDS = st.sampled_from(
+    ["port", "tls", "api-keys", "claude-api-key", "headers", "payload", "params", "routing", "codex"]
+)
+SIGNS = st.text(alphabet="ab:-#[]{},&*!|>'\"%@`?~ \n\t\r\\xuU0123456789.<=\u2028\x85é\ufeff", max_size=40)
+LINES = st.lists(
+    st.tuples(st.sampled_from(["", "  ", "    ", "- ", "  - "]), WORDS, st.sampled_from([": ", ":"]), SIGNS)
+)
+TEXTS = SIGNS | LINES.map(lambda lines: "\n".join("".join(parts) for parts in lines))
+
+
+@given(st.binary(max_size=60) | TEXTS.map(str.encode))
+def test_whatever_stands_in_the_file_it_is_a_config_or_complaints(raw: bytes) -> None:
+    try:
+        loaded = parse(raw)
+    except ConfigError as error:
+        assert all(line.startswith("config.yaml:") for line in error.message.splitlines())
+    else:
+        assert isinstance(loaded.config, Config)
