@@ -18,6 +18,8 @@ from proxy.config.complaints import Complaints
 from proxy.config.settings import JsonValue
 
 DEPTH_MAX = 32
+NODES_MAX = 50_000
+"""Far above a config with a thousand keys, and read within a second or two."""
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -111,7 +113,7 @@ def compose(text: str, complaints: Complaints) -> Node | None:
     except (yaml.YAMLError, ValueError, OverflowError):
         # PyYAML lets the latter two through, for an escape beyond Unicode ("\UFFFFFFFF").
         complaints.add(1, "is no YAML")
-    except _TooDeep:
+    except _TooMuch:
         pass
     return None
 
@@ -127,7 +129,7 @@ def _syntax_fault(error: yaml.MarkedYAMLError) -> tuple[int, str]:
     return line, f"is no YAML: {problem}"
 
 
-class _TooDeep(Exception):
+class _TooMuch(Exception):
     pass
 
 
@@ -135,6 +137,7 @@ class _Composer:
     def __init__(self, text: str, complaints: Complaints) -> None:
         self._text = text
         self._complaints = complaints
+        self._nodes = 0
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
 
     def document(self) -> Node | None:
@@ -155,7 +158,11 @@ class _Composer:
     def _node(self, event: yaml.Event, depth: int) -> Node:
         if depth > DEPTH_MAX:
             self._complain(event, f"is nested deeper than {DEPTH_MAX} levels")
-            raise _TooDeep
+            raise _TooMuch
+        self._nodes += 1
+        if self._nodes > NODES_MAX:
+            self._complain(event, f"is the {NODES_MAX + 1}th value; so many are not read")
+            raise _TooMuch
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             self._complain(event, "has an anchor (&) or an alias (*); write the value out")
         if getattr(event, "tag", None) is not None:

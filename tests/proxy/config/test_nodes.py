@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.complaints import Complaints
-from proxy.config.nodes import DEPTH_MAX, Mapping, Node, Scalar, Sequence, compose, json_of
+from proxy.config.nodes import DEPTH_MAX, NODES_MAX, Mapping, Node, Scalar, Sequence, compose, json_of
 from proxy.errors import ConfigError
 
 ALIAS = "has an anchor (&) or an alias (*); write the value out"
@@ -55,6 +55,7 @@ def test_an_alias_bomb_of_a_few_hundred_bytes_is_only_complained_of() -> None:
         ("a: " + "[" * 40, [f"c:1: is nested deeper than {DEPTH_MAX} levels"]),
         ("[" * 100_000, [f"c:1: is nested deeper than {DEPTH_MAX} levels"]),
         ("\n".join("  " * n + "a:" for n in range(40)), [f"c:32: is nested deeper than {DEPTH_MAX} levels"]),
+        ("a: [" + "x," * NODES_MAX + "]", [f"c:1: is the {NODES_MAX + 1}th value; so many are not read"]),
         ('a: "\\uD800"', ["c:1: holds one half of a surrogate pair, which is no character"]),
         ('a: "\\UFFFFFFFF"', ["c:1: is no YAML"]),
         ("a: 1\nb: \x00", ["c:2: holds a character that no text has; is it a text file in UTF-8?"]),
@@ -87,6 +88,7 @@ def test_an_alias_bomb_of_a_few_hundred_bytes_is_only_complained_of() -> None:
             ],
         ),
     ],
+    ids=lambda value: repr(value[:24]) if isinstance(value, str) else "",
 )
 def test_what_is_not_read(text: str, complaints: list[str]) -> None:
     assert complaints_of(text) == complaints
