@@ -1,15 +1,18 @@
 """Whose turn it is: fair order among whoever is ready, by weight, while accounts come and go.
 
 Each member of a group has a `due` mark; the lowest is next, and serving moves it one stride on (a stride is short for a
-heavy weight). Marks start half a stride late, which spreads the heavy ones between the light ones. Whoever was away
-comes back at the group's floor, not at its old mark: it gets the next turn, and no arrears. Continuously ready members
-of equal weight are therefore never more than one turn apart.
+heavy weight). Marks start half a stride behind the floor, which spreads the heavy ones between the light ones. Whoever
+was away comes back at the group's floor, not at its old mark: it gets the next turn, and no arrears. Of equal weights,
+those that are ready all the time are therefore never more than one turn apart.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 STRIDE = 5_354_228_880
 """Of weight 1. The least common multiple of 1 … 24: weights up to there share exactly."""
@@ -19,10 +22,11 @@ GROUPS_MAX = 4096
 class Turn:
     """The marks of one group. Members are any hashable keys."""
 
-    __slots__ = ("_due", "floor")
+    __slots__ = ("_due", "_seated", "floor")
 
     def __init__(self) -> None:
         self._due: dict[Hashable, int] = {}
+        self._seated: object = None
         self.floor = 0
 
     def due(self, member: Hashable, stride: int) -> int:
@@ -30,6 +34,19 @@ class Turn:
         if mark is None:
             return self.floor + stride // 2
         return max(mark, self.floor)
+
+    def seat(self, members: Sequence[T], key: Callable[[T], Hashable], stride: Callable[[T], int]) -> None:
+        """Whoever is new gets a mark, from which to wait; once for each list of members, as that does not change. The
+        marks of those who are long gone are forgotten.
+        """
+        if self._seated is members:
+            return
+        self._seated = members
+        if len(self._due) > 2 * len(members) + 8:
+            present = {key(member) for member in members}
+            self._due = {each: mark for each, mark in self._due.items() if each in present}
+        for member in members:
+            self._due.setdefault(key(member), self.floor + stride(member) // 2)
 
     def take(self, member: Hashable, stride: int) -> None:
         """`member` serves now."""
@@ -39,11 +56,6 @@ class Turn:
 
     def __len__(self) -> int:
         return len(self._due)
-
-    def retain(self, members: Iterable[Hashable]) -> None:
-        """The marks of all others are forgotten."""
-        present = set(members)
-        self._due = {member: mark for member, mark in self._due.items() if member in present}
 
 
 class Turns:

@@ -60,10 +60,13 @@ def commit(decision: Decision, candidates: Sequence[Candidate], state: Pool, ask
     chosen = decision.chosen
     assert chosen is not None, "there is nobody to commit to"
     turn = state.turns.of(ask.group)
+    turn.seat(candidates, _key, lambda each: stride(each, ask.strategy))
     turn.take(chosen.key, stride(chosen, ask.strategy))
-    if len(turn) > 2 * len(candidates) + 8:
-        turn.retain(each.key for each in candidates)
     return state.lend(chosen.key, decision.now)
+
+
+def _key(candidate: Candidate) -> Hashable:
+    return candidate.key
 
 
 def stride(candidate: Candidate, strategy: Strategy) -> int:

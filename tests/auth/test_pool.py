@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from auth.pool import (
+    ALL_MODELS,
+    GUESS_SECONDS_MAX,
+    PROBE_SECONDS_MAX,
+    READY,
+    STATED_SECONDS_MAX,
+    TRANSIENT_SECONDS_MAX,
+    Lease,
+    Pool,
+    Setback,
+)
+
+KEY = ("account-1", "model-a")
+OTHER_MODEL = ("account-1", "model-b")
+
+
+def limited(seconds: float = 60.0, model: str = "model-a") -> Setback:
+    return Setback(model=model, why="limited", seconds=seconds, is_stated=True)
+
+
+def guessed(seconds: float = 1.0, model: str = "model-a") -> Setback:
+    return Setback(model=model, why="limited", seconds=seconds)
+
+
+def fault(seconds: float = 1.0) -> Setback:
+    return Setback(model="model-a", why="fault", seconds=seconds, is_transient=True)
+
+
+def test_a_fresh_credential_is_ready() -> None:
+    assert Pool().standing(KEY, 0.0) is READY
+
+
+def test_stated_limit_cools_the_model_until_then_and_no_longer() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), limited(60.0), 5.0)
+    assert pool.standing(KEY, 64.9).state == "cooling"
+    assert pool.standing(KEY, 64.9).until == 65.0
+    assert pool.standing(OTHER_MODEL, 6.0) is READY
+    assert pool.standing(KEY, 65.0) is READY
+
+
+def test_a_setback_of_the_whole_credential_holds_for_each_model() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), limited(60.0, ALL_MODELS), 0.0)
+    assert pool.standing(OTHER_MODEL, 1.0).state == "cooling"
+
+
+def test_the_worse_of_model_and_credential_counts() -> None:
+    pool = Pool()
+    lease = pool.lend(KEY, 0.0)
+    pool.fail(lease, limited(10.0), 0.0)
+    pool.fail(lease, limited(60.0, ALL_MODELS), 0.0)
+    assert pool.standing(KEY, 1.0).until == 60.0
+
+
+def test_after_the_cooldown_one_request_probes() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), limited(10.0), 0.0)
+    probe = pool.lend(KEY, 10.0)
+    assert pool.standing(KEY, 10.0).state == "probing"
+    pool.succeed(probe)
+    assert pool.standing(KEY, 10.0) is READY
+
+
+def test_a_probe_that_is_given_back_unfinished_leaves_room_for_the_next() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), limited(10.0), 0.0)
+    pool.give_back(pool.lend(KEY, 10.0))
+    assert pool.standing(KEY, 10.0) is READY
+
+
+def test_a_probe_that_hangs_does_not_block_for_ever() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), limited(10.0), 0.0)
+    pool.lend(KEY, 10.0)
+    assert pool.standing(KEY, 10.0 + PROBE_SECONDS_MAX) is READY
+
+
+def test_guesses_double_with_each_failed_probe_up_to_the_limit() -> None:
+    pool = Pool()
+    now, waits = 0.0, []
+    for _ in range(14):
+        until = pool.fail(pool.lend(KEY, now), guessed(1.0), now, chance=1.0).until
+        assert until is not None
+        waits.append(until - now)
+        now = until
+    assert waits[:4] == [1.0, 2.0, 4.0, 8.0]
+    assert waits[-1] == GUESS_SECONDS_MAX
+
+
+def test_transient_faults_are_short() -> None:
+    pool = Pool()
+    now = 0.0
+    for _ in range(14):
+        until = pool.fail(pool.lend(KEY, now), fault(1.0), now, chance=1.0).until
+        assert until is not None
+        assert until - now <= TRANSIENT_SECONDS_MAX
+        now = until
+
+
+def test_twelve_simultaneous_failures_are_one_step() -> None:
+    pool = Pool()
+    leases = [pool.lend(KEY, 0.0) for _ in range(12)]
+    untils = {pool.fail(lease, guessed(1.0), 0.0, chance=1.0).until for lease in leases}
+    assert untils == {1.0}
+
+
+def test_late_failures_of_the_same_wave_do_not_grow_it() -> None:
+    pool = Pool()
+    first, late = pool.lend(KEY, 0.0), pool.lend(KEY, 0.0)
+    pool.fail(first, guessed(1.0), 0.0, chance=1.0)
+    assert pool.fail(late, guessed(1.0), 0.9, chance=1.0).until == 1.0
+
+
+def test_the_upstreams_word_may_prolong_within_a_wave() -> None:
+    pool = Pool()
+    first, late = pool.lend(KEY, 0.0), pool.lend(KEY, 0.0)
+    pool.fail(first, guessed(1.0), 0.0)
+    assert pool.fail(late, limited(30.0), 1.0).until == 31.0
+
+
+def test_a_cooldown_is_never_shortened() -> None:
+    pool = Pool()
+    first, second = pool.lend(KEY, 0.0), pool.lend(KEY, 0.0)
+    pool.fail(first, limited(100.0), 0.0)
+    assert pool.fail(second, limited(5.0), 1.0).until == 100.0
+
+
+def test_an_old_success_does_not_end_a_newer_cooldown() -> None:
+    pool = Pool()
+    slow = pool.lend(KEY, 0.0)
+    pool.fail(pool.lend(KEY, 1.0), limited(60.0), 2.0)
+    pool.succeed(slow)
+    assert pool.standing(KEY, 3.0).state == "cooling"
+
+
+def test_a_success_during_the_cooldown_ends_it() -> None:
+    """The last candidate may be tried while it cools; when it serves, the hypothesis was wrong."""
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), fault(30.0), 0.0)
+    pool.succeed(pool.lend(KEY, 1.0))
+    assert pool.standing(KEY, 1.0) is READY
+
+
+def test_growth_is_forgotten_after_a_quiet_time() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), guessed(1.0), 0.0, chance=1.0)
+    later = 1.0 + GUESS_SECONDS_MAX + 1
+    until = pool.fail(pool.lend(KEY, later), guessed(1.0), later, chance=1.0).until
+    assert until == later + 1.0
+
+
+def test_absurd_times_are_bounded() -> None:
+    pool = Pool()
+    until = pool.fail(pool.lend(KEY, 0.0), limited(1e9), 0.0).until
+    assert until == STATED_SECONDS_MAX
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(10.0, 10.5), (600.0, 630.0), (18_000.0, 18_030.0)])
+def test_stated_times_get_a_little_jitter(seconds: float, most: float) -> None:
+    pool = Pool()
+    until = pool.fail(pool.lend(KEY, 0.0), limited(seconds), 0.0, chance=0.999).until
+    assert until is not None
+    assert seconds < until <= most
+
+
+def test_broken_stays_until_somebody_acts() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), Setback(model=ALL_MODELS, why="revoked", seconds=None), 0.0)
+    assert pool.standing(KEY, 1e9).state == "broken"
+    pool.succeed(pool.lend(KEY, 1.0))
+    pool.fail(pool.lend(KEY, 1.0), limited(1.0, ALL_MODELS), 1.0)
+    assert pool.standing(KEY, 1e9).state == "broken"
+    pool.reset("account-1")
+    assert pool.standing(KEY, 1e9) is READY
+
+
+def test_the_operator_disables_and_enables() -> None:
+    pool = Pool()
+    pool.disable("account-1")
+    assert pool.standing(KEY, 0.0).state == "disabled"
+    assert [(key, each.state) for key, each in pool.standings(0.0)] == [(("account-1", ALL_MODELS), "disabled")]
+    pool.enable("account-1")
+    assert pool.standing(KEY, 0.0) is READY
+
+
+def test_an_overloaded_provider_benches_no_account() -> None:
+    pool = Pool()
+    lease = pool.lend(KEY, 0.0)
+    pool.fail_provider(lease, "vendor", fault(2.0), 0.0, chance=1.0)
+    assert pool.standing(KEY, 0.5) is READY
+    assert pool.overload("vendor", "model-a", 0.5).state == "cooling"
+    pool.succeed(pool.lend(KEY, 1.0), "vendor")
+    assert pool.overload("vendor", "model-a", 1.0) is READY
+
+
+def test_a_reload_keeps_the_state_of_those_who_stay() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), limited(60.0), 0.0)
+    pool.fail(pool.lend(("gone", "m"), 0.0), limited(60.0, "m"), 0.0)
+    pool.retain({"account-1"})
+    assert pool.standing(KEY, 1.0).state == "cooling"
+    assert pool.standing(("gone", "m"), 1.0) is READY
+
+
+def test_giving_back_twice_counts_once() -> None:
+    pool = Pool()
+    one, two = pool.lend(KEY, 0.0), pool.lend(OTHER_MODEL, 0.0)
+    assert pool.in_flight("account-1") == 2
+    pool.give_back(one)
+    pool.give_back(one)
+    assert pool.in_flight("account-1") == 1
+    pool.give_back(two)
+    assert pool.in_flight("account-1") == 0
+
+
+def test_records_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auth.pool.RECORDS_MAX", 100)
+    pool = Pool()
+    for number in range(250):
+        pool.fail(pool.lend((f"account-{number}", "m"), 0.0), limited(1e6, "m"), float(number))
+    assert len(list(pool.standings(300.0))) <= 101
+
+
+class PoolMachine(RuleBasedStateMachine):
+    """Against a model of a few lines: when each key cools until, and who is under way."""
+
+    accounts = ("a", "b", "c")
+
+    @initialize()
+    def begin(self) -> None:
+        self.pool = Pool()
+        self.now = 0.0
+        self.cooling: dict[str, float] = {}
+        self.leases: list[Lease] = []
+        self.lent_while_ready = True
+
+    @rule(seconds=st.floats(0.1, 100.0))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(account=st.sampled_from(accounts))
+    def lend(self, account: str) -> None:
+        standing = self.pool.standing((account, "m"), self.now)
+        if standing.state == "ready":
+            assert self.now >= self.cooling.get(account, 0.0), "never lends what cools"
+            self.leases.append(self.pool.lend((account, "m"), self.now))
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), seconds=st.floats(0.5, 50.0))
+    def fail(self, data: st.DataObject, seconds: float) -> None:
+        lease = self.leases.pop(data.draw(st.integers(0, len(self.leases) - 1)))
+        self.pool.give_back(lease)
+        self.pool.fail(lease, limited(seconds, "m"), self.now)
+        account = lease.key[0]
+        self.cooling[account] = max(self.cooling.get(account, 0.0), self.now + seconds)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def succeed(self, data: st.DataObject) -> None:
+        lease = self.leases.pop(data.draw(st.integers(0, len(self.leases) - 1)))
+        self.pool.succeed(lease)
+        self.pool.give_back(lease)
+        if self.pool.standing(lease.key, self.now) is READY:
+            self.cooling.pop(lease.key[0], None)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        self.pool.give_back(self.leases.pop(data.draw(st.integers(0, len(self.leases) - 1))))
+
+    @invariant()
+    def counts_are_true(self) -> None:
+        for account in self.accounts:
+            under_way = sum(lease.key[0] == account for lease in self.leases)
+            assert self.pool.in_flight(account) == under_way
+
+    @invariant()
+    def nobody_starves(self) -> None:
+        """Nothing is under way for ever: at most the cooldown and one probe stand in anybody's way."""
+        for account in self.accounts:
+            free_at = max(self.now, self.cooling.get(account, 0.0)) + PROBE_SECONDS_MAX + 0.001
+            assert self.pool.standing((account, "m"), free_at) is READY
+
+    @invariant()
+    def cooling_is_kept(self) -> None:
+        for account, until in self.cooling.items():
+            if self.now < until:
+                assert self.pool.standing((account, "m"), self.now).state == "cooling"
+
+
+TestPoolMachine = PoolMachine.TestCase
+TestPoolMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

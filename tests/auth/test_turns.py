@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auth.turns import GROUPS_MAX, STRIDE, Turn, Turns
+
+
+def serve(turn: Turn, members: list[str], weights: dict[str, int] | None = None) -> str:
+    def stride(member: str) -> int:
+        return STRIDE // (weights or {}).get(member, 1)
+
+    chosen = min(members, key=lambda each: turn.due(each, stride(each)))
+    turn.seat(members, str, stride)
+    turn.take(chosen, stride(chosen))
+    return chosen
+
+
+def test_three_members_share_three_hundred_turns_exactly() -> None:
+    turn = Turn()
+    assert Counter(serve(turn, ["a", "b", "c"]) for _ in range(300)) == {"a": 100, "b": 100, "c": 100}
+
+
+def test_the_order_is_that_of_the_list_and_stays() -> None:
+    turn = Turn()
+    assert [serve(turn, ["a", "b", "c"]) for _ in range(6)] == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_weights_share_exactly_and_are_spread() -> None:
+    turn = Turn()
+    served = [serve(turn, ["heavy", "b", "c"], {"heavy": 5}) for _ in range(7)]
+    assert served == ["heavy", "heavy", "heavy", "b", "c", "heavy", "heavy"]
+    more = Counter(served + [serve(turn, ["heavy", "b", "c"], {"heavy": 5}) for _ in range(693)])
+    assert more == {"heavy": 500, "b": 100, "c": 100}
+
+
+def test_who_comes_back_gets_the_next_turn_and_no_arrears() -> None:
+    turn = Turn()
+    for _ in range(3):
+        serve(turn, ["a", "b", "c"])
+    for _ in range(100):
+        serve(turn, ["b", "c"])
+    after = [serve(turn, ["a", "b", "c"]) for _ in range(30)]
+    assert after[0] == "a"
+    assert Counter(after) == {"a": 11, "b": 10, "c": 9}
+    assert Counter([*after[1:], serve(turn, ["a", "b", "c"])]) == {"a": 10, "b": 10, "c": 10}
+
+
+def test_who_is_new_waits_no_longer_than_a_round() -> None:
+    turn = Turn()
+    for _ in range(50):
+        serve(turn, ["a", "b"])
+    assert "c" in [serve(turn, ["a", "b", "c"]) for _ in range(3)]
+
+
+@given(st.lists(st.sets(st.sampled_from("abcdef"), min_size=1), max_size=80))
+def test_those_who_stayed_are_never_more_than_one_apart(rounds: list[set[str]]) -> None:
+    """Whatever the others do: between any two that were ready all the time the counts differ by one at most."""
+    turn = Turn()
+    counts: Counter[str] = Counter()
+    for present in rounds:
+        counts[serve(turn, sorted(present | {"x", "y"}))] += 1
+    assert abs(counts["x"] - counts["y"]) <= 1
+
+
+def test_peeking_keeps_no_group() -> None:
+    turns = Turns()
+    turns.peek("model").due("a", STRIDE)
+    assert len(turns) == 0
+
+
+def test_groups_are_bounded_and_the_idle_go_first() -> None:
+    turns = Turns()
+    kept = turns.of("kept")
+    for number in range(GROUPS_MAX + 10):
+        turns.of(f"group-{number}")
+        turns.of("kept")
+    assert len(turns) == GROUPS_MAX
+    assert turns.of("kept") is kept
+
+
+def test_marks_of_the_gone_are_forgotten() -> None:
+    turn = Turn()
+    for number in range(50):
+        serve(turn, [f"member-{number}"])
+    assert len(turn) <= 11
