@@ -35,8 +35,10 @@ def render_error(failure: Failure) -> JsonObject:
         "message": _message(failure),
         "status": _own(failure, "status") or _STATUSES[failure.kind],
     }
-    details = _own(failure, "details") or _details(failure)
-    if details:
+    details = _own(failure, "details")
+    if details is None:
+        details = _details(failure) or None
+    if details is not None:
         error["details"] = details
     return {"error": error}
 

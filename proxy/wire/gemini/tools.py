@@ -86,10 +86,11 @@ def parse_tool_config(fields: Fields | None) -> tuple[ToolChoice | None, JsonObj
     rest: JsonObject = {f"toolConfig.{key}": value for key, value in (left.fields if left is not None else {}).items()}
     if calling is None:
         return None, rest
-    names = tuple(name for name in calling.take_list("allowedFunctionNames") or () if isinstance(name, str))
+    listed = calling.take_list("allowedFunctionNames")
+    names = tuple(name for name in listed or () if isinstance(name, str))
     word = calling.take_str("mode")
     mode = _MODES.get(word.upper()) if word is not None else None
-    shape: JsonObject = {"mode": word, "names": len(names) if "allowedFunctionNames" in calling or names else None}
+    shape: JsonObject = {"mode": word, "names": None if listed is None else len(names)}
     if word is not None and (mode is None or word.upper() == "VALIDATED"):
         calling.give_back("mode", word)
     residue = calling.residue(**shape)
