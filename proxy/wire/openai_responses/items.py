@@ -15,17 +15,19 @@ from proxy.errors import Malformed
 from proxy.hub.names import synthetic_call_id, untag
 from proxy.hub.parts import Media, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
 from proxy.hub.residue import JsonObject, JsonValue, Residue
-from proxy.wire.base import dumps, json_type
+from proxy.wire.base import dumps, json_type, loads
 from proxy.wire.fields import Fields
 from proxy.wire.openai_responses.losses import NAME
 from proxy.wire.openai_responses.parts import INPUT, OUTPUT, parse_content
-from proxy.wire.openai_responses.spelling import hub_name
+from proxy.wire.openai_responses.spelling import DEFAULT_NAMESPACE, hub_name
 
 P = TypeVar("P", bound=Text | Media | Refusal | Opaque)
 
 BOOKKEEPING = ("type", "id", "role", "status", "phase", "created_by", "internal_chat_message_metadata_passthrough")
 """Keys of items that mean nothing to another wire. `phase` (commentary, final_answer) is a mark that only the maker's
 own models read; the last one is what the Codex CLI tells its own backend."""
+PARALLEL = "multi_tool_use.parallel"
+"""A tool that some models invent: its input holds the calls that they mean."""
 REDACTED = "redacted:"
 """Before another maker's blob that stands for thinking without any text: its own wire has two kinds of blocks."""
 SECTIONS: Mapping[str, str] = {"content": "reasoning_text", "summary": "summary_text"}
@@ -152,7 +154,38 @@ def _function_call(fields: Fields, place: Place) -> tuple[Part, ...]:
     if not isinstance(arguments, str):
         fields.give_back("arguments", arguments)
         arguments = fields.need_str("arguments")
-    return (_call(fields, item, place, arguments=arguments, is_custom=False),)
+    call = _call(fields, item, place, arguments=arguments, is_custom=False)
+    return tuple(_expanded(call)) if call.name == PARALLEL and place.maker is not None else (call,)
+
+
+def _expanded(wrapper: ToolCall) -> list[ToolCall]:
+    """The calls that the model meant; the first keeps the wrapper, to be given back at home."""
+    try:
+        value = loads(wrapper.arguments)
+    except (ValueError, RecursionError):
+        return [wrapper]
+    uses = value.get("tool_uses") if isinstance(value, dict) else None
+    calls: list[ToolCall] = []
+    for number, use in enumerate(uses if isinstance(uses, list) else []):
+        name = use.get("recipient_name") if isinstance(use, dict) else None
+        if not isinstance(use, dict) or not isinstance(name, str):
+            return [wrapper]
+        calls.append(
+            ToolCall(
+                id=f"{wrapper.id}_{number}",
+                name=name.removeprefix(f"{DEFAULT_NAMESPACE}."),
+                arguments=dumps(use.get("parameters") or {}).decode(),
+                residue=Residue(wire=NAME, shape={"item": "same"} if number else _whole(wrapper)),
+            )
+        )
+    return calls or [wrapper]
+
+
+def _whole(call: ToolCall) -> JsonObject:
+    residue = call.residue or Residue(wire=NAME)
+    marks = residue.shape.get("item")
+    kept: JsonObject = {"call_id": call.id, "name": call.name, "arguments": call.arguments}
+    return {"item": {**kept, **residue.fields, **(marks if isinstance(marks, dict) else {})}}
 
 
 def _custom_tool_call(fields: Fields, place: Place) -> tuple[Part, ...]:
@@ -196,8 +229,9 @@ def _call(fields: Fields, item: JsonObject, place: Place, *, arguments: str, is_
 
 
 def _output(fields: Fields, place: Place) -> tuple[Part, ...]:
-    """What the caller's tool gave: a string, or a list of content parts."""
-    del place
+    """What the caller's tool gave: a string, or a list of content parts. In an answer it is nobody's business."""
+    if place.maker is not None:
+        return ()
     item = _bookkeeping(fields)
     call_id = fields.need_str("call_id")
     output = fields.take("output")
@@ -224,9 +258,8 @@ def _output_part(value: JsonValue, path: str) -> Text | Media | Opaque:
 
 def _tool_search_output(fields: Fields, place: Place) -> tuple[Part, ...]:
     """The tools that were found count from here on: `turns` adds them to the request's. The model reads their names."""
-    del place
     tools = fields.peek("tools")
-    if not _is_client_search(fields) or not isinstance(tools, list):
+    if place.maker is not None or not _is_client_search(fields) or not isinstance(tools, list):
         return ()
     item = {**_bookkeeping(fields), "execution": fields.take("execution"), "tools": fields.take("tools")}
     names: list[JsonValue] = [tool.get("name") for tool in tools if isinstance(tool, dict)]

@@ -29,6 +29,7 @@ _STATE = ("previous_response_id", "conversation", "prompt")
 _HARMLESS: Mapping[str, tuple[JsonValue, ...]] = {
     "background": (False,),
     "generate": (True,),
+    "metadata": ({},),
     "store": (False,),
     "top_logprobs": (0,),
     "truncation": ("disabled",),

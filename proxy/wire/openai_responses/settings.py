@@ -49,7 +49,7 @@ def parse_reasoning(fields: Fields) -> Reasoning | None:
     if summary is not None:
         shape["summary"] = summary
     is_visible = None if summary is None else summary != "none"
-    return Reasoning(effort=effort, is_visible=is_visible, residue=inner.residue(**shape))
+    return Reasoning(effort=effort, is_visible=is_visible, residue=inner.residue(own=True, **shape))
 
 
 def render_reasoning(reasoning: Reasoning | None, profile: Profile, losses: Losses) -> JsonObject:

@@ -32,7 +32,7 @@ from proxy.hub.response import Finish
 from proxy.wire.base import loads_upstream
 from proxy.wire.fault import fault_of, read_fault
 from proxy.wire.openai_responses.echo import finish_of
-from proxy.wire.openai_responses.items import parse_item
+from proxy.wire.openai_responses.items import PARALLEL, parse_item
 from proxy.wire.openai_responses.losses import NAME
 from proxy.wire.openai_responses.open_part import OpenPart
 from proxy.wire.openai_responses.parts import parse_content
@@ -102,6 +102,8 @@ class StreamParser:
         if kind is not None and self._is_started and not self._is_over:
             try:
                 return self._delta(kind, _decode_delta(sse.data))
+            except Malformed as fault:
+                return self._fail(str(fault))
             except ValueError:  # half of a surrogate pair, or broken: the slow way knows
                 pass
         return self.feed_frame(sse.data, sse.event.decode("utf-8", "replace"))
@@ -187,7 +189,7 @@ class StreamParser:
         if kind == "reasoning":
             return Thinking(origin=self._maker)
         if kind in {"function_call", "custom_tool_call"}:
-            if not (isinstance(name, str) and name and isinstance(call_id, str) and call_id):
+            if not (isinstance(name, str) and name and isinstance(call_id, str) and call_id) or name == PARALLEL:
                 return None
             namespace = item.get("namespace")
             full_name = hub_name(namespace if isinstance(namespace, str) else None, name)

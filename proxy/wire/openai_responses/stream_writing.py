@@ -99,8 +99,6 @@ class StreamRenderer:
 
     def _end(self, event: ResponseEnd) -> None:
         self._start()
-        for index in list(self._waiting):
-            self._resume(index)
         status = status_of(event.finish, has_refusal=self._has_refusal)
         self._settle(is_cut=status.status == "incomplete")
         self._is_over = True

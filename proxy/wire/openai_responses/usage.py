@@ -9,7 +9,7 @@ from proxy.wire.openai_responses.losses import NAME
 
 
 def parse_usage(value: JsonValue) -> Usage | None:
-    """None for what is no usage: absent, or nothing but zeros."""
+    """None where it tells of no tokens."""
     if not isinstance(value, dict):
         return None
     read, write = (
@@ -18,7 +18,7 @@ def parse_usage(value: JsonValue) -> Usage | None:
     )
     reasoning = _detail(value, "output_tokens_details", "reasoning_tokens")
     total_in, total_out = _count(value.get("input_tokens")), _count(value.get("output_tokens"))
-    if not total_in and not total_out:
+    if total_in is None and total_out is None:
         return None
     return Usage(
         input_uncached=None if total_in is None else max(total_in - (read or 0) - (write or 0), 0),
