@@ -1,7 +1,354 @@
-"""The composition root: the only file that sees proxy, auth and management together."""
+"""The composition root: the only file that sees proxy, auth and management together. Parts are made and tied here."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import click
+import msgspec
+from rich.console import Console
+
+from auth.credential import Credential
+from auth.pool import ALL_MODELS, Pool, Standing
+from proxy import __version__
+from proxy.banner import AccountLine, BannerFacts, show
+from proxy.cli import ServeOptions, build
+from proxy.config.json_schema import json_schema
+from proxy.config.load import Loaded, load
+from proxy.config.reload import Reloader
+from proxy.config.schema import Config
+from proxy.config.show import as_yaml
+from proxy.dispatch.clock import Clock
+from proxy.dispatch.failover import Dispatcher
+from proxy.dispatch.snapshot import Snapshot
+from proxy.errors import ConfigError, ProxyError
+from proxy.observe.log import LibraryLog, make_log
+from proxy.observe.log_file import LogFile
+from proxy.observe.metrics import Metrics
+from proxy.observe.record import Recorder
+from proxy.observe.scrub import Scrubber
+from proxy.providers import sandbox
+from proxy.providers.table import PROVIDERS
+from proxy.server.access import ClientKeys, is_loopback
+from proxy.server.app import AccountState, App, Edition
+from proxy.server.lifecycle import serve
+from proxy.upstream.base import Answer, Call, Upstream
+from proxy.upstream.http import HttpUpstream
+from proxy.upstream.recorded import RecordedUpstream
+from proxy.upstream.replay import Deck, ReplayUpstream
+from proxy.wire.table import wire_named
+
+try:
+    import uvloop
+except ImportError:  # not on Windows
+    new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+else:
+    new_event_loop = uvloop.new_event_loop
+
+DEFAULT_CONFIG = Path("config.yaml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standpoint:
+    """What one reload made, for the dispatcher and for the server."""
+
+    snapshot: Snapshot
+    edition: Edition
+    is_sandbox: bool
+
+
+class Door:
+    """`Upstream` to the outside. Records what passes while `request-log` is on."""
+
+    def __init__(self, inner: Upstream, house: House) -> None:
+        self._inner = inner
+        self._house = house
+        self._recorded: RecordedUpstream | None = None
+        self._recorder: Recorder | None = None
+
+    async def send(self, call: Call) -> Answer:
+        if not self._house.config.request_log:
+            return await self._inner.send(call)
+        if self._recorded is None:
+            self._recorder = Recorder(logs_folder(self._house.config) / "requests", self._house.scrubber)
+            self._recorded = RecordedUpstream(self._inner, self._recorder)
+        return await self._recorded.send(call)
+
+    async def close(self) -> None:
+        await self._inner.close()
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.close)
+
+
+class House:
+    """Everything that stands while the server runs, and what `/health` tells of it."""
+
+    def __init__(self, path: Path, options: ServeOptions, loaded: Loaded) -> None:
+        """Raises `ConfigError`."""
+        self._path = path
+        self._options = options
+        self._known: set[str] = set()
+        self._reloader: Reloader | None = None
+        self.scrubber = Scrubber()
+        self.pool = Pool()
+        self.clock = Clock()
+        self.config = loaded.config
+        self.log = make_log(
+            log_stream(self.config),
+            redact=self.scrubber.process,
+            is_json=is_json(self.config),
+            is_debug=options.is_debug or self.config.debug,
+        )
+        self.standpoint = self._stand(self.config)
+
+    def _stand(self, config: Config) -> Standpoint:
+        """Builds beside what stands. Raises `ConfigError`."""
+        if self._options.host is not None:
+            config = replace(config, host=self._options.host)
+        if self._options.port is not None:
+            config = replace(config, port=self._options.port)
+        check_exposure(config)
+        keys = ClientKeys.of(config.api_keys)
+        snapshot = Snapshot.of(config)
+        is_sandbox = self._options.is_sandbox or (not snapshot.credentials and self._options.replay is None)
+        if self._options.replay is not None:
+            snapshot = Snapshot.of(config, credentials=players(snapshot))
+        elif is_sandbox:
+            snapshot = Snapshot.of(config, providers=sandbox.PROVIDERS, credentials=sandbox.CREDENTIALS)
+        self._learn_secrets(config, snapshot.credentials)
+        self.pool.retain({credential.id for credential in snapshot.credentials})
+        self.config = config
+        edition = Edition(config=config, keys=keys, listing=snapshot.catalogue)
+        return Standpoint(snapshot=snapshot, edition=edition, is_sandbox=is_sandbox)
+
+    def _learn_secrets(self, config: Config, credentials: Sequence[Credential]) -> None:
+        """Before they are used. They stay known after a reload: requests in flight may still hold them."""
+        secrets_now = [key.api_key for key in config.api_keys]
+        secrets_now += [credential.secret for credential in credentials if credential.secret is not None]
+        secrets_now.append(config.remote_management.secret_key)
+        for secret in secrets_now:
+            if secret and secret.digest not in self._known:
+                self._known.add(secret.digest)
+                self.scrubber.add(secret)
+
+    def change(self, loaded: Loaded) -> None:
+        before = self.config
+        self.standpoint = self._stand(loaded.config)
+        for warning in loaded.warnings:
+            self.log.warning("config.warned", warning=warning)
+        self.log.info("config.reloaded", accounts=len(self.standpoint.snapshot.credentials))
+        fixed = ("host", "port", "tls", "log_format", "logging_to_file", "debug")
+        if waiting := [name for name in fixed if getattr(before, name) != getattr(self.config, name)]:
+            self.log.warning("config.restart_needed", settings=[name.replace("_", "-") for name in waiting])
+
+    def refuse(self, error: ConfigError) -> None:
+        self.log.error("config.refused", complaints=error.message.splitlines(), still="the last good one is in force")
+
+    def accounts(self) -> Sequence[AccountState]:
+        now = self.clock.monotonic()
+        offset = self.clock.unix() - now
+        worst: dict[str, Standing] = {}
+        for (credential_id, model), standing in self.pool.standings(now):
+            if model == ALL_MODELS or credential_id not in worst:
+                worst[credential_id] = standing
+        return [account_state(each, worst.get(each.id), offset) for each in self.standpoint.snapshot.credentials]
+
+    def reload_error(self) -> str | None:
+        error = self._reloader.last_error if self._reloader is not None else None
+        return None if error is None else error.message
+
+    async def live(self, loaded: Loaded) -> None:
+        """Until a signal. Raises `ConfigError` where it cannot listen."""
+        library_log = LibraryLog(self.log)
+        logging.getLogger().addHandler(library_log)
+        http: Upstream = HttpUpstream()
+        if self._options.replay is not None:
+            http = ReplayUpstream(Deck.read(self._options.replay))
+        upstreams: dict[str, Upstream] = {"http": Door(http, self), "sandbox": sandbox.Sandbox()}
+        dispatcher = Dispatcher(
+            snapshot=lambda: self.standpoint.snapshot, upstreams=upstreams, pool=self.pool, clock=self.clock
+        )
+        app = App(
+            edition=lambda: self.standpoint.edition,
+            dispatcher=dispatcher,
+            wire=wire_named,
+            status=self,
+            metrics=Metrics(version=__version__),
+            log=self.log,
+            now=time.time,
+            new_id=lambda: secrets.token_hex(12),
+        )
+        self._reloader = Reloader(
+            self._path,
+            loaded,
+            loop=asyncio.get_running_loop(),
+            on_change=self.change,
+            on_refused=self.refuse,
+            clock=time.time,
+        )
+        self._reloader.start()
+        try:
+            await serve(
+                app, host=self.config.host, port=self.config.port, tls=self.config.tls, when_listening=self.greet
+            )
+        finally:
+            await self._reloader.close()
+            for upstream in upstreams.values():
+                await upstream.close()
+            logging.getLogger().removeHandler(library_log)
+            self.log.info("server.stopped")
+
+    def greet(self, urls: Sequence[str]) -> None:
+        show(banner_facts(self, urls), Console())
+        sys.stdout.flush()
+        self.log.info("server.started", urls=list(urls), version=__version__, sandbox=self.standpoint.is_sandbox)
+
+
+def logs_folder(config: Config) -> Path:
+    return Path(config.auth_dir).expanduser() / "logs"
+
+
+def log_stream(config: Config) -> BinaryIO:
+    """Raises `ConfigError`."""
+    if not config.logging_to_file:
+        return sys.stderr.buffer
+    path = logs_folder(config) / "proxy.log"
+    try:
+        return cast("BinaryIO", LogFile(path))
+    except OSError as error:
+        raise ConfigError(f"logging-to-file: {path}: {error.strerror}") from error
+
+
+def is_json(config: Config) -> bool:
+    if config.log_format != "auto":
+        return config.log_format == "json"
+    return config.logging_to_file or not sys.stderr.isatty()
+
+
+def check_exposure(config: Config) -> None:
+    """Raises `ConfigError`: beyond this machine keys are needed, or anybody who finds it may use the accounts."""
+    if config.api_keys or config.host == "localhost" or is_loopback(config.host):
+        return
+    raise ConfigError(
+        f"host: {config.host or 'all addresses'} is reachable from other machines, and api-keys is empty: "
+        "add a key for your clients, or listen on 127.0.0.1"
+    )
+
+
+def players(snapshot: Snapshot) -> tuple[Credential, ...]:
+    """With --replay no account is needed: one stands in for each provider that has none."""
+    having = {credential.provider for credential in snapshot.credentials}
+    return tuple(
+        Credential(id=f"replay-{provider.name}", provider=provider.name, label=f"recordings as {provider.name}")
+        for provider in PROVIDERS
+        if provider.name not in having
+    )
+
+
+def account_state(credential: Credential, standing: Standing | None, offset: float) -> AccountState:
+    """`offset`: Unix seconds minus the pool's."""
+    if credential.is_disabled:
+        standing = Standing("disabled", "disabled in its configuration")
+    until = standing.until if standing is not None else None
+    return AccountState(
+        id=credential.id,
+        label=credential.label,
+        provider=credential.provider,
+        state=standing.state if standing is not None else "ready",
+        until=None if until is None else until + offset,
+        why=standing.why or None if standing is not None else None,
+    )
+
+
+def banner_facts(house: House, urls: Sequence[str]) -> BannerFacts:
+    snapshot = house.standpoint.snapshot
+    offered: Counter[str] = Counter()
+    samples: dict[str, str] = {}
+    for model in snapshot.catalogue.models():
+        candidates = snapshot.catalogue.find(model.id, "generate", "").candidates
+        offered.update({candidate.credential.id for candidate in candidates})
+        wires = {candidate.provider.wire for candidate in candidates}
+        if len(wires) == 1:
+            samples.setdefault(wires.pop(), model.id)
+    samples = {"openai_chat": samples.get("openai_responses", ""), **samples}
+    anything = next(filter(None, samples.values()), "")
+    return BannerFacts(
+        version=__version__,
+        url=next(iter(urls), ""),
+        accounts=[
+            AccountLine(label=each.label, provider=each.provider, state=each.state, models=offered[each.id])
+            for each in house.accounts()
+        ],
+        samples={wire: samples.get(wire) or anything for wire in ("openai_chat", "anthropic", "gemini") if anything},
+        needs_key=bool(house.config.api_keys),
+        is_sandbox=house.standpoint.is_sandbox,
+    )
+
+
+def config_path(given: Path | None) -> tuple[Path, bool]:
+    """Where the config is, and whether it may be missing."""
+    return (DEFAULT_CONFIG, True) if given is None else (given, False)
+
+
+class Commands:
+    """`proxy.cli.Actions`."""
+
+    def serve(self, options: ServeOptions) -> None:
+        path, is_optional = config_path(options.config)
+        loaded = load(path, is_optional=is_optional)
+        house = House(path.absolute(), options, loaded)
+        for warning in loaded.warnings:
+            house.log.warning("config.warned", warning=warning)
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(house.live(loaded))
+
+    def check(self, path: Path | None) -> str:
+        where, is_optional = config_path(path)
+        loaded = load(where, is_optional=is_optional)
+        check_exposure(loaded.config)
+        ClientKeys.of(loaded.config.api_keys)
+        return "\n".join([f"{where}: good", *loaded.warnings])
+
+    def json_schema(self) -> str:
+        return msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode()
+
+    def show(self, path: Path | None) -> str:
+        where, is_optional = config_path(path)
+        return as_yaml(load(where, is_optional=is_optional).config)
+
 
 def main() -> None:
-    raise SystemExit("not wired yet")
+    """The console script. Every foreseen error is a line or a few on stderr, and an exit code that is not 0."""
+    try:
+        build(Commands()).main(prog_name="proxy", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        sys.exit(tell(error.format_message(), error.exit_code))
+    except ProxyError as error:
+        sys.exit(tell(error.message, 1))
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+    except Exception as error:  # a fault of ours: one line for the user, the rest for whoever mends it
+        if "--debug" in sys.argv:
+            raise
+        sys.exit(tell(f"this is a fault of proxy itself ({type(error).__name__}: {error}); --debug shows where", 70))
+
+
+def tell(message: str, code: int) -> int:
+    for line in message.splitlines() or [""]:
+        click.echo(f"proxy: {line}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()
