@@ -276,11 +276,10 @@ def banner_facts(house: House, urls: Sequence[str]) -> BannerFacts:
     for model in snapshot.catalogue.models():
         candidates = snapshot.catalogue.find(model.id, "generate", "").candidates
         offered.update({candidate.credential.id for candidate in candidates})
-        wires = {candidate.provider.wire for candidate in candidates}
-        if len(wires) == 1:
-            samples.setdefault(wires.pop(), model.id)
-    samples = {"openai_chat": samples.get("openai_responses", ""), **samples}
-    anything = next(filter(None, samples.values()), "")
+        makers = {candidate.provider.wire.partition("_")[0] for candidate in candidates}  # OpenAI has two wires
+        if len(makers) == 1:
+            samples.setdefault(makers.pop(), model.id)
+    anything = next(iter(samples.values()), "")
     return BannerFacts(
         version=__version__,
         url=next(iter(urls), ""),
@@ -288,7 +287,7 @@ def banner_facts(house: House, urls: Sequence[str]) -> BannerFacts:
             AccountLine(label=each.label, provider=each.provider, state=each.state, models=offered[each.id])
             for each in house.accounts()
         ],
-        samples={wire: samples.get(wire) or anything for wire in ("openai_chat", "anthropic", "gemini") if anything},
+        samples={maker: samples.get(maker, anything) for maker in ("openai", "anthropic", "gemini") if anything},
         needs_key=bool(house.config.api_keys),
         is_sandbox=house.standpoint.is_sandbox,
     )

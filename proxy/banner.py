@@ -23,7 +23,7 @@ class AccountLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BannerFacts:
-    """`url`: scheme, host and port without a trailing slash. `samples`: a model name for each client wire."""
+    """`url`: scheme, host and port without a trailing slash. `samples`: a model name for each kind of client."""
 
     version: str
     url: str
@@ -38,7 +38,7 @@ def curl_lines(facts: BannerFacts) -> list[str]:
     """Shell lines that work as printed; with client keys, once PROXY_API_KEY holds one of them."""
     key = ' -H "Authorization: Bearer $PROXY_API_KEY"' if facts.needs_key else ""
     lines = []
-    if model := facts.samples.get("openai_chat"):
+    if model := facts.samples.get("openai"):
         body = f'{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}'
         lines.append(f"curl {facts.url}/v1/chat/completions{key} -H 'content-type: application/json' -d '{body}'")
     if model := facts.samples.get("anthropic"):

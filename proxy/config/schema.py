@@ -98,7 +98,7 @@ class Routing:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streaming:
     keepalive_seconds: int = setting(
-        15,
+        10,
         "Silence after which a stream gets a heartbeat in the client's format; 0 for none.",
         Limits(low=0, high=3600),
     )

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from proxy.banner import ACCOUNTS_SHOWN_MAX, AccountLine, BannerFacts, as_text, curl_lines, show
 
-SAMPLES = {"openai_chat": "gpt", "anthropic": "claude", "gemini": "gemini"}
+SAMPLES = {"openai": "gpt", "anthropic": "claude", "gemini": "gemini"}
 
 
 def facts(accounts: int = 1, *, needs_key: bool = False, is_sandbox: bool = False) -> BannerFacts:
