@@ -199,7 +199,7 @@ _COMMON: tuple[Row, ...] = (
     Row(status=frozenset({402}), meaning=_BALANCE),
     Row(
         status=frozenset({400, 403, 429}),
-        text=_text(r"credit balance is too low|exceeded your current quota, please check your plan and billing"),
+        text=_text(r"credit balance is too low"),
         meaning=_BALANCE,
     ),
     Row(

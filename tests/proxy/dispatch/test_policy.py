@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from auth.credential import Credential
+from auth.pool import ALL_MODELS, Pool, Setback
+from proxy.dispatch.decision import Candidate, Decision
+from proxy.dispatch.policy import Ask, Strategy, commit, decide
+from proxy.providers import anthropic, openai
+from proxy.providers.base import Provider
+
+
+def candidate(name: str, model: str = "m", provider: Provider = anthropic.PROVIDER, **fields: Any) -> Candidate:
+    siblings = fields.pop("siblings", 1)
+    return Candidate(provider, Credential(id=name, provider=provider.name, label=name, **fields), model, siblings)
+
+
+def ask(strategy: Strategy = "round-robin", **fields: Any) -> Ask:
+    return Ask(group="m", strategy=strategy, **fields)
+
+
+def serve(candidates: Sequence[Candidate], pool: Pool, asked: Ask, now: float = 0.0) -> str:
+    decision = decide(candidates, pool, asked, now)
+    commit(decision, candidates, pool, asked)
+    assert decision.chosen is not None
+    return decision.chosen.credential.id
+
+
+def bench(pool: Pool, name: str, seconds: float | None = 60.0, *, is_transient: bool = False) -> None:
+    lease = pool.lend((name, "m"), 0.0)
+    setback = Setback(model=ALL_MODELS, why="why", seconds=seconds, is_stated=True, is_transient=is_transient)
+    pool.fail(lease, setback, 0.0)
+    pool.give_back(lease)
+
+
+def names(decision: Decision) -> list[tuple[str, str]]:
+    return [(each.candidate.credential.id, each.why) for each in decision.passed_over]
+
+
+ABC = [candidate("a"), candidate("b"), candidate("c")]
+
+
+def test_deciding_changes_nothing() -> None:
+    pool = Pool()
+    assert [decide(ABC, pool, ask(), 0.0).chosen for _ in range(3)] == [ABC[0]] * 3
+
+
+def test_three_hundred_requests_over_three_accounts_are_a_hundred_each() -> None:
+    pool = Pool()
+    assert Counter(serve(ABC, pool, ask()) for _ in range(300)) == {"a": 100, "b": 100, "c": 100}
+
+
+def test_it_stays_fair_while_an_account_is_away() -> None:
+    pool = Pool()
+    served = Counter(serve(ABC, pool, ask()) for _ in range(90))
+    bench(pool, "b", 10.0)
+    away = Counter(serve(ABC, pool, ask(), 1.0) for _ in range(90))
+    back = Counter(serve(ABC, pool, ask(), 100.0) for _ in range(1))
+    pool.succeed(pool.lend(("b", "m"), 100.0))
+    back += Counter(serve(ABC, pool, ask(), 100.0) for _ in range(89))
+    assert served == {"a": 30, "b": 30, "c": 30}
+    assert away == {"a": 45, "c": 45}
+    assert max(back.values()) - min(back.values()) <= 2
+
+
+def test_models_take_turns_of_their_own() -> None:
+    pool = Pool()
+    assert [serve(ABC, pool, Ask(group="one")), serve(ABC, pool, Ask(group="two"))] == ["a", "a"]
+
+
+def test_an_alias_of_several_models_takes_one_accounts_share() -> None:
+    """Two upstream models behind one name with one key: the key next to it still gets half."""
+    pool = Pool()
+    pooled = [candidate("a", "m1", siblings=2), candidate("a", "m2", siblings=2), candidate("b", "m1")]
+    served: Counter[tuple[str, str]] = Counter()
+    for _ in range(80):
+        decision = decide(pooled, pool, ask(), 0.0)
+        commit(decision, pooled, pool, ask())
+        assert decision.chosen is not None
+        served[decision.chosen.key] += 1
+    assert served == {("a", "m1"): 20, ("a", "m2"): 20, ("b", "m1"): 40}
+
+
+def test_weights() -> None:
+    weighted = [candidate("a", weight=3), candidate("b", weight=1)]
+    pool = Pool()
+    assert Counter(serve(weighted, pool, ask("weighted-round-robin")) for _ in range(400)) == {"a": 300, "b": 100}
+    assert Counter(serve(weighted, Pool(), ask()) for _ in range(4)) == {"a": 4}  # each pool is fresh
+    pool = Pool()
+    assert Counter(serve(weighted, pool, ask()) for _ in range(400)) == {"a": 200, "b": 200}
+
+
+def test_fill_first_stays_with_the_first_that_is_ready() -> None:
+    pool = Pool()
+    assert {serve(ABC, pool, ask("fill-first")) for _ in range(10)} == {"a"}
+    bench(pool, "a")
+    assert {serve(ABC, pool, ask("fill-first"), 1.0) for _ in range(10)} == {"b"}
+
+
+def test_lower_priority_serves_only_when_no_higher_is_ready() -> None:
+    tiers = [candidate("high-1", priority=5), candidate("high-2", priority=5), candidate("low")]
+    pool = Pool()
+    assert {serve(tiers, pool, ask()) for _ in range(10)} == {"high-1", "high-2"}
+    bench(pool, "high-1")
+    bench(pool, "high-2")
+    assert serve(tiers, pool, ask(), 1.0) == "low"
+
+
+@pytest.mark.parametrize("strategy", ["round-robin", "weighted-round-robin", "fill-first", "quota-aware"])
+def test_no_policy_lends_what_cools(strategy: Strategy) -> None:
+    pool = Pool()
+    bench(pool, "a")
+    bench(pool, "c")
+    assert {serve(ABC, pool, ask(strategy), 1.0) for _ in range(6)} == {"b"}
+
+
+def test_nobody_ready_names_everybody_and_when_the_first_returns() -> None:
+    pool = Pool()
+    for name, seconds in (("a", 60.0), ("b", 30.0), ("c", None)):
+        bench(pool, name, seconds)
+    decision = decide(ABC, pool, ask(), 1.0)
+    assert decision.chosen is None
+    assert names(decision) == [("a", "cooling: why"), ("b", "cooling: why"), ("c", "broken: why")]
+    assert decision.returns_at == 30.0
+
+
+def test_what_was_tried_is_not_tried_again() -> None:
+    decision = decide(ABC, Pool(), ask(tried={("a", "m"), ("b", "m")}, is_first=False), 0.0)
+    assert decision.chosen is ABC[2]
+    assert names(decision) == [("a", "tried in this request"), ("b", "tried in this request")]
+
+
+def test_the_last_candidate_is_never_benched_for_a_transient_fault() -> None:
+    alone = [candidate("a")]
+    pool = Pool()
+    bench(pool, "a", is_transient=True)
+    assert decide(alone, pool, ask(), 1.0).chosen is alone[0]
+    assert decide(alone, pool, ask(is_first=False), 1.0).chosen is None
+
+
+def test_neither_is_the_last_that_limits_have_left() -> None:
+    pool = Pool()
+    bench(pool, "a", 3600.0)
+    bench(pool, "b", is_transient=True)
+    decision = decide(ABC[:2], pool, ask(), 1.0)
+    assert (decision.chosen, decision.rule) == (ABC[1], "last-resort")
+
+
+def test_but_for_a_limit_it_is() -> None:
+    pool = Pool()
+    bench(pool, "a")
+    assert decide([candidate("a")], pool, ask(), 1.0).chosen is None
+
+
+def test_at_most_half_of_a_pool_is_benched_for_transient_faults() -> None:
+    many = [candidate(name) for name in "abcdef"]
+    pool = Pool()
+    for name, seconds in zip("abcde", (50.0, 40.0, 30.0, 20.0, 10.0), strict=True):
+        bench(pool, name, seconds, is_transient=True)
+    assert {serve(many, pool, ask(), 1.0) for _ in range(12)} == {"f", "e", "d"}
+    assert {serve(many, pool, ask(is_first=False), 1.0) for _ in range(12)} == {"f"}
+
+
+def test_an_overloaded_provider_comes_after_the_others_but_before_nobody() -> None:
+    both = [candidate("a", priority=9), candidate("b", provider=openai.PROVIDER)]
+    pool = Pool()
+    setback = Setback(model="m", why="overloaded", seconds=10.0, is_transient=True)
+    pool.fail_provider(pool.lend(("a", "m"), 0.0), "anthropic", setback, 0.0, 0.9)
+    assert serve(both, pool, ask(), 1.0) == "b"
+    assert serve(both[:1], pool, ask(is_first=False), 1.0) == "a"
+
+
+def test_a_probing_account_is_left_alone_meanwhile() -> None:
+    pool = Pool()
+    bench(pool, "a", 10.0)
+    first = decide(ABC[:1], pool, ask(), 20.0)
+    commit(first, ABC[:1], pool, ask())
+    second = decide(ABC[:1], pool, ask(), 20.0)
+    assert second.chosen is None
+    assert names(second) == [("a", "probing: why")]
+
+
+def test_explaining_names_the_ready_ones_too() -> None:
+    tiers = [candidate("a", priority=1), candidate("b", priority=1), candidate("c")]
+    decision = decide(tiers, Pool(), ask(wants_all=True), 0.0)
+    assert names(decision) == [("b", "ready: not its turn"), ("c", "ready: of lower priority")]

@@ -1,0 +1,231 @@
+"""What failures mean: one line a row. The bodies are written after what providers send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from os import environ
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from proxy.dispatch.decision import Verdict
+from proxy.dispatch.verdict import judge
+from proxy.errors import Broken, Silent, Unreachable
+from proxy.hub.events import Failure
+from proxy.wire.table import wire_named
+
+NOW = 1_795_000_000.0
+
+
+def verdict(wire: str, status: int, body: object, headers: Mapping[str, str] | None = None) -> Verdict:
+    data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    failure = wire_named(wire).parse_error(status, headers or {}, data)
+    return judge(wire, failure, headers or {}, NOW)
+
+
+def anthropic(kind: str, message: str = "m") -> dict[str, Any]:
+    return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+def openai(message: str = "m", kind: str | None = None, code: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def google(code: int, status: str, message: str = "m", *details: dict[str, Any]) -> dict[str, Any]:
+    return {"error": {"code": code, "status": status, "message": message, "details": list(details)}}
+
+
+@pytest.mark.parametrize(
+    ("wire", "status", "body"),
+    [
+        ("anthropic", 400, anthropic("invalid_request_error", "messages: at least one message is required")),
+        ("anthropic", 400, anthropic("invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum")),
+        ("anthropic", 404, anthropic("not_found_error", "model: claude-nope")),
+        ("anthropic", 413, anthropic("request_too_large")),
+        ("openai_chat", 400, openai("too long", "invalid_request_error", "context_length_exceeded")),
+        ("openai_chat", 404, openai("no such model", "invalid_request_error", "model_not_found")),
+        ("openai_chat", 409, openai("conflict")),
+        ("openai_chat", 422, {"detail": [{"msg": "field required", "loc": ["body"]}]}),
+        ("openai_responses", 400, openai("gone", "invalid_request_error", "previous_response_not_found")),
+        ("openai_responses", 400, openai("no", "invalid_request_error", "cyber_policy")),
+        ("openai_responses", 403, openai("no", "invalid_request_error", "content_policy_violation")),
+        ("gemini", 400, google(400, "INVALID_ARGUMENT", "Please use a valid role: user, model.")),
+        ("gemini", 400, google(400, "INVALID_ARGUMENT", "The input exceeds the maximum number of tokens")),
+        ("gemini", 404, google(404, "NOT_FOUND")),
+        ("openai_chat", 418, b"what?"),
+    ],
+)
+def test_the_clients_own_fault_stops_and_cools_nobody(wire: str, status: int, body: object) -> None:
+    told = verdict(wire, status, body)
+    assert (told.action, told.scope) == ("stop", "none")
+
+
+@pytest.mark.parametrize(
+    ("wire", "status", "body", "headers", "scope", "seconds", "is_stated"),
+    [
+        # burst: the model, for seconds
+        ("anthropic", 429, anthropic("rate_limit_error"), {"retry-after": "7"}, "model", 7, True),
+        ("anthropic", 429, anthropic("rate_limit_error"), {}, "model", 1, False),
+        ("openai_chat", 429, openai("Please try again in 1.5s", "requests"), {}, "model", 1.5, True),
+        ("openai_chat", 429, b"", {}, "model", 1, False),
+        ("gemini", 429, google(429, "RESOURCE_EXHAUSTED", "m", {"retryDelay": "36s"}), {}, "model", 36, True),
+        (
+            "gemini", 429,
+            google(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota, please check your plan and billing",
+                   {"violations": [{"quotaId": "InputTokensPerModelPerMinute"}]}, {"retryDelay": "48s"}),
+            {}, "model", 48, True,
+        ),
+        # windows: the account, or the model where the provider says so
+        (
+            "anthropic", 429, anthropic("rate_limit_error"),
+            {"anthropic-ratelimit-unified-5h-status": "rejected",
+             "anthropic-ratelimit-unified-5h-reset": str(int(NOW + 3600))},
+            "credential", 3600, True,
+        ),
+        (
+            "anthropic", 429, anthropic("rate_limit_error"),
+            {"anthropic-ratelimit-unified-7d_opus-status": "rejected",
+             "anthropic-ratelimit-unified-7d_opus-reset": str(int(NOW + 3600))},
+            "model", 3600, True,
+        ),
+        (
+            "openai_responses", 429,
+            {"error": {"type": "usage_limit_reached", "message": "m", "resets_in_seconds": 1800}},
+            {}, "credential", 1800, True,
+        ),
+        ("openai_responses", 429, openai("m", "usage_limit_reached"), {}, "credential", 300, False),
+        # balance and budget: the account, asked again ever more rarely
+        ("openai_chat", 429, openai("quota", "insufficient_quota", "insufficient_quota"), {}, "credential", 300, False),
+        ("openai_responses", 429, openai("m", "x", "organization_spend_limit_exceeded"), {}, "credential", 300, False),
+        ("openai_chat", 402, openai("Insufficient credits"), {}, "credential", 300, False),
+        ("anthropic", 400, anthropic("invalid_request_error", "Your credit balance is too low to access the API"), {},
+         "credential", 300, False),
+        # keys
+        ("anthropic", 401, anthropic("authentication_error", "invalid x-api-key"), {}, "credential", 60, False),
+        ("openai_chat", 401, openai("Incorrect API key provided", "x", "invalid_api_key"), {}, "credential", 60, False),
+        (
+            "gemini", 400,
+            google(400, "INVALID_ARGUMENT", "API key not valid.", {"reason": "API_KEY_INVALID"}),
+            {}, "credential", 60, False,
+        ),
+        ("gemini", 400, google(400, "FAILED_PRECONDITION", "User location is not supported for the API use."), {},
+         "credential", 300, False),
+        ("openai_chat", 403, openai("no access to this model"), {}, "model", 60, False),
+    ],
+)  # fmt: skip
+def test_limits_and_refusals_of_accounts(
+    wire: str, status: int, body: object, headers: dict[str, str], scope: str, seconds: float, is_stated: bool
+) -> None:
+    told = verdict(wire, status, body, headers)
+    assert (told.action, told.scope, told.is_transient) == ("retry", scope, False)
+    assert told.cooldown_seconds == pytest.approx(seconds)
+    assert told.is_stated is is_stated
+
+
+@pytest.mark.parametrize(
+    ("wire", "status", "body"),
+    [
+        ("anthropic", 529, anthropic("overloaded_error", "Overloaded")),
+        ("anthropic", 200, anthropic("overloaded_error", "Overloaded")),
+        ("openai_responses", 503, openai("busy", "server_error", "server_is_overloaded")),
+        ("gemini", 503, google(503, "UNAVAILABLE", "The model is overloaded. Please try again later.")),
+        ("gemini", 429, google(429, "RESOURCE_EXHAUSTED", "m", {"reason": "MODEL_CAPACITY_EXHAUSTED"})),
+        ("gemini", 429, google(429, "RESOURCE_EXHAUSTED", "You have exhausted your capacity on this model.")),
+    ],
+)
+def test_overload_is_the_providers_and_benches_no_account(wire: str, status: int, body: object) -> None:
+    told = verdict(wire, status, body)
+    assert (told.action, told.scope, told.is_transient) == ("retry", "provider", True)
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 520, 524, 599])
+@pytest.mark.parametrize("wire", ["anthropic", "openai_chat", "openai_responses", "gemini"])
+def test_faults_of_servers_are_transient(wire: str, status: int) -> None:
+    told = verdict(wire, status, b"<html><title>Bad Gateway</title></html>")
+    assert (told.action, told.is_transient, told.cooldown_seconds) == ("retry", True, 1.0)
+
+
+@pytest.mark.parametrize("error", [Unreachable("refused"), Silent("no head"), Broken("cut")])
+def test_faults_of_connections_are_transient(error: Unreachable | Silent | Broken) -> None:
+    told = judge("anthropic", Failure.of(error), {}, NOW)
+    assert (told.action, told.is_transient) == ("retry", True)
+
+
+def test_a_503_may_say_when_to_come_back() -> None:
+    told = verdict("openai_chat", 503, openai("maintenance"), {"retry-after": "30"})
+    assert (told.cooldown_seconds, told.is_stated, told.is_transient) == (30.0, True, True)
+
+
+@pytest.mark.parametrize(
+    ("wire", "status", "body"),
+    [
+        ("openai_chat", 401, openai("deactivated", "invalid_request_error", "account_deactivated")),
+        ("anthropic", 403, anthropic("permission_error", "This organization has been disabled.")),
+        ("gemini", 403, google(403, "PERMISSION_DENIED", "m", {"reason": "VALIDATION_REQUIRED"})),
+    ],
+)
+def test_what_needs_a_human_is_not_asked_again(wire: str, status: int, body: object) -> None:
+    told = verdict(wire, status, body)
+    assert (told.action, told.scope, told.cooldown_seconds) == ("retry", "credential", None)
+
+
+def test_a_quota_per_day_lasts_the_day_whatever_retry_info_says() -> None:
+    body = google(
+        429, "RESOURCE_EXHAUSTED", "m",
+        {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel"}]}, {"retryDelay": "36s"},
+    )  # fmt: skip
+    told = verdict("gemini", 429, body)
+    assert told.scope == "model"
+    assert told.cooldown_seconds is not None
+    assert told.cooldown_seconds > 3600
+    assert told.why == "the daily window is exhausted"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, anthropic("invalid_request_error", "You have reached your specified API usage limits.")),
+        (429, {"error": {"type": "x", "message": "m", "details": {"error_code": "enforced_spend_limit_reached"}}}),
+    ],
+)  # fmt: skip
+def test_anthropics_spending_limits_last_until_the_month_ends(status: int, body: object) -> None:
+    told = verdict("anthropic", status, body)
+    assert (told.action, told.scope, told.is_stated) == ("retry", "credential", True)
+    assert told.cooldown_seconds is not None
+    assert told.cooldown_seconds > 86400
+
+
+def test_an_empty_answer_cools_nobody() -> None:
+    failure = Failure(kind="stream_corrupt", status=502, code="empty_answer", message="nothing")
+    told = judge("gemini", failure, {}, NOW)
+    assert (told.action, told.scope) == ("retry", "none")
+
+
+def recorded_errors() -> Iterator[tuple[Path, dict[str, Any]]]:
+    folder = Path(environ.get("PROXY_SHARED_DATA", Path(__file__).parents[4] / "shared" / "data")) / "cassettes"
+    for path in folder.glob("*/*/*.json"):
+        recording = msgspec.json.decode(path.read_bytes())
+        if recording["response"]["status"] >= 400:
+            yield path, recording
+
+
+FORMATS = {"openai-chat": "openai_chat", "openai-responses": "openai_responses"}
+
+
+def test_recorded_errors() -> None:
+    """No recorded 400, 404 or 422 cools an account, unless it speaks of keys or money; no 401 or 429 stops."""
+    found = list(recorded_errors())
+    if not found:
+        pytest.skip("the recordings are not here")
+    wrong = []
+    for path, recording in found:
+        wire = FORMATS.get(recording["format"], recording["format"].partition("-")[0])
+        answer = recording["response"]
+        told = verdict(wire, answer["status"], answer["body"], answer["headers"])
+        text = str(answer["body"]).lower()
+        is_accounts = answer["status"] in {401, 429} or "api key" in text or "insufficient_quota" in text
+        if (told.action == "retry") is not is_accounts:
+            wrong.append((path.name, answer["status"], told))
+    assert wrong == []
