@@ -22,7 +22,7 @@ _INTENTS: Mapping[str, str] = {
 
 def intent_of(kind: str) -> str | None:
     """``web_search``, ``code_execution`` or ``url_fetch`` for the kind of a hosted tool's definition in any wire
-    (``web_search_preview_2025_03_11``, ``googleSearch``, ``code_execution_20250825``); None: it has no equal elsewhere.
+    (``web_search_preview_2025_03_11``, ``googleSearch``, ``openrouter:web_search``); None: it has no equal elsewhere.
     """
-    snake = _HUMP.sub("_", kind).lower()
+    snake = _HUMP.sub("_", kind.rpartition(":")[2]).lower()
     return _INTENTS.get(_VERSION.sub("", snake))

@@ -128,6 +128,8 @@ class ToolWriter:
             raise Untranslatable(what, path=path)
         kind, name = _HOSTED[intent]
         value = tool.value if isinstance(tool.value, dict) else {}
+        inner = value.get(tool.kind)  # Gemini has no type, but a key
+        value = inner if isinstance(inner, dict) else value
         options = _search_options(value) if intent == "web_search" else {}
         for key in sorted(value.keys() - _EXPECTED):
             self._writer.lose(f"{path}.{key}", key, f"{name} has no such option here")

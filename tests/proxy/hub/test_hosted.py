@@ -16,6 +16,7 @@ from proxy.hub.hosted import intent_of
         ("web_search_options", "web_search"),
         ("googleSearch", "web_search"),
         ("google_search", "web_search"),
+        ("openrouter:web_search", "web_search"),
         ("googleSearchRetrieval", "web_search"),
         ("code_interpreter", "code_execution"),
         ("code_execution_20250825", "code_execution"),
