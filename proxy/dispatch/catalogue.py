@@ -116,8 +116,9 @@ class Catalogue:
             )
         readings = list(_readings(name))
         known = False
-        for lookup in (self._listed, self._unlisted):
-            for reading, reasoning in readings:
+        # A list says what a name means; without one, what looks like a suffix is one.
+        for lookup, likeliest_first in ((self._listed, readings), (self._unlisted, readings[::-1])):
+            for reading, reasoning in likeliest_first:
                 candidates = lookup(reading)
                 able = tuple(each for each in candidates if _can(each, operation, wire))
                 if able:

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from auth.credential import Credential
+from proxy.config.schema import AccountModelAlias
+from proxy.dispatch.catalogue import NAME_CHARACTERS_MAX, Catalogue
+from proxy.errors import UnknownModel
+from proxy.hub.request import Reasoning
+from proxy.providers.base import Endpoint, Model, Provider, bearer
+from proxy.providers.profiles import profiles
+
+
+def provider(name: str, *models: str, wire: str = "openai_chat", **fields: Any) -> Provider:
+    return Provider(
+        name=name,
+        wire=wire,
+        base_url="http://127.0.0.1:1",
+        endpoints={"generate": Endpoint(path="/g"), "embed": Endpoint(path="/e")},
+        authorize=bearer,
+        profile=profiles("openai_compatible"),
+        models=tuple(Model(id=model, context_tokens=1000, output_tokens=100) for model in models),
+        **fields,
+    )
+
+
+def credential(name: str, provider_name: str = "p", **fields: Any) -> Credential:
+    return Credential(id=name, provider=provider_name, label=name, **fields)
+
+
+def keys(catalogue: Catalogue, name: str, wire: str = "openai_chat") -> list[tuple[str, str]]:
+    return [each.key for each in catalogue.find(name, "generate", wire).candidates]
+
+
+def test_the_providers_list_is_offered_by_each_of_its_credentials() -> None:
+    catalogue = Catalogue([provider("p", "m1", "m2")], [credential("a"), credential("b")])
+    assert keys(catalogue, "m1") == [("a", "m1"), ("b", "m1")]
+    assert [model.id for model in catalogue.models()] == ["m1", "m2"]
+
+
+def test_a_credentials_own_models_replace_the_list() -> None:
+    catalogue = Catalogue([provider("p", "m1")], [credential("a", models={"nick": ("m9",)})])
+    assert keys(catalogue, "nick") == [("a", "m9")]
+    with pytest.raises(UnknownModel):
+        catalogue.find("m1", "generate", "openai_chat")
+
+
+def test_one_alias_of_several_models_is_a_pool() -> None:
+    catalogue = Catalogue([provider("p")], [credential("a", models={"nick": ("m1", "m2")})])
+    found = catalogue.find("nick", "generate", "openai_chat")
+    assert [(each.key, each.siblings) for each in found.candidates] == [(("a", "m1"), 2), (("a", "m2"), 2)]
+
+
+def test_several_aliases_of_one_model() -> None:
+    catalogue = Catalogue([provider("p")], [credential("a", models={"x": ("m",), "y": ("m",)})])
+    assert keys(catalogue, "x") == keys(catalogue, "y") == [("a", "m")]
+
+
+def test_a_prefix_offers_the_models_once_more_by_that_credential_alone() -> None:
+    catalogue = Catalogue([provider("p", "m")], [credential("a", prefix="team"), credential("b")])
+    assert keys(catalogue, "team/m") == [("a", "m")]
+    assert keys(catalogue, "m") == [("a", "m"), ("b", "m")]
+    assert [model.id for model in catalogue.models()] == ["m", "team/m"]
+
+
+def test_excluded_models_are_offered_under_no_name() -> None:
+    catalogue = Catalogue(
+        [provider("p", "m-1", "m-1-preview", families=("m-*",))],
+        [credential("a", excluded_models=("*-PREVIEW",)), credential("b", excluded_models=("*",))],
+    )
+    assert [model.id for model in catalogue.models()] == ["m-1"]
+    assert keys(catalogue, "m-1") == [("a", "m-1")]
+    with pytest.raises(UnknownModel):
+        catalogue.find("m-2-preview", "generate", "openai_chat")
+
+
+def test_priorities_come_first_and_the_configurations_order_within() -> None:
+    catalogue = Catalogue([provider("p", "m")], [credential("a"), credential("b", priority=2), credential("c")])
+    assert keys(catalogue, "m") == [("b", "m"), ("a", "m"), ("c", "m")]
+
+
+def test_disabled_credentials_offer_nothing() -> None:
+    catalogue = Catalogue([provider("p", "m")], [credential("a", is_disabled=True)])
+    assert catalogue.models() == ()
+
+
+def test_kinds_of_account_have_aliases_and_exclusions() -> None:
+    catalogue = Catalogue(
+        [provider("p", "m1", "m2", "m3", channel="codex"), provider("q", "m1")],
+        [credential("a"), credential("b", "q")],
+        {"codex": (AccountModelAlias(name="m1", alias="nick"), AccountModelAlias(name="m2", alias="nock", fork=True))},
+        {"codex": ("m3",)},
+    )
+    assert keys(catalogue, "nick") == [("a", "m1")]
+    assert keys(catalogue, "m1") == [("b", "m1")]
+    assert keys(catalogue, "nock") == keys(catalogue, "m2") == [("a", "m2")]
+    assert [model.id for model in catalogue.models()] == ["m1", "m2", "nick", "nock"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reasoning"),
+    [
+        ("m", None),
+        ("models/m", None),
+        ("m(high)", Reasoning(effort="high")),
+        ("m(512)", Reasoning(budget_tokens=512)),
+        ("m[1m]", None),
+        ("m[1m](low)", Reasoning(effort="low")),
+        ("team/m(none)", Reasoning(effort="none")),
+    ],
+)
+def test_readings_of_a_name(name: str, reasoning: Reasoning | None) -> None:
+    found = Catalogue([provider("p", "m")], [credential("a", prefix="team")]).find(name, "generate", "gemini")
+    assert [each.model for each in found.candidates] == ["m"]
+    assert found.reasoning == reasoning
+
+
+def test_a_name_with_brackets_that_is_offered_is_no_suffix() -> None:
+    catalogue = Catalogue([provider("p", "m(high)", "m")], [credential("a")])
+    found = catalogue.find("m(high)", "generate", "openai_chat")
+    assert (found.candidates[0].model, found.reasoning) == ("m(high)", None)
+
+
+def test_unlisted_names_go_to_the_family_that_knows_them() -> None:
+    catalogue = Catalogue(
+        [provider("p", "claude-1", families=("claude-*",)), provider("any", families=("*",))],
+        [credential("a"), credential("b", "any"), credential("c", models={"x": ("x",)})],
+    )
+    assert keys(catalogue, "claude-99-20270101(high)") == [("a", "claude-99-20270101")]
+    assert keys(catalogue, "something-else") == [("b", "something-else")]
+
+
+def test_unlisted_names_behind_a_prefix() -> None:
+    catalogue = Catalogue([provider("p", families=("claude-*",))], [credential("a", prefix="team"), credential("b")])
+    assert keys(catalogue, "team/claude-9") == [("a", "claude-9")]
+
+
+def test_the_unknown_are_refused_with_the_nearest_names() -> None:
+    catalogue = Catalogue([provider("p", "claude-opus-5")], [credential("a")])
+    with pytest.raises(UnknownModel, match=r"did you mean claude-opus-5\?"):
+        catalogue.find("claude-opus5", "generate", "openai_chat")
+    with pytest.raises(UnknownModel, match="at most"):
+        catalogue.find("x" * (NAME_CHARACTERS_MAX + 1), "generate", "openai_chat")
+
+
+def test_embeddings_stay_at_home() -> None:
+    catalogue = Catalogue([provider("p", "m")], [credential("a")])
+    assert catalogue.find("m", "embed", "openai_chat").candidates
+    assert catalogue.find("m", "count_tokens", "anthropic").candidates
+    with pytest.raises(UnknownModel, match="embed in this format"):
+        catalogue.find("m", "embed", "gemini")
+
+
+def test_limits_of_a_pool_are_those_that_all_keep() -> None:
+    small = Model(id="small", context_tokens=500, output_tokens=200)
+    big = Model(id="big", context_tokens=1000, output_tokens=100)
+    pooled = provider("p")
+    catalogue = Catalogue(
+        [Provider(**{**{f: getattr(pooled, f) for f in pooled.__dataclass_fields__}, "models": (small, big)})],
+        [credential("a", models={"nick": ("small", "big")})],
+    )
+    model = catalogue.models()[0]
+    assert (model.id, model.context_tokens, model.output_tokens, model.owner) == ("nick", 500, 100, "p")
+
+
+def test_lookups_are_remembered() -> None:
+    catalogue = Catalogue([provider("p", "m")], [credential("a")])
+    assert catalogue.find("m(low)", "generate", "gemini") is catalogue.find("m(low)", "generate", "gemini")
