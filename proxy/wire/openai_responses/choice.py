@@ -48,7 +48,7 @@ def _named(raw: JsonObject) -> _Choice | None:
         return None
     names = [tool.get("name") for tool in tools if isinstance(tool, dict) and tool.get("type") in _CALLABLE]
     known = tuple(name for name in names if isinstance(name, str))
-    if len(known) != len(tools) or raw.keys() != {"type", "mode", "tools"}:
+    if not known or len(known) != len(tools) or raw.keys() != {"type", "mode", "tools"}:
         return None
     return mode, known, Residue(wire=NAME, shape={"tools": tools})
 

@@ -115,7 +115,7 @@ def finish_of(body: JsonObject, kinds: Collection[type[Part]]) -> Finish | None:
     wire's own word, unless the answer was cut.
     """
     status, details = body.get("status"), body.get("incomplete_details")
-    if status in {"queued", "in_progress"}:
+    if status in ("queued", "in_progress"):
         return None
     if status == "incomplete":
         reason = details.get("reason") if isinstance(details, dict) else None

@@ -97,7 +97,7 @@ class InputWriter:
         form = residue_shape(request.residue, NAME, "input")
         if form == "absent" and not self._items:
             return {}
-        if form == "string" and len(self._items) == 1 and len(request.messages) == 1:
+        if form == "string" and len(self._items) <= 1 and len(request.messages) == 1:
             part = request.messages[0].parts[0]
             if isinstance(part, Text) and item_marks(part) == "input":
                 return {"input": part.text}
@@ -243,8 +243,9 @@ class InputWriter:
 
 
 def _own_result(result: ToolResult, marks: JsonObject) -> JsonObject:
-    item: JsonObject = {"call_id": result.call_id, **marks, **residue_fields(result.residue, NAME)}
-    form = item.pop("output", None)
+    form = marks.get("output")
+    kept = {key: value for key, value in marks.items() if key != "output"}
+    item: JsonObject = {"call_id": result.call_id, **kept, **residue_fields(result.residue, NAME)}
     if item.get("type") == "tool_search_output" or form == "absent":
         return item
     if form == "string":

@@ -172,7 +172,8 @@ def render_envelope(request: Request, profile: Profile, names: NameMap, losses: 
     if not is_own:
         return {**body, **_stateless(request, profile)}
     own = residue_fields(request.residue, NAME)
-    own.pop("text", None)
+    if own.get("text") is not None:  # is within the `text` that was rendered
+        del own["text"]
     return {**body, **(kept if isinstance(kept, dict) else {}), **own}
 
 

@@ -145,7 +145,7 @@ def _render_format(output: OutputFormat, profile: Profile, losses: Losses) -> Js
         return {"type": "json_object"}
     body: JsonObject = {"type": _FORMAT_TYPES[output.kind], "schema": output.schema, "description": output.description}
     if output.kind == "json_schema":
-        body["name"] = output.name or (None if is_own else "response")
+        body["name"] = output.name if is_own else output.name or "response"
         if output.is_strict and not profile.has_strict_schema:
             losses.note("output_format.strict", "strict", "this model does not take it")
         else:

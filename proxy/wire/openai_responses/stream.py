@@ -185,7 +185,7 @@ class StreamParser:
 
     def _first(self, item: JsonObject) -> Part | None:
         """The part as its item announces it; None where it cannot be named yet, or comes with its contents."""
-        kind, name, call_id = item.get("type"), item.get("name"), item.get("call_id")
+        kind, name, call_id = str(item.get("type")), item.get("name"), item.get("call_id")
         if kind == "reasoning":
             return Thinking(origin=self._maker)
         if kind in {"function_call", "custom_tool_call"}:
@@ -196,7 +196,7 @@ class StreamParser:
             return ToolCall(id=call_id, name=full_name, arguments="", is_custom=kind == "custom_tool_call")
         if kind in {"message", "tool_search_call"}:
             return None
-        return Opaque(wire=NAME, kind=str(kind), value=item, origin=self._maker)
+        return Opaque(wire=NAME, kind=kind, value=item, origin=self._maker)
 
     def _content_added(self, event: JsonObject) -> Iterator[Event]:
         yield from self._begin()

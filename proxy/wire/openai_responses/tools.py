@@ -73,7 +73,7 @@ def _is_flat(tools: JsonValue) -> bool:
     return (
         isinstance(tools, list)
         and bool(tools)
-        and all(isinstance(tool, dict) and tool.get("type") in {"function", "custom"} for tool in tools)
+        and all(isinstance(tool, dict) and tool.get("type") in ("function", "custom") for tool in tools)
     )
 
 
@@ -171,7 +171,9 @@ class ToolWriter:
             body["parameters"] = tool.schema
             return {**_present(body), **own}
         own.pop("namespace", None)
-        name = residue_shape(tool.residue, NAME, "name") or self._names.to_upstream(tool.name)
+        name = residue_shape(tool.residue, NAME, "name")
+        if name is None:
+            name = self._names.to_upstream(tool.name)
         body = {"type": "function", "name": name, "description": tool.description}
         if tool.is_custom and not self._profile.has_custom_tools:
             self._losses.note(path, "custom tool", "the model takes JSON only; the text is wrapped in an object")

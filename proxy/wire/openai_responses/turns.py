@@ -40,13 +40,13 @@ class Turns:
 
     def take(self, value: JsonValue, position: int) -> None:
         path = f"input[{position}]"
-        kind = value.get("type") if isinstance(value, dict) else None
+        kind = str(value.get("type")) if isinstance(value, dict) else ""
         if kind == "additional_tools" and self._take_tools(value, position):
             return
         parts = parse_item(value, Place(path, position))
         role = _role(parts[0], value if isinstance(value, dict) else {})
         if kind in STATE_ITEMS:
-            self.state.append(Opaque(wire=NAME, kind=str(kind), value=value, residue=_at(path)))
+            self.state.append(Opaque(wire=NAME, kind=kind, value=value, residue=_at(path)))
         if isinstance(parts[0], ToolResult):
             self._take_found(parts[0])
         texts = [part for part in parts if isinstance(part, Text)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
 from openai.types.responses.response_create_params import (
     ResponseCreateParamsNonStreaming,
     ResponseCreateParamsStreaming,
@@ -14,6 +15,7 @@ from proxy.hub.parts import Opaque, Text, Thinking, ToolCall, ToolResult
 from proxy.hub.request import Hints, Message, OutputFormat, Reasoning, Request, Sampling, Tool, ToolChoice
 from proxy.hub.residue import JsonObject, JsonValue, Residue
 from proxy.wire.openai_responses import WIRE
+from tests.proxy.wire.openai_responses.damage import REQUEST, damaged
 from tests.proxy.wire.openai_responses.told import ABLE, inner
 
 ASK: JsonObject = {"model": "m", "input": "hello"}
@@ -69,6 +71,18 @@ def test_l2_every_request_of_the_clients_comes_back_as_it_was(captured: list[tup
 )
 def test_l2_every_way_of_writing_is_kept(more: JsonObject) -> None:
     assert home_again({**ASK, **more}) == {**ASK, **more}
+
+
+@given(damaged(REQUEST))
+@settings(max_examples=300, deadline=None)
+def test_l2_a_damaged_request_comes_back_as_it_was_or_is_refused_with_its_path(body: JsonObject) -> None:
+    try:
+        request = WIRE.parse_request(body)
+    except Malformed as fault:
+        path, back = fault.path, body
+    else:
+        path, back = "none", WIRE.render_request(request, ABLE).body
+    assert (bool(path), back) == (True, body)
 
 
 def test_a_request_without_input_goes_on_from_what_the_server_keeps() -> None:

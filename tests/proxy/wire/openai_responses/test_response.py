@@ -3,16 +3,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
 from openai.types.responses import Response as OpenAIResponse
 from pydantic import TypeAdapter
 
-from proxy.errors import Broken, Rejected
+from proxy.errors import Broken, Rejected, UpstreamError
 from proxy.hub.parts import Media, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from proxy.hub.residue import JsonObject, JsonValue, Residue
 from proxy.hub.response import Finish, FinishReason, Response, Usage
 from proxy.wire.base import Reply
 from proxy.wire.openai_responses import WIRE
-from tests.proxy.wire.openai_responses.told import MAKER, REPLY, inner, only
+from tests.proxy.wire.openai_responses.damage import ANSWER, damaged
+from tests.proxy.wire.openai_responses.told import MAKER, REPLY, inner, only, without
 
 MESSAGE: JsonObject = {
     "id": "msg_1",
@@ -98,6 +100,18 @@ def test_l1_every_recorded_answer_comes_back_as_it_was(recorded: list[tuple[str,
 )
 def test_l1_every_way_of_writing_is_kept(changes: JsonObject) -> None:
     assert WIRE.render_response(parsed(**changes), REPLY).body == {**BODY, **changes}
+
+
+@given(damaged(ANSWER))
+@settings(max_examples=200, deadline=None)
+def test_l1_a_damaged_answer_comes_back_as_it_was_or_is_broken(body: JsonObject) -> None:
+    try:
+        response = WIRE.parse_response(body, maker=MAKER)
+    except UpstreamError:
+        return
+    told = WIRE.render_response(response, replace(REPLY, model=response.model)).body
+    taken = ("id", "model", "created_at")
+    assert without(told, *taken) == without(body, *taken)
 
 
 def test_it_says_what_it_says() -> None:

@@ -24,6 +24,7 @@ from proxy.hub.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
 from proxy.hub.residue import JsonObject, JsonValue
 from proxy.wire.openai_responses import WIRE
 from proxy.wire.openai_responses.stream import STRIDE
+from tests.proxy.wire.openai_responses.damage import damaged
 from tests.proxy.wire.openai_responses.told import MAKER, folded, frames, heard, inner, said, sse, streamed
 
 CREATED: JsonObject = {"type": "response.created", "response": {"id": "resp_1", "model": "m", "created_at": 5}}
@@ -155,7 +156,7 @@ EVERYTHING = streamed(
 
 
 @given(st.lists(st.integers(1, len(EVERYTHING) - 1), max_size=20), st.sampled_from([b"\n", b"\r\n", b"\r"]))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_l5_cuts_may_fall_anywhere(cuts: list[int], line_end: bytes) -> None:
     data = EVERYTHING.replace(b"\n", line_end)
     parser = WIRE.stream_parser(maker=MAKER)
@@ -426,6 +427,18 @@ def test_a_broken_stream_is_one_failure(noise: bytes) -> None:
     failures = [event for event in heard(sse(CREATED) + noise + sse(COMPLETED)) if isinstance(event, Failure)]
     assert [failure.kind for failure in failures] in ([], ["stream_corrupt"])
     assert failures or b'"item":{}' in noise
+
+
+@given(st.integers(0, 40), st.data())
+@settings(max_examples=200, deadline=None)
+def test_whatever_comes_the_events_keep_their_grammar(at: int, data: st.DataObject) -> None:
+    events = frames(EVERYTHING)
+    at %= len(events)
+    events[at] = data.draw(damaged(events[at]))
+    fold = Fold()
+    for event in heard(sse(*events)):
+        fold.feed(event)
+    assert fold.failure is not None or fold.finish()
 
 
 def test_bug_66_a_second_start_is_no_second_answer() -> None:
