@@ -12,7 +12,7 @@ from aiohttp.web import RequestPayloadError
 
 from proxy.errors import Malformed, TooLarge, TooSlow, UnsupportedEncoding
 from proxy.hub.residue import JsonValue
-from proxy.server.codings import DECODERS, Undecodable
+from proxy.server.codings import DECODERS, Decoder, Undecodable
 from proxy.server.json_fault import find_fault
 from proxy.wire.base import json_type, loads
 
@@ -87,41 +87,65 @@ def _too_large(limits: Limits) -> TooLarge:
     )
 
 
+class _Intake:
+    """Decodes as it comes, up to the limit."""
+
+    def __init__(self, decoder: Decoder, limits: Limits) -> None:
+        self._decoder = decoder
+        self._limits = limits
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.received = 0
+
+    async def take(self, data: bytes) -> None:
+        self.received += len(data)
+        self._keep(self._decoder.feed(data, DECODED_SLICE_BYTES))
+        while self._decoder.has_more:
+            await asyncio.sleep(0)
+            self._keep(self._decoder.feed(b"", DECODED_SLICE_BYTES))
+
+    def _keep(self, part: bytes) -> None:
+        self._size += len(part)
+        if max(self._size, self.received) > self._limits.bytes_max:
+            raise _too_large(self._limits)
+        self._parts.append(part)
+
+    def finish(self) -> bytes:
+        if self.received and not self._decoder.is_complete():
+            raise Malformed("the body ends before its compressed data does", code="invalid_encoding")
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+
 async def read(source: Source, headers: Mapping[str, str], limits: Limits) -> bytes:
     """The decoded body. `check_head` has been asked. Raises `TooLarge`, `TooSlow` or `Malformed`."""
-    decoder = DECODERS[_coding(headers)]()
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    parts: list[bytes] = []
-    received = size = 0
+    intake = _Intake(DECODERS[_coding(headers)](), limits)
     try:
-        async with asyncio.timeout(None) as deadline:
-            while True:
-                if not source.is_eof():
-                    deadline.reschedule(began + limits.deadline_seconds(received))
-                data = await source.readany()
-                received += len(data)
-                if not data:
-                    break
-                piece = decoder.feed(data, DECODED_SLICE_BYTES)
-                while True:
-                    parts.append(piece)
-                    size += len(piece)
-                    if size > limits.bytes_max or received > limits.bytes_max:
-                        raise _too_large(limits)
-                    if not decoder.has_more:
-                        break
-                    await asyncio.sleep(0)
-                    piece = decoder.feed(b"", DECODED_SLICE_BYTES)
-    except TimeoutError:
-        raise TooSlow(f"the body did not arrive in time: {received} bytes in {loop.time() - began:.0f} s") from None
+        if source.is_eof():  # it came with the head: nothing to wait for
+            await intake.take(await source.readany())
+        else:
+            await _receive(source, intake, limits)
     except Undecodable as error:
         raise Malformed(f"the body is not what Content-Encoding says: {error}", code="invalid_encoding") from None
     except RequestPayloadError as error:
         raise Malformed(f"the body is broken: {error}", code="invalid_body") from None
-    if received and not decoder.is_complete():
-        raise Malformed("the body ends before its compressed data does", code="invalid_encoding")
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return intake.finish()
+
+
+async def _receive(source: Source, intake: _Intake, limits: Limits) -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        async with asyncio.timeout(None) as deadline:
+            while True:
+                deadline.reschedule(began + limits.deadline_seconds(intake.received))
+                data = await source.readany()
+                if not data:
+                    return
+                await intake.take(data)
+    except TimeoutError:
+        raise TooSlow(
+            f"the body did not arrive in time: {intake.received} bytes in {loop.time() - began:.0f} s"
+        ) from None
 
 
 _shallow = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
@@ -19,6 +19,9 @@ from proxy.server.access import is_loopback
 from proxy.wire.base import dumps
 
 STALL_BYTES_PER_SECOND_MIN = 1024
+PEER_SHARE = 4
+"""One machine may have a quarter of all connections, and never less than `PEER_CONNECTIONS_MIN`."""
+PEER_CONNECTIONS_MIN = 64
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
     b"Connection: close\r\nContent-Length: 109\r\n\r\n"
@@ -40,13 +43,12 @@ class Patience:
 
 
 class Gate:
-    """Counts connections. At the limit, the longest idle one makes room for a new one. Loopback has no limit of its
-    own: behind a reverse proxy everybody is loopback.
+    """Counts connections. At the limit, the longest idle one makes room for a new one. No peer may have more than its
+    share but loopback: behind a reverse proxy everybody is loopback.
     """
 
-    def __init__(self, connections_max: Callable[[], int], *, per_peer_max: int = 64) -> None:
+    def __init__(self, connections_max: Callable[[], int]) -> None:
         self._connections_max = connections_max
-        self._per_peer_max = per_peer_max
         self._connections: dict[Connection, str] = {}
         self._by_peer: Counter[str] = Counter()
 
@@ -55,9 +57,11 @@ class Gate:
 
     def enter(self, connection: Connection, peer: str) -> bool:
         """Whether there is room."""
-        if not is_loopback(peer) and self._by_peer[peer] >= self._per_peer_max and not self._evict(peer):
+        most = self._connections_max()
+        share = max(PEER_CONNECTIONS_MIN, most // PEER_SHARE)
+        if not is_loopback(peer) and self._by_peer[peer] >= share and not self._evict(peer):
             return False
-        if len(self._connections) >= self._connections_max() and not self._evict(None):
+        if len(self._connections) >= most and not self._evict(None):
             return False
         self._connections[connection] = peer
         self._by_peer[peer] += 1
@@ -102,8 +106,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
         if not self._gate.enter(self, peer[0] if isinstance(peer, tuple) else ""):
-            assert isinstance(transport, asyncio.Transport)
-            transport.write(_BUSY)
+            cast("asyncio.Transport", transport).write(_BUSY)
             transport.close()
             return
         super().connection_made(transport)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -212,7 +212,11 @@ class Exchange:
         self.stopped = failure
         self.task.cancel()
 
-    async def fail(self, failure: Failure, headers: Mapping[str, str]) -> web.StreamResponse:
+    def abandon(self) -> None:
+        """The client is gone."""
+        self._status = CLIENT_GONE
+
+    async def fail(self, failure: Failure, headers: Iterable[tuple[str, str]]) -> web.StreamResponse:
         """Tells it: as a whole answer, or within the stream that has begun."""
         failure = replace(failure, request_id=failure.request_id or self.request_id)
         self._failure = failure
@@ -225,7 +229,7 @@ class Exchange:
         wire = self._wire or routes.dialect(self._request.path, self._request.headers)
         status = failure.status if 400 <= failure.status <= 599 else 500
         answer = self._json(status, self._app.wire(wire).render_error(failure))
-        answer.headers.update(headers)
+        answer.headers.update(clean_headers(headers))
         if self._route is routes.UNROUTED and status in {400, 421}:
             answer.force_close()  # whatever follows on this connection is not meant for us either
         if failure.retry_after_seconds is not None and "retry-after" not in answer.headers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from aiohttp import web
 
@@ -26,21 +26,23 @@ async def handle(app: App, request: web.BaseRequest) -> web.StreamResponse:
             return await exchange.run()
         except Refused as refused:
             report = refused.report
-            return await exchange.fail(refused.failure, dict(refused.headers))
+            return await exchange.fail(refused.failure, refused.headers)
         except ProxyError as error:
             return await exchange.fail(Failure.of(error), _headers(error))
         except RecursionError:
-            return await exchange.fail(Failure.of(Malformed("the body is nested too deeply", code="invalid_json")), {})
+            return await exchange.fail(Failure.of(Malformed("the body is nested too deeply", code="invalid_json")), ())
         except asyncio.CancelledError:
             if exchange.stopped is None:
+                exchange.abandon()
                 raise
             exchange.task.uncancel()
-            return await exchange.fail(exchange.stopped, {})
-        except ConnectionError:
-            raise
+            return await exchange.fail(exchange.stopped, ())
         except Exception as error:
+            if isinstance(error, ConnectionError) and request.transport is None:
+                exchange.abandon()
+                raise
             app.log.exception("request.failed", request_id=exchange.request_id, exc_info=error)
-            return await exchange.fail(_ours(exchange.request_id), {})
+            return await exchange.fail(_ours(exchange.request_id), ())
     finally:
         exchange.finish(report)
         app.metrics.in_flight.dec()
@@ -49,13 +51,13 @@ async def handle(app: App, request: web.BaseRequest) -> web.StreamResponse:
             request.protocol.close()
 
 
-def _headers(error: ProxyError) -> Mapping[str, str]:
+def _headers(error: ProxyError) -> Iterable[tuple[str, str]]:
     """What HTTP wants beside the status."""
     if isinstance(error, WrongMethod):
-        return {"Allow": error.allowed}
+        return [("Allow", error.allowed)]
     if isinstance(error, AccessDenied) and error.status == 401:
-        return {"WWW-Authenticate": "Bearer"}
-    return {}
+        return [("WWW-Authenticate", "Bearer")]
+    return ()
 
 
 def _ours(request_id: str) -> Failure:

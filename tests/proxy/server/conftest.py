@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import msgspec
 import pytest
+import uvloop
 
 from auth.secret import Secret
 from proxy.config.schema import ClientKey, Config, Server, Streaming, Tls
@@ -239,6 +240,16 @@ class Answer:
         error = self.json["error"]
         assert isinstance(error, dict)
         return error
+
+
+TRANSPORT_TESTS = {"test_connection.py", "test_lifecycle.py", "test_stream.py"}
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """What depends on transports is tested with both kinds of them: uvloop is what serves, where there is one."""
+    if item.path.name in TRANSPORT_TESTS:
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 Open = Callable[..., Awaitable[House]]

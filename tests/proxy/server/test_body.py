@@ -29,6 +29,7 @@ class Chunks:
         return not self._chunks
 
     async def readany(self) -> bytes:
+        """Everything that has come, in one piece, where nothing more will."""
         while self._chunks:
             chunk = self._chunks.popleft()
             match chunk:

@@ -158,8 +158,8 @@ class TestLimits:
         def busy() -> Connection:
             return Busy()  # type: ignore[return-value]
 
-        gate = Gate(lambda: 100, per_peer_max=2)
-        guests = [busy(), busy()]
+        gate = Gate(lambda: 400)
+        guests = [busy() for _ in range(100)]
         assert all(gate.enter(guest, "203.0.113.9") for guest in guests)
         assert not gate.enter(busy(), "203.0.113.9")
         assert gate.enter(busy(), "203.0.113.10")
@@ -167,7 +167,7 @@ class TestLimits:
         gate.leave(guests[0])
         gate.leave(guests[0])
         assert gate.enter(busy(), "203.0.113.9")
-        assert len(gate) == 13
+        assert len(gate) == 111
 
 
 MALFORMED = {

@@ -74,3 +74,11 @@ async def test_recursion_is_the_clients_depth(house: House) -> None:
     house.dispatcher.answer = answer
     got = await house.post("/v1/messages")
     assert (got.status, got.error["message"]) == (400, "the body is nested too deeply")
+
+
+async def test_a_connection_that_breaks_behind_us_is_not_the_clients(house: House) -> None:
+    async def answer(_inquiry: Inquiry) -> Outcome:
+        raise ConnectionResetError("somebody else's")
+
+    house.dispatcher.answer = answer
+    assert (await house.post("/v1/messages")).status == 500

@@ -185,6 +185,9 @@ class TestTheClientIsGone:
             await script.closed.wait()
         assert script.closed_at is not None
         assert script.closed_at - gone_at < 0.1
+        while not house.log():  # noqa: ASYNC110 - the log is a list of bytes
+            await asyncio.sleep(0.01)
+        assert house.log()[0]["status"] == 499
 
     async def test_before_the_answer_began(self, house: House, ask: Ask) -> None:
         cancelled = asyncio.Event()
