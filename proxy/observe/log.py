@@ -13,7 +13,9 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def make_log(stream: BinaryIO, *, redact: Processor, is_json: bool, is_debug: bool = False) -> FilteringBoundLogger:
-    """`redact` sees every event last before it is written, with its traceback as text."""
+    """`redact` sees every event twice: as values, where a name tells what is private, and as the line that is written,
+    where an object has become text.
+    """
     is_terminal = stream.isatty()
     console = structlog.dev.ConsoleRenderer(colors=is_terminal, exception_formatter=structlog.dev.plain_traceback)
     shape: list[Processor] = [_json] if is_json else [console, _utf8]
@@ -25,6 +27,7 @@ def make_log(stream: BinaryIO, *, redact: Processor, is_json: bool, is_debug: bo
             structlog.processors.format_exc_info,
             redact,
             *shape,
+            redact,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if is_debug else logging.INFO),
         cache_logger_on_first_use=True,

@@ -4,13 +4,16 @@ import io
 import logging
 
 import msgspec
+import pytest
 from structlog.typing import EventDict
 
 from auth.secret import Secret
 from proxy.observe.log import LibraryLog, make_log
 
 
-def redact(_logger: object, _method: str, event: EventDict) -> EventDict:
+def redact(_logger: object, _method: str, event: EventDict | bytes) -> EventDict | bytes:
+    if isinstance(event, bytes):
+        return event.replace(b"hidden", "•••".encode())
     return {name: value.replace("hidden", "•••") if isinstance(value, str) else value for name, value in event.items()}
 
 
@@ -82,3 +85,15 @@ def test_what_libraries_say_comes_here() -> None:
     (line,) = lines(stream)
     assert (line["event"], line["library"], line["message"]) == ("library.logged", "a.library", "••• went wrong")
     assert line["level"] == "warning"
+
+
+class Holder:
+    def __repr__(self) -> str:
+        return "holds what is hidden"
+
+
+@pytest.mark.parametrize("is_json", [True, False])
+def test_an_object_that_becomes_text_is_redacted_too(is_json: bool) -> None:
+    stream = io.BytesIO()
+    make_log(stream, redact=redact, is_json=is_json).info("thing.seen", thing=Holder())
+    assert "holds what is •••" in stream.getvalue().decode()
