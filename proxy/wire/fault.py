@@ -205,8 +205,8 @@ def _status(layers: list[JsonObject]) -> int | None:
 
 def _words(layers: list[JsonObject]) -> Iterator[str]:
     for layer in reversed(layers):
+        yield from _reasons(layer)  # finer than Google's status
         yield from (word for key in ("code", "type", "status") if (word := _word(layer, key)))
-        yield from _reasons(layer)
 
 
 def _reasons(layer: JsonObject) -> Iterator[str]:

@@ -56,9 +56,11 @@ def wrap_count(body: JsonObject, model: str) -> JsonObject:
 
 
 def unwrap_response(value: JsonObject) -> JsonObject:
-    """An error stands in no envelope, and stays as it is."""
+    """An error stands in no envelope, and stays as it is; an envelope may be empty."""
     inner = value.get("response")
-    return inner if isinstance(inner, dict) else value
+    if isinstance(inner, dict):
+        return inner
+    return {} if "traceId" in value else value
 
 
 def wrap_response(body: JsonValue, trace_id: str) -> JsonObject:

@@ -50,6 +50,7 @@ class Flattener:
         self._root = root
         self._losses = losses
         self._nodes = 0
+        self._is_cut = False
 
     def lose(self, path: str, what: str, why: str) -> None:
         self._losses.append(Loss(path, what, why))
@@ -57,7 +58,9 @@ class Flattener:
     def flat(self, value: JsonValue, path: str, seen: frozenset[str] = frozenset(), depth: int = 0) -> Node:
         self._nodes += 1
         if depth > DEPTH_MAX or self._nodes > NODES_MAX:
-            self.lose(path, "schema", f"it is deeper than {DEPTH_MAX} levels or larger than {NODES_MAX} nodes")
+            if not self._is_cut:
+                self.lose(path, "schema", f"it is deeper than {DEPTH_MAX} levels or larger than {NODES_MAX} nodes")
+            self._is_cut = True
             return Node({}, seen)
         if value is False:
             return Node(None, seen)

@@ -10,7 +10,7 @@ from proxy.hub.parts import Opaque, Part, Text
 from proxy.hub.profile import Profile
 from proxy.hub.request import Hints, Request, Tool
 from proxy.hub.residue import JsonObject, JsonValue, Residue
-from proxy.wire.base import RenderedRequest, expect_object
+from proxy.wire.base import RenderedRequest, expect_object, refuse_foreign_state
 from proxy.wire.fields import Fields, residue_fields, residue_losses, residue_shape
 from proxy.wire.gemini.contents import ContentsReader, ContentsWriter
 from proxy.wire.gemini.generation import GenerationWriter, parse_generation
@@ -106,6 +106,7 @@ class _Reader:
 
 
 def render_request(request: Request, profile: Profile) -> RenderedRequest:
+    refuse_foreign_state(request, NAME)
     return _Writer(request, profile).rendered()
 
 
@@ -145,7 +146,8 @@ class _Writer:
         return RenderedRequest(body, tuple(self._losses), self._names)
 
     def _instructions(self, body: JsonObject, instruction: str | None) -> None:
-        written = [self._parts.written(part, f"system[{at}]") for at, part in enumerate(self._request.instructions)]
+        given = enumerate(self._request.instructions)
+        written = [self._parts.written(part, f"instructions[{at}]") for at, part in given]
         parts: list[JsonValue] = [part for part in written if part is not None]
         if instruction is not None:
             parts.append({"text": instruction})

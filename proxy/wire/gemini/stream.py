@@ -151,7 +151,7 @@ class GeminiRenderer:
                 return self._end(event)
             case Failure():
                 self._is_done = True
-                return self._frame(dumps(render_error(event)))
+                return self._framed(dumps(render_error(event)))  # errors stand in no envelope
             case Heartbeat():
                 return self._heartbeat()
             case OpaqueEvent():
@@ -171,8 +171,9 @@ class GeminiRenderer:
         self._thought = (head, b',"thought":true' + tail)
 
     def _frame(self, body: bytes) -> bytes:
-        if self._wrap is not None:
-            body = self._wrap(body)
+        return self._framed(body if self._wrap is None else self._wrap(body))
+
+    def _framed(self, body: bytes) -> bytes:
         if not self._is_array:
             return b"data: " + body + _BREAK
         start = b",\r\n" if self._has_begun else b"["

@@ -95,7 +95,7 @@ class TestIds:
 
     def test_bug_29_a_result_without_a_name_takes_its_calls(self) -> None:
         messages = read(model(call("f")), client({"functionResponse": {"response": {"output": "x"}}}))
-        assert messages[1].parts[0].name == "f"  # type: ignore[union-attr]
+        assert messages[1].parts[0].name == "f"
         contents = written(user("x"), asks(ToolCall(id="1", name="f")), answers(ToolResult(call_id="1", name="")))
         assert contents[2]["parts"][0]["functionResponse"]["name"] == "f"
 
@@ -187,7 +187,7 @@ class TestSignatures:
     def test_bug_12_signatures_are_read_from_any_part(self) -> None:
         parts = [{"text": "t", "thought": True, "thoughtSignature": "YQ=="}, {**call("f"), "thoughtSignature": "Yg=="}]
         (message,) = read(model(*parts, {"thought": True, "thoughtSignature": "Yw=="}))
-        assert [part.signature for part in message.parts] == ["YQ==", "Yg==", "Yw=="]  # type: ignore[union-attr]
+        assert [part.signature for part in message.parts] == ["YQ==", "Yg==", "Yw=="]
 
     def test_bug_02_a_signed_part_goes_back_unchanged(self) -> None:
         parts = [
@@ -229,7 +229,7 @@ class TestSignatures:
     def test_a_tag_that_is_broken_is_gemini_own(self) -> None:
         for blob in ("cHgxL", "cHgxL!!!", "cHgxLg=="):
             (message,) = read(model({"text": "x", "thoughtSignature": blob}))
-            assert message.parts[0].signature == blob  # type: ignore[union-attr]
+            assert message.parts[0].signature == blob
         assert tag("a", "b") == "px1.a.b"
 
     def test_bug_15_calls_that_gemini_did_not_make_get_the_stand_in(self) -> None:
@@ -253,7 +253,7 @@ class TestSignatures:
 
     def test_a_clients_stand_in_is_no_signature(self) -> None:
         (message, _) = read(model({**call("f"), "thoughtSignature": BYPASS}), client({"text": "x"}))
-        assert message.parts[0].signature is None  # type: ignore[union-attr]
+        assert message.parts[0].signature is None
 
     def test_thoughts_without_a_signature_go_home(self) -> None:
         contents = [client({"text": "x"}), model({"text": "hm", "thought": True}, {"text": "y"})]
@@ -327,7 +327,7 @@ class TestResults:
         (message,) = read(
             client(result("f", "x", parts=[{"inlineData": {"mimeType": "image/png", "data": "AA=="}}, {"new": 1}]))
         )
-        assert message.parts[0].parts[1:] == (  # type: ignore[union-attr]
+        assert message.parts[0].parts[1:] == (
             Media(kind="image", media_type="image/png", data="AA=="),
             Opaque(wire="gemini", kind="new", value={"new": 1}, origin="gemini"),
         )

@@ -4,12 +4,13 @@ import copy
 from typing import Any
 
 import pytest
+from google.genai import types
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import Malformed, Untranslatable
-from proxy.hub.parts import CacheMark, Opaque, Text, Thinking, ToolCall, ToolResult
-from proxy.hub.request import Hints, Message, OutputFormat, Request, Sampling, Tool, ToolChoice
+from proxy.hub.parts import CacheMark, Media, Opaque, Text, Thinking, ToolCall, ToolResult
+from proxy.hub.request import Hints, Message, OutputFormat, Reasoning, Request, Sampling, Tool, ToolChoice
 from proxy.hub.residue import Residue
 from proxy.wire.gemini import WIRE
 from proxy.wire.gemini.envelope import unwrap_request
@@ -178,7 +179,7 @@ class TestParse:
         assert request.hints == Hints(service_tier="default")
 
     def test_formats(self) -> None:
-        assert read(generationConfig={"responseMimeType": "application/json"}).output.kind == "json"  # type: ignore[union-attr]
+        assert read(generationConfig={"responseMimeType": "application/json"}).output.kind == "json"
         output = read(
             generationConfig={"responseMimeType": "application/json", "responseSchema": {"type": "STRING"}}
         ).output
@@ -277,7 +278,7 @@ class TestRenderForeign:
         ):
             rendered = WIRE.render_request(asked(output=output, tools=(Tool(name="f"),)), profile)
             assert rendered.body.get("generationConfig") == config
-            assert '{"type":"string"}' in rendered.body["systemInstruction"]["parts"][0]["text"]  # type: ignore[index,call-overload]
+            assert '{"type":"string"}' in rendered.body["systemInstruction"]["parts"][0]["text"]
             assert [loss.path for loss in rendered.losses] == ["response_format"]
 
     def test_the_subset_of_openapi_where_the_model_knows_no_more(self) -> None:
@@ -297,6 +298,32 @@ class TestRenderForeign:
         request = asked(user("x"), Message(role="assistant", parts=(call,)), tools=(Tool(name="a.b c"), Tool(name="z")))
         first, second = (WIRE.render_request(request, upstream()).body for _ in range(2))
         assert str(first) == str(second)
+
+
+def test_googles_sdk_knows_everything_that_we_write() -> None:
+    """Its types forbid unknown keys."""
+    request = asked(
+        Message(role="user", parts=(Text(text="hi"), Media(kind="image", data="AA=="), Media(kind="image", url="https://e/x"))),
+        Message(role="assistant", parts=(ToolCall(id="1", name="f", signature="c2ln", origin="gemini"),)),
+        Message(role="tool", parts=(ToolResult(call_id="1", parts=(Text(text="r"), Media(kind="image", data=""))),)),
+        instructions=(Text(text="s"),),
+        tools=(Tool(name="f", description="d", schema={"type": "object"}), Tool(name="g"),
+               Opaque(wire="anthropic", kind="web_search", value={})),
+        tool_choice=ToolChoice(mode="required", names=("f", "g")),
+        sampling=Sampling(max_output_tokens=5, temperature=1, stop=("x",), logprobs=2),
+        reasoning=Reasoning(effort="low", is_visible=True),
+        output=OutputFormat(kind="json_schema", schema={"type": "object"}),
+    )  # fmt: skip
+    for has_full_schema in (True, False):
+        profile = upstream(hosted_tools=frozenset({"web_search"}), has_full_schema=has_full_schema)
+        body: Any = WIRE.render_request(request, profile).body
+        assert set(body) == {"systemInstruction", "contents", "tools", "toolConfig", "generationConfig"}
+        for content in [body["systemInstruction"], *body["contents"]]:
+            types.Content.model_validate(content)
+        for tool in body["tools"]:
+            types.Tool.model_validate(tool)
+        types.ToolConfig.model_validate(body["toolConfig"])
+        types.GenerationConfig.model_validate(body["generationConfig"])
 
 
 class TestBugs:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from google.genai import types
 
 from proxy.errors import Broken, Rejected
 from proxy.hub.parts import Media, Opaque, Refusal, Text, Thinking, ToolCall
@@ -122,7 +123,7 @@ class TestParse:
     )
     def test_bug_61_a_call_beats_the_word_unless_it_was_cut_or_blocked(self, word: str, reason: str) -> None:
         finish = read(answer({"text": "x"}, CALL, finishReason=word)).finish
-        assert finish == Finish(reason, word)  # type: ignore[arg-type]
+        assert finish == Finish(reason, word)
 
     def test_bug_63_no_reason_at_a_clean_end(self) -> None:
         assert read(answer({"text": "x"}, finishReason=None)).finish == Finish("stop")
@@ -249,6 +250,23 @@ class TestRenderForeign:
         assert [part.get("functionCall", {}).get("id") for part in parts] == [None, "a", "b"]
         assert body["usageMetadata"]["cachedContentTokenCount"] == 4
         assert body["usageMetadata"]["thoughtsTokenCount"] == 2
+
+
+def test_googles_sdk_reads_every_foreign_answer() -> None:
+    """Its types forbid unknown keys, and take signatures for base64."""
+    body = to_client(
+        parts=(Thinking(sections=("a",), signature="sig+/=", origin="anthropic"), Text(text="hi"), Refusal(text="no"),
+               Media(kind="image", data="AA=="), ToolCall(id="1", name="f", arguments='{"x": 1}')),
+        finish=Finish("tool_calls"),
+        usage=Usage(input_uncached=1, cache_read=2, cache_write=3, output=4, reasoning=5),
+    )  # fmt: skip
+    read_back = types.GenerateContentResponse.model_validate(body)
+    assert read_back.text == "hino"
+    calls = read_back.function_calls or []
+    assert [(call.id, call.name, call.args) for call in calls] == [("1", "f", {"x": 1})]
+    usage = read_back.usage_metadata
+    assert usage is not None
+    assert (usage.prompt_token_count, usage.thoughts_token_count, usage.total_token_count) == (6, 5, 15)
 
 
 def test_the_clients_name_of_the_model_is_echoed() -> None:
