@@ -29,6 +29,7 @@ _EFFORTS: Mapping[str, Effort] = {effort: effort for effort in ALL_EFFORTS} | {"
 """`ultra` is a word of the Codex CLI: the most, with helpers."""
 _Verbosity: TypeAlias = Literal["low", "medium", "high"]
 _VERBOSITIES: Mapping[str, _Verbosity] = {"low": "low", "medium": "medium", "high": "high"}
+_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
 _SAMPLING = ("temperature", "top_p")
 _UNSAYABLE = ("top_k", "stop", "seed", "presence_penalty", "frequency_penalty")
 """Settings that this wire has no field for."""
@@ -231,10 +232,14 @@ def render_hints(hints: Hints, profile: Profile, losses: Losses, *, is_own: bool
         user = None
     if key is not None and len(key) > KEY_CHARS_MAX and not is_own:
         key = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    tier = hints.service_tier
+    if tier is not None and tier not in _TIERS and not is_own:
+        losses.note("service_tier", f"service tier {tier}", "OpenAI has no tier of that name")
+        tier = None
     said: tuple[tuple[str, str, JsonValue], ...] = (
         ("user", "user", user),
         ("metadata", "metadata", {**hints.metadata} or None),
-        ("service_tier", "service_tier", hints.service_tier),
+        ("service_tier", "service_tier", tier),
         ("prompt_cache_key", "cache_key", key),
     )
     body: JsonObject = {}

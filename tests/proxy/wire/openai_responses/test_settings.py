@@ -140,3 +140,9 @@ def test_long_keys() -> None:
     assert len(str(body["prompt_cache_key"])) == 64
     assert body["prompt_cache_key"] == rendered(hints=hints)[0]["prompt_cache_key"]
     assert losses == ["user"]
+
+
+def test_a_tier_of_another_provider_is_told() -> None:
+    body, losses = rendered(hints=Hints(service_tier="on_demand"))
+    assert "service_tier" not in body
+    assert losses == ["service_tier"]
