@@ -40,48 +40,55 @@ class SseSplitter:
         self.comments = 0
 
     def feed(self, data: bytes) -> list[SseEvent]:
+        events: list[SseEvent] = []
+        for line in self._lines(data):
+            if line[:6] == b"data: ":
+                self._data.append(line[6:])
+                self._data_size += len(line)
+            elif line:
+                self._line(line)
+            else:
+                if self._data:
+                    events.append(SseEvent(self._event, self._taken()))
+                self._event = b""
+        if self._size > LINE_BYTES_MAX or self._data_size > LINE_BYTES_MAX:
+            raise SseTooLong(f"an event of more than {LINE_BYTES_MAX} bytes")
+        return events
+
+    def _lines(self, data: bytes) -> list[bytes]:
+        """Those that are complete by now; what begins another is kept."""
         if self._has_cr and data:
             self._has_cr = False
             if data[:1] == b"\n":
                 data = data[1:]
-        if not data:
-            return []
-        if data[-1:] == b"\r":
-            self._has_cr = True
         if b"\r" in data:
+            self._has_cr = data[-1:] == b"\r"
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         lines = data.split(b"\n")
         rest = lines.pop()
-        events: list[SseEvent] = []
         if lines and self._chunks:
             self._chunks.append(lines[0])
             lines[0] = b"".join(self._chunks)
             self._chunks.clear()
             self._size = 0
-        for line in lines:
-            if not line:
-                if self._data:
-                    events.append(
-                        SseEvent(self._event, self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
-                    )
-                    self._data = []
-                    self._data_size = 0
-                self._event = b""
-            else:
-                self._line(line)
         if rest:
             self._chunks.append(rest)
             self._size += len(rest)
-        if self._size > LINE_BYTES_MAX or self._data_size > LINE_BYTES_MAX:
-            raise SseTooLong(f"an event of more than {LINE_BYTES_MAX} bytes")
-        return events
+        return lines
+
+    def _taken(self) -> bytes:
+        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        self._data.clear()
+        self._data_size = 0
+        return data
 
     def _line(self, line: bytes) -> None:
-        if line.startswith(b"data:"):
+        """Any but the usual form of the data."""
+        if line.startswith(b"event:"):
+            self._event = line[6:].strip()
+        elif line.startswith(b"data:"):
             self._data.append(line[6:] if line[5:6] == b" " else line[5:])
             self._data_size += len(line)
-        elif line.startswith(b"event:"):
-            self._event = line[6:].strip()
         elif line.startswith(b":"):
             self.comments += 1
         elif line == b"data":
