@@ -128,6 +128,7 @@ class RelayPlan:
             upstream=wire,
             rendered=RenderedRequest({}),
             remember=lambda _parts: None,
+            is_relay=True,
         )
         return plan.streamed(body)
 
@@ -259,9 +260,13 @@ class RelayPassage:
         if self._is_array:
             return self._as_array([dumps(self._wire.render_error(failure))]) + b"]"
         renderer = self._wire.stream_renderer(self._asked.reply(with_request=False))
-        if self._start is not None:
-            renderer.feed(self._start)  # so that the error tells the same id; the client has had its bytes already
-        return _numbered(renderer.feed(failure) + renderer.finish(), after=self._last)
+        if self._start is None:
+            return renderer.feed(failure) + renderer.finish()
+        renderer.feed(self._start)  # the client has had the upstream's own
+        told = renderer.feed(failure) + renderer.finish()
+        if self._wire.name == "openai_responses":
+            told = replaced(_numbered(told, after=self._last), ("response", "id"), dumps(self._start.id))
+        return told
 
 
 def _is_complete(value: bytes) -> bool:
@@ -275,7 +280,7 @@ def _is_complete(value: bytes) -> bool:
 
 
 def _numbered(frame: bytes, *, after: bytes) -> bytes:
-    """Responses numbers its events without a gap: ours goes on where the upstream stopped."""
+    """Responses numbers its events without a gap: ours go on where the upstream stopped."""
     numbers = _SEQUENCE.findall(after)
     if not numbers:
         return frame

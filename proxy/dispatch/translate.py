@@ -47,6 +47,7 @@ class TranslationPlan:
     rendered: RenderedRequest
     remember: Remember
     is_relay: bool = False
+    """A relay that has to tell a whole answer as a stream; the request is the client's own, and need not be read."""
 
     @property
     def losses(self) -> tuple[Loss, ...]:
@@ -88,7 +89,7 @@ class TranslationPlan:
         if response is None:
             return Whole(b"", Seen(failure=failure))
         self.remember(response.parts)
-        renderer = self.asked.wire.stream_renderer(self.asked.reply(with_request=True))
+        renderer = self.asked.wire.stream_renderer(self.asked.reply(with_request=not self.is_relay))
         told = [renderer.feed(event) for event in explode(response)]
         return Whole(b"".join((*told, renderer.finish())), seen_of(response), tuple(renderer.losses))
 
