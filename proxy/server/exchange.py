@@ -29,7 +29,7 @@ from proxy.server.access import (
     is_local,
 )
 from proxy.server.app import App
-from proxy.server.stream import EVENT_STREAM, Pump, clean_headers, whole
+from proxy.server.stream import EVENT_STREAM, Pump, clean_headers, last_frame, whole
 from proxy.wire.base import Reply, dumps
 
 R = TypeVar("R", bound=web.StreamResponse)
@@ -237,10 +237,13 @@ class Exchange:
         return answer
 
     def _last_words(self, failure: Failure) -> bytes:
+        """After content the stream is open already: an array goes on, and of frames only the last is news."""
         assert self._inquiry is not None
-        if self._inquiry.framing == "json-array" and self._pump is not None and self._pump.has_content:
+        if self._pump is None or not self._pump.has_content:
+            return self._in_band(failure)
+        if self._inquiry.framing == "json-array":
             return b"," + dumps(self._app.wire(self._inquiry.wire).render_error(failure)) + b"]"
-        return self._in_band(failure)
+        return last_frame(self._in_band(failure))
 
     def _json(self, status: int, content: JsonObject) -> web.Response:
         return self._dressed(

@@ -26,6 +26,7 @@ _OWN_HEADERS = frozenset(
 )  # fmt: skip - one set, one look
 """They say how bytes travel, and ours do not travel like the upstream's."""
 _SENDABLE = re.compile(r"[\t -~\x80-\xff]*")
+_FRAME_END = re.compile(rb"(?:\r\n|\n){2}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -45,6 +46,11 @@ async def whole(body: AsyncIterator[bytes]) -> bytes:
     finally:
         await close(body)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def last_frame(frames: bytes) -> bytes:
+    """Of server-sent events."""
+    return _FRAME_END.split(frames.rstrip())[-1] + b"\n\n"
 
 
 class Pump:

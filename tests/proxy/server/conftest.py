@@ -18,7 +18,6 @@ import uvloop
 from auth.secret import Secret
 from proxy.config.schema import ClientKey, Config, Server, Streaming, Tls
 from proxy.dispatch.inquiry import Inquiry, Outcome, Report
-from proxy.hub.events import Event, Failure, Heartbeat
 from proxy.hub.residue import JsonObject
 from proxy.observe.log import make_log
 from proxy.observe.metrics import Metrics
@@ -27,54 +26,12 @@ from proxy.server.access import ClientKeys
 from proxy.server.app import AccountState, App, Edition
 from proxy.server.connection import Patience
 from proxy.server.lifecycle import Listener
-from proxy.wire.base import Reply, Wire
+from proxy.wire.table import wire_named
 
 MODELS = (
     Model(id="big", display_name="Big", context_tokens=200_000, output_tokens=64_000, created=1_700_000_000, owner="x"),
     Model(id="vendor/small"),
 )
-
-
-class FakeRenderer:
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self.losses: list[object] = []
-
-    def feed(self, event: Event) -> bytes:
-        match event:
-            case Heartbeat():
-                return b": ping\n\n"
-            case Failure():
-                return b"event: error\ndata: " + msgspec.json.encode(error_body(self._name, event)) + b"\n\n"
-            case _:
-                return b""
-
-    def finish(self) -> bytes:
-        return b""
-
-
-def error_body(name: str, failure: Failure) -> JsonObject:
-    error: JsonObject = {
-        "message": failure.message,
-        "kind": failure.kind,
-        "code": failure.code,
-        "param": failure.path,
-        "request_id": failure.request_id,
-    }
-    return {"wire": name, "error": error}
-
-
-class FakeWire:
-    """Tells which wire it was."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def render_error(self, failure: Failure) -> JsonObject:
-        return error_body(self.name, failure)
-
-    def stream_renderer(self, _reply: Reply) -> FakeRenderer:
-        return FakeRenderer(self.name)
 
 
 class Body:
@@ -166,7 +123,7 @@ class House:
         self.app = App(
             edition=lambda: self.edition,
             dispatcher=self.dispatcher,
-            wire=self._wire,
+            wire=wire_named,
             status=self.status,
             metrics=Metrics(version="0.0"),
             log=make_log(self.written, redact=lambda _log, _method, event: event, is_json=True),
@@ -175,10 +132,6 @@ class House:
         )
         self.listener = Listener(self.app, host=host, port=0, tls=config.tls, patience=patience)
         self.session: aiohttp.ClientSession
-
-    def _wire(self, name: str) -> Wire:
-        wire: Wire = FakeWire(name)  # type: ignore[assignment]  # as much of one as the server uses
-        return wire
 
     @property
     def port(self) -> int:
@@ -240,6 +193,13 @@ class Answer:
         error = self.json["error"]
         assert isinstance(error, dict)
         return error
+
+    @property
+    def dialect(self) -> str:
+        """Whose envelope the error has."""
+        if self.json.get("type") == "error":
+            return "anthropic"
+        return "gemini" if isinstance(self.error["code"], int) else "openai"
 
 
 TRANSPORT_TESTS = {"test_connection.py", "test_lifecycle.py", "test_stream.py"}

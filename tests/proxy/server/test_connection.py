@@ -106,10 +106,10 @@ class TestSlow:
 
         dripping = asyncio.create_task(drip())
         async with asyncio.timeout(5):
-            answer = await reader.readuntil(b"}}")
+            answer = await reader.readuntil(b'"made-1"}')
         dripping.cancel()
         assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
-        assert msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])["wire"] == "anthropic"
+        assert msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])["type"] == "error"
         assert not house.dispatcher.inquiries
 
 

@@ -102,7 +102,7 @@ class TestDrain:
         async with asyncio.timeout(2):
             await house.listener.drain()
         body = (await running)[1]
-        assert body.startswith(FRAME + b'event: error\ndata: {"wire":"anthropic"')
+        assert body.startswith(FRAME + b'event: error\ndata: {"type":"error"')
         assert b"shutting down" in body
         assert endless.is_aborted
         assert house.log()[-1]["error"] == "the server is shutting down; try again"

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from proxy.dispatch.inquiry import Inquiry, Outcome, Report
@@ -149,6 +150,22 @@ async def test_googles_array_is_json(house: House, ask: Ask) -> None:
 
 
 class TestHeartbeats:
+    @pytest.mark.parametrize(
+        ("path", "heartbeat"),
+        [
+            ("/v1/messages", b'event: ping\ndata: {"type": "ping"}\n\n'),
+            ("/v1/responses", b": keep-alive\n\n"),
+            ("/v1beta/models/g:streamGenerateContent?alt=sse", b"\r\n\r\n"),
+            ("/v1beta/models/g:streamGenerateContent", b"\n"),
+        ],
+    )
+    async def test_each_dialect_has_its_own(self, open_house: Open, ask: Ask, path: str, heartbeat: bytes) -> None:
+        house = await open_house(keepalive_seconds=1)
+        Script().play(house)
+        client = await ask(house, path)
+        await client.head()
+        assert await client.chunk() == heartbeat
+
     async def test_silence_is_filled_also_before_the_first_frame(self, open_house: Open, ask: Ask) -> None:
         house = await open_house(keepalive_seconds=1)
         script = Script().play(house)
@@ -245,7 +262,7 @@ class TestWhatBreaks:
         await client.head()
         assert await client.chunk() == FRAME
         told = await client.chunk()
-        assert told.startswith(b'event: error\ndata: {"wire":"anthropic"')
+        assert told.startswith(b'event: error\ndata: {"type":"error","error":{"type":"api_error"')
         assert b"a fault of ours" not in told
         assert await client.chunk() == b""
         assert await client.reader.read() == b"", "the connection is closed"
@@ -261,8 +278,19 @@ class TestWhatBreaks:
         await client.head()
         assert await client.chunk() == b"[{}"
         last = await client.chunk()
-        assert last.startswith(b',{"wire":"gemini"')
-        assert last.endswith(b"}]")
+        assert msgspec.json.decode(b"[{}" + last)[1]["error"]["code"] == 500
+
+    async def test_responses_do_not_begin_twice(self, house: House, ask: Ask) -> None:
+        script = Script().play(house)
+        client = await ask(house, "/v1/responses")
+        script.queue.put_nowait(b"event: response.created\ndata: {}\n\n")
+        script.queue.put_nowait(ZeroDivisionError())
+        await client.head()
+        await client.chunk()
+        last = await client.chunk()
+        assert last.startswith(b"event: response.failed\ndata: ")
+        assert last.endswith(b"}\n\n")
+        assert last.count(b"\n\n") == 1
 
 
 @pytest.mark.parametrize("name", ["Connection", "transfer-encoding", "Content-Length", "content-encoding", "x y", ""])
