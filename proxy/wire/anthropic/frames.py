@@ -38,6 +38,7 @@ from proxy.wire.anthropic.response import (
     render_head,
     render_part,
     render_usage,
+    shown,
     text_signature,
     why_not,
 )
@@ -46,6 +47,7 @@ from proxy.wire.fields import residue_fields, residue_losses
 
 _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 _EVENT_NAME = re.compile(r"[a-z0-9_.]+")
+_THOUGHT = Thinking(sections=("…",))
 _OF_DELTA = frozenset({"container", "stop_details"})
 _OF_MESSAGE_DELTA = frozenset({"context_management", "input_transformations"})
 """Where the end of a stream tells what a whole answer has at its top."""
@@ -93,6 +95,7 @@ class AnthropicStreamRenderer:
         self._is_home = False
         self._is_over = False
         self._has_refusal = False
+        self._hides_thinking = False
         self._blocks = 0
         self._live: _Live | None = None
         self._interrupted: dict[int, _Live] = {}
@@ -116,6 +119,7 @@ class AnthropicStreamRenderer:
 
     def _start(self, event: ResponseStart) -> None:
         self._is_home = is_home(event.residue)
+        self._hides_thinking = not self._is_home and shown(_THOUGHT, self._reply) != _THOUGHT
         message = render_head(event.id, event.residue, self._reply)
         usage = render_usage(event.usage, is_home=self._is_home)
         message.update(content=[], stop_reason=None, stop_sequence=None)
@@ -242,6 +246,8 @@ class AnthropicStreamRenderer:
         part = live.part
         if isinstance(part, ToolCall) and part.is_custom:
             return  # wrapped as a whole at its end
+        if isinstance(part, Thinking) and self._hides_thinking:
+            return
         if isinstance(part, Thinking) and event.section != live.section:
             text = f"\n\n{text}" if live.is_fed else text
             live.section = event.section
@@ -253,6 +259,7 @@ class AnthropicStreamRenderer:
 
     def _finish(self, live: _Live, part: Part) -> None:
         """`part` has the last word: of text that came without deltas, of the signature, of citations."""
+        part = part if self._is_home else shown(part, self._reply)
         self.losses.extend(residue_losses(part.residue, NAME, f"content[{live.hub_index}]"))
         match part:
             case Text() | Refusal():

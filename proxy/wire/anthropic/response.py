@@ -121,7 +121,7 @@ def parse_usage(fields: Fields) -> Usage:
 def render_response(response: Response, reply: Reply) -> Rendered[JsonObject]:
     losses: list[Loss] = []
     body = render_head(response.id, response.residue, reply)
-    body["content"] = list(render_parts(response, losses))
+    body["content"] = list(render_parts(response, reply, losses))
     body.update(render_finish(response.finish, response.residue, has_refusal=_has_refusal(response.parts)))
     if response.usage is not None or not is_home(response.residue):
         body["usage"] = render_usage(response.usage, is_home=is_home(response.residue))
@@ -181,10 +181,11 @@ def render_usage(usage: Usage | None, *, is_home: bool) -> JsonObject:
     return {**body, **rest}
 
 
-def render_parts(response: Response, losses: list[Loss]) -> Iterator[JsonValue]:
+def render_parts(response: Response, reply: Reply, losses: list[Loss]) -> Iterator[JsonValue]:
     at_home = is_home(response.residue)
     is_cut = response.finish is not None and response.finish.reason == "length"
-    for index, part in enumerate(response.parts):
+    for index, told in enumerate(response.parts):
+        part = told if at_home else shown(told, reply)
         path = f"content[{index}]"
         losses.extend(residue_losses(part.residue, NAME, path))
         if isinstance(part, ToolCall) and is_cut and not is_readable(part):
@@ -218,6 +219,16 @@ def render_part(part: Part, index: int, *, is_home: bool) -> JsonObject | None:
             return dict(value)
         case _:
             return None
+
+
+def shown(part: Part, reply: Reply) -> Part:
+    """Thinking as the client asked for it: not at all, or sealed (a signature without text), or as it is."""
+    reasoning = reply.request.reasoning if reply.request is not None else None
+    if reasoning is None or not isinstance(part, Thinking):
+        return part
+    if reasoning.effort == "none":
+        return Thinking()
+    return replace(part, sections=()) if reasoning.is_visible is False else part
 
 
 def why_not(part: Part) -> str | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -23,6 +24,7 @@ from proxy.hub.events import (
 from proxy.hub.fold import Fold, explode, opened
 from proxy.hub.loss import Loss
 from proxy.hub.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
+from proxy.hub.request import Reasoning, Request
 from proxy.hub.residue import JsonObject, Residue
 from proxy.hub.response import Finish, Response, Usage
 from proxy.wire.anthropic import WIRE
@@ -294,6 +296,38 @@ def test_bug_05_sections_are_one_block() -> None:
         {"type": "thinking_delta", "thinking": "\n\nTw"},
         {"type": "thinking_delta", "thinking": "o"},
     ]
+
+
+def test_bug_20_the_whole_text_at_the_end_is_not_said_again() -> None:
+    part = Thinking(sections=("Hm, well",), signature="s", origin="gemini")
+    frames = written(START, PartStart(0, Thinking()), PartDelta(0, "Hm, "), PartDelta(0, "well"), PartEnd(0, part), END)
+    assert [delta["thinking"] for delta in frames.deltas() if isinstance(delta, dict) and "thinking" in delta] == [
+        "Hm, ",
+        "well",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "deltas"),
+    [
+        (None, ["thinking_delta", "signature_delta"]),
+        (Reasoning(is_adaptive=True), ["thinking_delta", "signature_delta"]),
+        (Reasoning(is_adaptive=True, is_visible=False), ["signature_delta"]),
+        (Reasoning(effort="none"), []),
+    ],
+)
+def test_thinking_is_shown_as_the_client_asked(reasoning: Reasoning | None, deltas: list[str]) -> None:
+    part = Thinking(sections=("Hm",), signature="s", origin="gemini")
+    reply = replace(REPLY, request=Request(model="m", reasoning=reasoning))
+    renderer = WIRE.stream_renderer(reply)
+    events = (START, PartStart(0, Thinking()), PartDelta(0, "Hm"), PartEnd(0, part), END)
+    data = b"".join(renderer.feed(event) for event in events)
+    values = [msgspec.json.decode(event.data) for event in SseSplitter().feed(data)]
+    assert [value["delta"]["type"] for value in values if value["type"] == "content_block_delta"] == deltas
+    whole = WIRE.render_response(Response(id="1", model="m", parts=(part,)), reply).body["content"]
+    sealed = {"type": "thinking", "thinking": "", "signature": "px1.gemini.s"}
+    expected = {0: [], 1: [sealed], 2: [{**sealed, "thinking": "Hm"}]}
+    assert whole == expected[len(deltas)]
 
 
 def test_bug_13_every_delta_fits_its_block_and_there_is_one_start() -> None:

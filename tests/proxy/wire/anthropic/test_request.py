@@ -415,6 +415,23 @@ def test_bug_03_home_requests_lose_other_makers_thinking_too() -> None:
     assert sent(request, gemini)["messages"] == [{"role": "assistant", "content": back}]
 
 
+def test_bug_19_thoughts_and_calls_keep_their_order() -> None:
+    parts: tuple[Part, ...] = (
+        Thinking(sections=("one",), signature="s1", origin="anthropic"),
+        ToolCall(id="1", name="f"),
+        Thinking(sections=("two",), signature="s2", origin="anthropic"),
+        ToolCall(id="2", name="f"),
+    )
+    request = asked(said("user", Text(text="a")), said("assistant", *parts), said("user", Text(text="b")))
+    messages = sent(request)["messages"]
+    assert isinstance(messages, list)
+    assert isinstance(messages[1], dict)
+    content = messages[1]["content"]
+    assert isinstance(content, list)
+    told = [(block["type"], block.get("id") or block.get("signature")) for block in content if isinstance(block, dict)]
+    assert told == [("thinking", "s1"), ("tool_use", "1"), ("thinking", "s2"), ("tool_use", "2")]
+
+
 def test_bug_18_unsigned_thinking_for_those_who_want_it_back() -> None:
     request = asked(said("assistant", Thinking(sections=("Hm",)), Text(text="b")), said("user", Text(text="c")))
     messages = sent(request, replace(PLAIN, replays_reasoning_text=True))["messages"]
@@ -503,7 +520,7 @@ def test_state_of_another_wires_server_is_refused() -> None:
         sent(asked(state=(state,)))
 
 
-def test_bug_37_media_that_cannot_be_read_now_is_refused_and_lost_in_history() -> None:
+def test_media_that_cannot_be_read_now_is_refused_and_lost_in_history() -> None:
     audio = Media(kind="audio", media_type="audio/wav", data="UklG")
     with pytest.raises(Untranslatable, match=r"messages\[0\]\.content\[1\]: the audio cannot be sent") as caught:
         sent(asked(said("user", Text(text="What is this?"), audio)))

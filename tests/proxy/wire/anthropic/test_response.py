@@ -95,7 +95,7 @@ def test_an_answer_comes_back_as_it_was(body: JsonObject) -> None:
 # Parse
 
 
-def test_parts_finish_and_usage() -> None:
+def test_bug_58_parts_finish_and_usage_with_its_thinking_tokens() -> None:
     body = message(
         {"type": "thinking", "thinking": "Hm", "signature": "sig"},
         {"type": "text", "text": "Hi"},
@@ -227,6 +227,14 @@ def test_bug_56_cached_tokens_are_counted_once() -> None:
         90,
         5,
     )
+
+
+def test_defect_an_advisors_iterations_are_not_added_to_the_usage() -> None:
+    iterations: JsonValue = [{"input_tokens": 10, "output_tokens": 5}, {"input_tokens": 90, "output_tokens": 50}]
+    usage: JsonObject = {"input_tokens": 10, "output_tokens": 5, "iterations": iterations}
+    parsed = WIRE.parse_response(message(usage=usage), maker="x").usage
+    assert parsed is not None
+    assert (parsed.input_total, parsed.output_total) == (10, 5)
 
 
 def test_usage_that_nobody_told_is_zero() -> None:
