@@ -12,6 +12,7 @@ from proxy.hub.profile import ALL_EFFORTS, Profile
 from proxy.hub.residue import JsonObject
 from proxy.hub.response import Finish, FinishReason
 from proxy.wire.base import Reply
+from proxy.wire.fields import residue_shape
 from proxy.wire.openai_responses.losses import NAME, Losses
 from proxy.wire.openai_responses.request import render_envelope
 from proxy.wire.openai_responses.tools import ToolWriter
@@ -51,17 +52,16 @@ _DEFAULTS: JsonObject = {
 
 def echo(reply: Reply) -> JsonObject:
     request = reply.request
-    if request is None:
+    if request is None or request.residue is None or request.residue.wire != NAME:
         return dict(_DEFAULTS)
     losses = Losses()
     writer = ToolWriter(HOME, NameMap(), losses)
-    if request.residue is not None and request.residue.wire == NAME:
-        for at, tool in enumerate(request.tools):
-            writer.write(tool, f"tools[{at}]")
+    for at, tool in enumerate(request.tools):
+        writer.write(tool, f"tools[{at}]")
     said = render_envelope(request, HOME, NameMap(), losses)
     said["tools"] = writer.tools
     first = request.instructions[0] if request.instructions else None
-    if isinstance(first, Text) and first.residue is not None and first.residue.shape.get("item") == "instructions":
+    if isinstance(first, Text) and residue_shape(first.residue, NAME, "item") == "instructions":
         said["instructions"] = first.text
     return {key: said.get(key, default) for key, default in _DEFAULTS.items()}
 

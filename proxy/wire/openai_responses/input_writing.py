@@ -150,6 +150,8 @@ class InputWriter:
             self._open.append(self._with_mark(part, path))
             return
         self._losses.note_residue(part.residue, path)
+        if isinstance(part, Text):
+            self._note_signature(part, path)
         if self._role == "assistant":
             self._said(part, path)
         elif isinstance(part, Media):
@@ -188,6 +190,10 @@ class InputWriter:
                 why if self._profile.has_cache_marks else "the model has no marks",
             )
 
+    def _note_signature(self, part: Text | ToolCall, path: str) -> None:
+        if part.signature is not None:
+            self._losses.note(f"{path}.signature", "signature", f"only {part.origin} can read it")
+
     def _thinking(self, thinking: Thinking, path: str) -> None:
         """Only its maker can read it; another's text must not become visible."""
         self._note_mark(thinking, path)
@@ -204,8 +210,7 @@ class InputWriter:
     def _call(self, call: ToolCall, path: str) -> None:
         self._losses.note_residue(call.residue, path)
         self._note_mark(call, path)
-        if call.signature is not None:
-            self._losses.note(f"{path}.signature", "signature", f"only {call.origin} can read it")
+        self._note_signature(call, path)
         is_custom = call.is_custom and self._profile.has_custom_tools
         if item_marks(call) is not None and is_custom == call.is_custom:
             self._append(call_item(call, Spelling("function_call", call.name), {}))

@@ -193,11 +193,12 @@ def test_custom_calls() -> None:
     ]
 
 
-def test_a_signature_on_a_call_is_told() -> None:
-    signed = call("c", signature="sig", origin="gemini")
-    assert written(USER, turn("assistant", signed), turn("tool", result("c")))[1] == [
-        "messages[1].content[0].signature"
-    ]
+def test_bug_1_signed_text_stays_text() -> None:
+    """Gemini signs calls and visible text; nobody else can read that."""
+    text, signed = Text(text="x", signature="sig", origin="gemini"), call("c", signature="sig", origin="gemini")
+    items, losses = written(USER, turn("assistant", text, signed), turn("tool", result("c")))
+    assert items[1] == {"type": "message", "role": "assistant", "content": "x"}
+    assert losses == ["messages[1].content[0].signature", "messages[1].content[1].signature"]
 
 
 def test_errors_of_tools_are_said() -> None:
