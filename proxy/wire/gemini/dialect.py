@@ -23,9 +23,12 @@ KNOWN = frozenset({
 })  # fmt: skip
 """Keywords that the *JsonSchema fields take."""
 
-_SAYS_NOTHING = (
-    frozenset({"$schema", "$comment", "$vocabulary", "id", "definitions", "nullable", "example"}) | ANNOTATIONS
-)
+_BINDING = frozenset({
+    "not", "if", "multipleOf", "contains", "minContains", "maxContains", "minProperties", "maxProperties",
+    "patternProperties", "propertyNames", "dependentRequired", "dependentSchemas", "dependencies", "additionalItems",
+    "unevaluatedItems", "unevaluatedProperties",
+})  # fmt: skip
+"""Of the others, those that change what is accepted."""
 
 
 def keep_known(schema: JsonValue, path: str) -> tuple[JsonObject, list[Loss]]:
@@ -52,7 +55,7 @@ class _Filter:
         for key, item in body.items():
             if key in KNOWN:
                 kept[key] = self._keyword(key, item, path, depth)
-            elif key not in _SAYS_NOTHING and item not in (None, False):
+            elif key in _BINDING and item not in (None, False):
                 self._lose(f"{path}.{key}", key, "gemini's schema fields have no word for it")
         return _reference_alone(kept) if "$ref" in kept else kept
 

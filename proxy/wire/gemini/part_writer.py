@@ -137,22 +137,27 @@ class PartWriter:
             body["name"] = self._names.to_upstream(part.name)
         if part.call_id and self._has_id(part.residue):
             body["id"] = part.call_id
-        body["response"] = self._response(part)
-        if not body["response"] and residue_shape(part.residue, NAME, "response") == "absent":
-            del body["response"]
         spills = self._profile is not None and not self._profile.has_media_in_results and not self._is_home
+        texts: list[str] = []
         media: list[JsonValue] = []
         for index, item in enumerate(part.parts):
-            written = None if isinstance(item, Text) else self.written(item, f"{path}.content[{index}]")
-            if written is not None:
-                (self.spilled if spills else media).append(written)
+            if isinstance(item, Text):
+                texts.append(item.text)
+            elif (written := self.written(item, f"{path}.content[{index}]")) is not None:
+                note = written.get("text") if isinstance(item, Media) else None  # it cannot be shown
+                if isinstance(note, str):
+                    texts.append(note)
+                else:
+                    (self.spilled if spills else media).append(written)
+        body["response"] = self._response(part, "\n".join(texts))
+        if not body["response"] and residue_shape(part.residue, NAME, "response") == "absent":
+            del body["response"]
         if media or residue_shape(part.residue, NAME, "parts") == "empty":
             body["parts"] = media
         return _with_residue({"functionResponse": body}, part.residue)
 
-    def _response(self, part: ToolResult) -> JsonObject:
+    def _response(self, part: ToolResult, text: str) -> JsonObject:
         """As it was written at home; else an object as it is, and anything else as ``result`` or ``error``."""
-        text = "\n".join(item.text for item in part.parts if isinstance(item, Text))
         form = residue_shape(part.residue, NAME, "response")
         key = residue_shape(part.residue, NAME, "key")
         if form in {"absent", "empty"} and not text:

@@ -168,7 +168,7 @@ class _Writer:
         if tools or groups is not None:
             body["tools"] = tools
         has_functions = any(isinstance(tool, Tool) for tool in request.tools)
-        calling = writer.calling_config(request.tool_choice, has_functions=has_functions)
+        calling = writer.calling_config(request.tool_choice, request.tools)
         config: JsonObject = {} if calling is None else {"functionCallingConfig": calling}
         if has_functions and not self._is_home and any(isinstance(tool, Opaque) for tool in request.tools):
             config["includeServerSideToolInvocations"] = True  # Gemini 3 mixes them only so

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from proxy.errors import Untranslatable
 from proxy.hub import custom
@@ -133,8 +134,8 @@ class ToolsWriter:
         self._losses.extend(residue_losses(tool.residue, NAME, path))
         if tool.cache is not None:
             self._lose(path, "cache mark", "gemini caches implicitly")
-        if tool.is_strict:
-            self._lose(f"{path}.strict", "strict", "gemini has no such promise for one tool")
+        if tool.is_strict and not self._profile.has_strict_schema:
+            self._lose(f"{path}.strict", "strict", "this model does not promise to keep to a schema")
         body: JsonObject = {"name": self._names.to_upstream(tool.name)}
         if tool.description is not None:
             body["description"] = tool.description
@@ -171,9 +172,15 @@ class ToolsWriter:
                 self._lose(f"{path}.{key}", key, f"gemini's {_HOSTED[intent]} has no such setting")
         return {_HOSTED[intent]: {}}
 
-    def calling_config(self, choice: ToolChoice | None, *, has_functions: bool) -> JsonObject | None:
-        """`functionCallingConfig`, or None where there is nothing to say."""
-        if choice is None or (not has_functions and not self._is_home):
+    def calling_config(self, choice: ToolChoice | None, tools: Sequence[Tool | Opaque]) -> JsonObject | None:
+        """`functionCallingConfig`, or None where there is nothing to say. A strict tool makes AUTO to VALIDATED: both
+        leave it to the model whether to call, and VALIDATED (like ANY) keeps calls to their schemas.
+        """
+        functions = [tool for tool in tools if isinstance(tool, Tool)]
+        is_strict = self._profile.has_strict_schema and any(tool.is_strict for tool in functions)
+        if is_strict and (choice is None or choice.mode is None):
+            choice = replace(choice or ToolChoice(), mode="auto")
+        if choice is None or (not functions and not self._is_home):
             return None
         self._losses.extend(residue_losses(choice.residue, NAME, "tool_choice"))
         if choice.is_parallel is False:
@@ -186,7 +193,7 @@ class ToolsWriter:
             case "none":
                 body["mode"], names = "NONE", names if self._is_home else []
             case "auto":
-                body["mode"] = "VALIDATED" if names else "AUTO"  # AUTO takes no list of names
+                body["mode"] = "VALIDATED" if names or is_strict else "AUTO"  # AUTO takes no list of names
             case None:
                 pass
         written = residue_shape(choice.residue, NAME, "mode")

@@ -323,6 +323,13 @@ class TestResults:
         ]
         assert [part["inlineData"]["data"] for part in after[2:]] == ["1", "2"]
 
+    def test_a_result_that_cannot_be_seen_is_told_in_its_text(self) -> None:
+        media = Media(kind="image", file_id="file-1", origin="anthropic")
+        answer = answers(ToolResult(call_id="1", parts=(Text(text="see"), media)))
+        body = written(user("x"), asks(ToolCall(id="1", name="f")), answer)[2]["parts"][0]["functionResponse"]
+        assert "parts" not in body
+        assert body["response"] == {"result": "see\n[image left out: the file lies with anthropic]"}
+
     def test_images_in_a_gemini_clients_result(self) -> None:
         (message,) = read(
             client(result("f", "x", parts=[{"inlineData": {"mimeType": "image/png", "data": "AA=="}}, {"new": 1}]))

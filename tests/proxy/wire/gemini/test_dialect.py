@@ -13,7 +13,7 @@ class TestKeepKnown:
     @pytest.mark.parametrize(
         ("schema", "kept"),
         [
-            ({"$schema": "x", "type": "object", "properties": {"title": {"type": "string"}}, "readOnly": True},
+            ({"$schema": "x", "type": "object", "properties": {"title": {"type": "string"}}, "strict": True},
              {"type": "object", "properties": {"title": {"type": "string"}}}),
             ({"const": "a"}, {"enum": ["a"]}),
             ({"definitions": {"D": {"type": "string"}}, "properties": {"d": {"$ref": "#/definitions/D"}}},

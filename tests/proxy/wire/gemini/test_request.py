@@ -242,11 +242,11 @@ class TestRenderForeign:
             hints=Hints(user="u", metadata={"a": "b"}, service_tier="flex", verbosity="low", cache_key="k"),
             residue=Residue(wire="openai_chat", fields={"logit_bias": {"1": 2}}),
             tool_choice=ToolChoice(is_parallel=False),
-            tools=(Tool(name="f", is_strict=True),),
+            tools=(Tool(name="f"),),
         )
         paths = [loss.path for loss in WIRE.render_request(request, upstream()).losses]
         assert paths == [
-            "logit_bias", "messages[0].content[0].citations", "messages[0].content[0]", "tools[0].strict",
+            "logit_bias", "messages[0].content[0].citations", "messages[0].content[0]",
             "tool_choice.parallel", "service_tier", "user", "metadata", "verbosity", "cache_key",
         ]  # fmt: skip
 

@@ -90,6 +90,19 @@ class TestWrite:
         assert [loss.path for loss in rendered.losses] == ["tool_choice.parallel"]
         assert not WIRE.render_request(asked(tools=(F,), tool_choice=ToolChoice(is_parallel=True)), upstream()).losses
 
+    def test_strict_tools_are_validated_and_force_nothing(self) -> None:
+        strict = Tool(name="g", is_strict=True)
+        for choice, mode in (
+            (None, "VALIDATED"), (ToolChoice(mode="auto"), "VALIDATED"), (ToolChoice(mode="required"), "ANY"),
+            (ToolChoice(is_parallel=True), "VALIDATED"), (ToolChoice(mode="none"), "NONE"),
+        ):  # fmt: skip
+            rendered = WIRE.render_request(asked(tools=(F, strict), tool_choice=choice), upstream())
+            assert rendered.body["toolConfig"] == {"functionCallingConfig": {"mode": mode}}
+            assert rendered.losses == ()
+        rendered = WIRE.render_request(asked(tools=(strict,)), upstream(has_strict_schema=False))
+        assert "toolConfig" not in rendered.body
+        assert [loss.path for loss in rendered.losses] == ["tools[0].strict"]
+
     def test_bug_39_no_choice_without_functions(self) -> None:
         assert "toolConfig" not in written(choice=ToolChoice(mode="required"))
 
@@ -103,12 +116,14 @@ class TestWrite:
 
     def test_bug_42_other_wires_keys_are_stripped_and_told(self) -> None:
         residue = Residue(wire="anthropic", fields={"defer_loading": True, "input_examples": [{}]})
-        tool = Tool(name="f", cache=CacheMark(), is_strict=True, residue=residue)
+        tool = Tool(name="f", cache=CacheMark(), residue=residue)
         rendered = WIRE.render_request(asked(tools=(tool,)), upstream())
         assert rendered.body["tools"] == [{"functionDeclarations": [{"name": "f"}]}]
         assert [loss.path for loss in rendered.losses] == [
-            "tools[0].defer_loading", "tools[0].input_examples", "tools[0]", "tools[0].strict",
-        ]  # fmt: skip
+            "tools[0].defer_loading",
+            "tools[0].input_examples",
+            "tools[0]",
+        ]
 
     def test_bug_43_a_custom_tool_is_a_function_of_one_text(self) -> None:
         schema = declared(Tool(name="patch", is_custom=True))["parametersJsonSchema"]
