@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lock format clean help
+.PHONY: run test check bench lock format clean help
 
 help:
 	@echo "make run     start the server on 127.0.0.1:8317 (ARGS='--sandbox --port 9000' passes options on)"
 	@echo "make test    run the whole test suite"
 	@echo "make check   ruff, mypy --strict, import contracts, tidy tests"
+	@echo "make bench   what a stream event costs, next to the JSON library alone"
 	@echo "make format  let ruff format the tree"
 	@echo "make lock    renew the locks in requirements/"
 
@@ -25,6 +26,9 @@ check: $(VENV)/.dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/pytest tests/test_tidy.py
+
+bench: $(VENV)/.dev
+	@$(BIN)/python bench/wire_events.py
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet --fix .; $(BIN)/ruff format --quiet .
