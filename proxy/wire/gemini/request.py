@@ -36,6 +36,13 @@ def parse_request(body: JsonObject, *, model: str | None = None, is_stream: bool
     return _Reader(fields, shape).request(model, is_stream=bool(is_stream))
 
 
+def _asks_nothing(key: str, value: JsonValue) -> bool:
+    """What no other wire need carry: text is what all of them answer, and the switch rules what Gemini alone shows."""
+    if key == "generationConfig.responseModalities":
+        return isinstance(value, list) and [str(each).upper() for each in value] == ["TEXT"]
+    return key == "toolConfig.includeServerSideToolInvocations"
+
+
 def _inside(paths: list[JsonValue]) -> list[JsonValue]:
     return [path[1:] for path in paths if isinstance(path, list) and len(path) > 1]
 
@@ -66,6 +73,7 @@ class _Reader:
         hints = Hints(service_tier=self._tier())
         residue = fields.residue(**shape)
         rest = {**(residue.fields if residue is not None else {}), **self._rest}
+        shape["plain"] = {key: rest.pop(key) for key in [*rest] if _asks_nothing(key, rest[key])}
         return Request(
             model=name,
             instructions=instructions,
@@ -128,6 +136,9 @@ class _Writer:
 
     def rendered(self) -> RenderedRequest:
         request, rest = self._request, residue_fields(self._request.residue, NAME)
+        plain = residue_shape(request.residue, NAME, "plain")
+        if isinstance(plain, dict):
+            rest.update(plain)
         self._losses.extend(residue_losses(request.residue, NAME))
         if (request.sampling.candidates or 1) > 1 and not self._is_home:
             raise Untranslatable("n: several answers at once are not available across formats; ask for one", path="n")

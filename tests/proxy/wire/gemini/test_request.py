@@ -195,6 +195,17 @@ class TestParse:
             "toolConfig.new": 1,
         }
 
+    def test_what_asks_nothing_of_another_wire_is_no_residue(self) -> None:
+        body: Any = {"contents": CONTENTS, "generationConfig": {"responseModalities": ["TEXT"]},
+                     "toolConfig": {"includeServerSideToolInvocations": True}}  # fmt: skip
+        request = WIRE.parse_request(body, model="m")
+        assert request.residue is not None
+        assert request.residue.fields == {}
+        assert WIRE.render_request(request, upstream()).body == body
+        residue = read(generationConfig={"responseModalities": ["TEXT", "IMAGE"]}).residue
+        assert residue is not None
+        assert residue.fields == {"generationConfig.responseModalities": ["TEXT", "IMAGE"]}
+
     def test_a_count_may_hold_a_whole_request(self) -> None:
         inner = {"model": "models/x", "contents": CONTENTS, "system_instruction": {"parts": [{"text": "s"}]}}
         request = WIRE.parse_request({"generateContentRequest": inner})
