@@ -76,7 +76,7 @@ class BlockReader:
 
     def read_inside(self, value: JsonValue, path: str) -> Text | Media | Opaque:
         """What stands in a tool's result."""
-        if isinstance(value, dict) and value.get("type") not in _INSIDE:
+        if isinstance(value, dict) and str(value.get("type")) not in _INSIDE:
             return opaque(value, path, self.origin)
         part = self.read(value, path)
         assert isinstance(part, Text | Media | Opaque)
@@ -216,6 +216,6 @@ def _plain_texts(content: JsonValue) -> list[str] | None:
     """The texts, when there is nothing but text."""
     if not isinstance(content, list):
         return None
-    texts = [item["text"] for item in content if isinstance(item, dict) and item.get("type") == "text"]
+    texts = [item.get("text") for item in content if isinstance(item, dict) and item.get("type") == "text"]
     strings = [text for text in texts if isinstance(text, str)]
     return strings if len(strings) == len(content) else None

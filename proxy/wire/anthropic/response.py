@@ -70,7 +70,7 @@ def identified(part: Part, index: int) -> Part:
 
 def parse_head(fields: Fields) -> Response:
     """Whose message it is. Takes what it reads."""
-    usage = fields.take_fields("usage")
+    usage = fields.take_fields("usage") if isinstance(fields.peek("usage"), dict) else None
     return Response(
         id=fields.take_str("id") or "",
         model=fields.take_str("model") or "",
@@ -82,12 +82,15 @@ def parse_finish(fields: Fields, parts: tuple[Part, ...]) -> Finish:
     """A call beats the upstream's word, unless that says that the answer was cut off or refused. Where it said nothing,
     the answer ended by itself.
     """
-    raw = fields.take_str("stop_reason")
-    stop_sequence = fields.take_str("stop_sequence")
+    raw, stop_sequence = _word(fields, "stop_reason"), _word(fields, "stop_sequence")
     reason = "stop" if raw is None else _REASONS.get(raw, "other")
     if reason in {"stop", "other"} and any(isinstance(part, ToolCall) for part in parts):
         reason = "tool_calls"
     return Finish(reason, raw, stop_sequence)
+
+
+def _word(fields: Fields, key: str) -> str | None:
+    return fields.take_str(key) if isinstance(fields.peek(key), str) else None
 
 
 def frame_residue(fields: Fields) -> Residue:
@@ -97,22 +100,30 @@ def frame_residue(fields: Fields) -> Residue:
 
 
 def parse_usage(fields: Fields) -> Usage:
-    """`input_tokens` leaves out what was cached; `output_tokens` includes the thinking."""
-    output = fields.take_int("output_tokens")
-    details = fields.take_fields("output_tokens_details")
-    thinking = details.take_int("thinking_tokens") if details else None
+    """`input_tokens` leaves out what was cached; `output_tokens` includes the thinking. What is no number is residue:
+    no answer is thrown away for its bill.
+    """
+    output = _tokens(fields, "output_tokens")
+    told = isinstance(fields.peek("output_tokens_details"), dict)
+    details = fields.take_fields("output_tokens_details") if told else None
+    thinking = _tokens(details, "thinking_tokens") if details else None
     if details and (left := details.residue()):
         fields.give_back("output_tokens_details", dict(left.fields))
     if output is not None and thinking is not None:
         output = max(0, output - thinking)
     return Usage(
-        input_uncached=fields.take_int("input_tokens"),
-        cache_read=fields.take_int("cache_read_input_tokens"),
-        cache_write=fields.take_int("cache_creation_input_tokens"),
+        input_uncached=_tokens(fields, "input_tokens"),
+        cache_read=_tokens(fields, "cache_read_input_tokens"),
+        cache_write=_tokens(fields, "cache_creation_input_tokens"),
         output=output,
         reasoning=thinking,
         residue=fields.residue(),
     )
+
+
+def _tokens(fields: Fields, key: str) -> int | None:
+    value = fields.peek(key)
+    return fields.take_int(key) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 # Render

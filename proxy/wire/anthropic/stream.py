@@ -251,9 +251,12 @@ class AnthropicStreamParser:
             self._usage.update({key: each for key, each in usage.items() if each is not None})
 
     def _message_stop(self, _value: JsonObject) -> None:
-        if not self._is_started:
+        if self._is_started:
+            self._close()
+        else:
             self._fail("the end came before the start")
-            return
+
+    def _close(self) -> None:
         for number in list(self._open):
             self._end(number)
         self._is_over = True
@@ -267,7 +270,7 @@ class AnthropicStreamParser:
     def _at_end_of_bytes(self) -> None:
         """The last frame may be missing, but not what it would confirm."""
         if self._is_started and not self._open and self._message.get("stop_reason") is not None:
-            self._message_stop({})
+            self._close()
         else:
             self._fail("it ended early" if self._is_started else "it ended before it began")
 

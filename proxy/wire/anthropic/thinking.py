@@ -49,7 +49,7 @@ def parse_reasoning(fields: Fields, output_config: Fields | None) -> Reasoning |
     """Takes what it understands of both; the rest is residue: of `thinking` here, of the other where it stood."""
     known = {"disabled", "enabled", "adaptive", "between_tools"}
     told = fields.peek("thinking")
-    thinking = fields.take_fields("thinking") if not isinstance(told, dict) or told.get("type") in known else None
+    thinking = fields.take_fields("thinking") if not isinstance(told, dict) or str(told.get("type")) in known else None
     kind = thinking.take_str("type") if thinking else None
     if thinking is None:
         effort = _take_effort(output_config)

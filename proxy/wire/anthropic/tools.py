@@ -37,7 +37,7 @@ def parse_tool(value: JsonValue, path: str) -> Tool | Opaque:
     if not isinstance(value, dict):
         raise Malformed(f"{path} must be an object, not {json_type(value)}", path=path)
     kind = value.get("type")
-    if kind not in {None, "custom"}:
+    if kind is not None and kind != "custom":
         return opaque(value, path, NAME)
     fields = Fields(value, wire=NAME, path=path)
     shape: JsonObject = {} if fields.take_str("type") is None else {"type": "custom"}

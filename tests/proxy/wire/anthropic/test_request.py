@@ -3,7 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.errors import Malformed, Untranslatable
 from proxy.hub.names import tag
@@ -11,9 +14,11 @@ from proxy.hub.parts import CacheMark, Media, Opaque, Part, Refusal, Text, Think
 from proxy.hub.profile import Profile
 from proxy.hub.request import Message, Reasoning, Request, Role, Sampling, Tool, ToolChoice
 from proxy.hub.residue import JsonObject, JsonValue, Residue
-from proxy.wire.anthropic import WIRE
+from proxy.wire.anthropic import WIRE, with_breakpoints
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.proxy.wire.anthropic.conftest import Recording
 
 PLAIN = Profile(maker="anthropic")
@@ -311,6 +316,78 @@ def test_a_fault_has_its_path(request_body: JsonObject, path: str) -> None:
         WIRE.parse_request(request_body)
     assert caught.value.path == path
     assert path in caught.value.message
+
+
+RICH = body(
+    {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]},
+    {
+        "role": "assistant",
+        "content": [
+            {"type": "thinking", "thinking": "b", "signature": "px1.gemini.call.s"},
+            {"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}},
+        ],
+    },
+    {
+        "role": "user",
+        "content": [
+            {"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "c"}], "is_error": False},
+            {
+                "type": "document",
+                "title": "d",
+                "source": {"type": "content", "content": [{"type": "text", "text": "e"}]},
+            },
+            {"type": "search_result", "source": "f", "title": "g", "content": [{"type": "text", "text": "h"}]},
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}},
+        ],
+    },
+    {"role": "system", "content": "i"},
+    system=[{"type": "text", "text": "j"}],
+    tools=[
+        {"name": "f", "input_schema": {"type": "object"}, "strict": True},
+        {"type": "bash_20250124", "name": "bash"},
+    ],
+    tool_choice={"type": "auto", "disable_parallel_tool_use": True},
+    thinking={"type": "enabled", "budget_tokens": 2048, "display": "omitted"},
+    output_config={"effort": "low", "format": {"type": "json_schema", "schema": {"type": "object"}}},
+    context_management={"edits": [{"type": "clear_thinking_20251015"}]},
+    metadata={"user_id": "k"},
+    service_tier="auto",
+    stop_sequences=["l"],
+    temperature=0.5,
+    thread={"type": "continue", "id": "m"},
+    stream=True,
+)
+JUNK: list[JsonValue] = [
+    None, True, -1, 1.5, 10**30, "", "x", [], {}, [None], ["a"], [[]], {"type": 5}, {"type": "text"}, {"type": []},
+]  # fmt: skip
+
+
+def places(value: JsonValue) -> Iterator[tuple[dict[str, JsonValue] | list[JsonValue], str | int]]:
+    keys: list[str | int] = list(value) if isinstance(value, dict) else []
+    keys = list(range(len(value))) if isinstance(value, list) else keys
+    for key in keys:
+        assert isinstance(value, dict | list)
+        yield value, key
+        yield from places(value[key])  # type: ignore[index]
+
+
+@given(st.data())
+def test_whatever_stands_anywhere_it_is_read_or_refused_with_its_path(data: st.DataObject) -> None:
+    request_body = msgspec.json.decode(msgspec.json.encode(RICH))
+    for _ in range(data.draw(st.integers(1, 2))):
+        holder, key = data.draw(st.sampled_from(list(places(request_body))))
+        holder[key] = data.draw(st.sampled_from(JUNK))  # type: ignore[index]
+    refusal: Malformed | None = None
+    try:
+        request = with_breakpoints(WIRE.parse_request(request_body))
+    except Malformed as error:
+        refusal = error
+    if refusal is not None:
+        assert refusal.path
+        assert refusal.path in refusal.message
+        return
+    for profile in (PLAIN, BUDGET, ADAPTIVE):
+        assert WIRE.render_request(request, profile).body["messages"] is not None
 
 
 # Render what came from elsewhere

@@ -83,6 +83,9 @@ def test_every_recorded_answer_comes_back_as_it_was(recordings: list[Recording])
         message(stop_reason="stop_sequence", stop_sequence="END"),
         message(stop_reason="a_new_reason"),
         message(stop_reason=None),
+        message(stop_reason=5, stop_sequence={}),
+        message(usage=[]),
+        message(usage={"input_tokens": "many", "output_tokens": True, "output_tokens_details": 5}),
         {"content": [], "model": "asked-for", "id": "msg_1", "type": "message", "role": "assistant"},
     ],
 )
@@ -187,7 +190,7 @@ def test_input_told_as_text_is_taken_as_it_is() -> None:
         (message("text"), r"content\[0\] must be an object"),
         (message({"type": "text"}), r"content\[0\]\.text is required"),
         (message({"type": "tool_use", "name": "f", "input": 4}), r"content\[0\]\.input must be an object"),
-        (message(usage=[]), "usage must be an object"),
+        (message(id=5), "id must be a string"),
     ],
 )
 def test_what_is_no_message_is_broken(body: JsonObject, why: str) -> None:

@@ -431,7 +431,7 @@ def test_an_emoji_cut_between_two_deltas() -> None:
         (sse(start(), text(0)[0], call(0, "{")[1]), "arguments for block 0, which is no call"),
         (sse(start()) + b"data: {broken\n\n", "an event is no JSON"),
         (sse(start()) + b"data: [1]\n\n", "an event is no JSON object"),
-        (sse(start(usage={"input_tokens": "many"})), "usage.input_tokens must be an integer"),
+        (sse(start(id=5)), "id must be a string"),
         (sse(start(), *block(0, {"type": "tool_use"})), r"content\[0\].name is required"),
     ],
 )
