@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
+_FIRST = ("timestamp", "level", "event")
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -37,6 +38,7 @@ def make_log(stream: BinaryIO, *, redact: Processor, is_json: bool, is_debug: bo
 
 def _json(_logger: object, _method: str, event: EventDict) -> bytes:
     """Whatever has no JSON form is written as its text; half a surrogate pair as U+FFFD."""
+    event = {**{name: event[name] for name in _FIRST if name in event}, **event}
     try:
         return _encode(event)
     except UnicodeEncodeError:

@@ -40,6 +40,8 @@ STRICT_HEADER = "x-proxy-strict"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CALLERS = frozenset({"ask", "models", "model"})
 """Kinds of routes that need a client key, and that a web page may be allowed to use."""
+_PROBES = frozenset({"healthz", "livez", "readyz", "metrics"})
+"""Kinds of routes that are asked every few seconds, for ever."""
 _STREAM_HEADERS = (("Content-Type", EVENT_STREAM), ("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no"))
 
 
@@ -271,7 +273,8 @@ class Exchange:
         seconds = self._loop.time() - self._began
         tokens = _tokens(report.usage)
         failure = report.failure or self._failure
-        self._app.log.info(
+        tell = self._app.log.debug if self._route.kind in _PROBES and self._status < 400 else self._app.log.info
+        tell(
             "request.finished",
             request_id=self.request_id,
             route=self._route.label,

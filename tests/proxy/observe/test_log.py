@@ -26,6 +26,7 @@ def test_an_event_is_one_line_of_json() -> None:
     log = make_log(stream, redact=redact, is_json=True)
     log.info("request.finished", status=200, key=Secret("sk-1"), losses=["a"], text="it is hidden")
     (line,) = lines(stream)
+    assert list(line)[:3] == ["timestamp", "level", "event"]
     assert str(line.pop("timestamp")).endswith("Z")
     assert line == {
         "event": "request.finished",

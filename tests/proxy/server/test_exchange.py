@@ -372,6 +372,13 @@ class TestTheWayOut:
 
 
 class TestAnsweredHere:
+    async def test_probes_do_not_fill_the_log(self, house: House) -> None:
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert (await house.get(path)).status == 200
+        assert not house.log()
+        await house.get("/v1/models")
+        assert [line["route"] for line in house.log()] == ["/v1/models"]
+
     async def test_the_index(self, house: House) -> None:
         answer = await house.get("/")
         assert "POST /v1/messages" in str(answer.json["endpoints"])
