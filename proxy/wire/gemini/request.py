@@ -21,6 +21,8 @@ from proxy.wire.gemini.words import NAME, nested, overlaid
 
 _TIERS: Mapping[str, str] = {"standard": "default", "flex": "flex", "priority": "priority"}
 _TIER_WORDS: Mapping[str, str] = {"default": "standard", "flex": "flex", "priority": "priority", "fast": "priority"}
+_STATE = ("cachedContent", "continuationToken")
+"""What names a part of the conversation that Google's servers keep."""
 _OBJECTS = ("systemInstruction", "generationConfig", "toolConfig")
 """Top-level objects that may stand there empty."""
 
@@ -71,6 +73,7 @@ class _Reader:
         generation = parse_generation(fields.take_fields("generationConfig"))
         self._rest.update({**left, **generation.rest})
         hints = Hints(service_tier=self._tier())
+        kept = [Opaque(wire=NAME, kind=key, value=fields.take(key), origin=NAME) for key in _STATE if fields.peek(key)]
         residue = fields.residue(**shape)
         rest = {**(residue.fields if residue is not None else {}), **self._rest}
         shape["plain"] = {key: rest.pop(key) for key in [*rest] if _asks_nothing(key, rest[key])}
@@ -85,6 +88,7 @@ class _Reader:
             output=generation.output,
             hints=hints,
             is_stream=is_stream,
+            state=tuple(kept),
             residue=Residue(wire=NAME, fields=rest, shape=shape),
         )
 
@@ -152,6 +156,7 @@ class _Writer:
         self._tools(body)
         if config is not None:
             body["generationConfig"] = config
+        body.update({thing.kind: thing.value for thing in request.state})
         self._hints(body)
         self._as_it_came(body, rest)
         return RenderedRequest(body, tuple(self._losses), self._names)

@@ -12,6 +12,7 @@ from proxy.errors import Malformed, Untranslatable
 from proxy.hub.parts import CacheMark, Media, Opaque, Text, Thinking, ToolCall, ToolResult
 from proxy.hub.request import Hints, Message, OutputFormat, Reasoning, Request, Sampling, Tool, ToolChoice
 from proxy.hub.residue import Residue
+from proxy.wire.base import refuse_foreign_state
 from proxy.wire.gemini import WIRE
 from proxy.wire.gemini.envelope import unwrap_request
 from tests.proxy.wire.gemini.conftest import Recording
@@ -187,10 +188,10 @@ class TestParse:
         assert (output.kind, output.schema) == ("json_schema", {"type": "string"})
 
     def test_only_this_wires_fields_are_residue(self) -> None:
-        request = read(cachedContent="c", generationConfig={"speechConfig": {}, "topP": 1}, toolConfig={"new": 1})
+        request = read(labels={"a": "b"}, generationConfig={"speechConfig": {}, "topP": 1}, toolConfig={"new": 1})
         assert request.residue is not None
         assert request.residue.fields == {
-            "cachedContent": "c",
+            "labels": {"a": "b"},
             "generationConfig.speechConfig": {},
             "toolConfig.new": 1,
         }
@@ -205,6 +206,19 @@ class TestParse:
         residue = read(generationConfig={"responseModalities": ["TEXT", "IMAGE"]}).residue
         assert residue is not None
         assert residue.fields == {"generationConfig.responseModalities": ["TEXT", "IMAGE"]}
+
+    def test_a_cached_prompt_is_state_that_only_google_keeps(self) -> None:
+        request = read(cached_content="cachedContents/1", continuationToken="t")
+        assert [(thing.kind, thing.value) for thing in request.state] == [
+            ("cachedContent", "cachedContents/1"), ("continuationToken", "t"),
+        ]  # fmt: skip
+        with pytest.raises(Untranslatable, match="cachedContent"):
+            refuse_foreign_state(request, "anthropic")
+        body = WIRE.render_request(request, upstream()).body
+        assert body == {"contents": CONTENTS, "cached_content": "cachedContents/1", "continuationToken": "t"}
+        kept = Opaque(wire="openai_responses", kind="previous_response_id", value="resp_1")
+        with pytest.raises(Untranslatable, match="previous_response_id"):
+            WIRE.render_request(asked(state=(kept,)), upstream())
 
     def test_a_count_may_hold_a_whole_request(self) -> None:
         inner = {"model": "models/x", "contents": CONTENTS, "system_instruction": {"parts": [{"text": "s"}]}}
