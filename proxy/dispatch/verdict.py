@@ -141,7 +141,7 @@ def _until_next_month(why: str) -> Meaning:
 # Rows
 
 _BALANCE = _refused("its balance or spending limit is used up", 5 * 60.0)
-_KEY = _refused("its key or login was refused", 60.0)
+_KEY = _refused("its key or login was refused", 120.0)
 _OVERLOAD = _fault("the provider is overloaded", 2.0, "provider")
 _WINDOW = _limited("its quota is exhausted", 5 * 60.0, "credential")
 _BURST = _limited("it is rate limited", 1.0)
@@ -217,7 +217,7 @@ _COMMON: tuple[Row, ...] = (
     ),
     Row(status=frozenset({429}), words=_set("quota"), meaning=_WINDOW),
     Row(status=frozenset({429}), meaning=_BURST),
-    Row(status=frozenset({403}), meaning=_refused("it is not permitted to use this model or region", 60.0, "model")),
+    Row(status=frozenset({403}), meaning=_refused("it is not permitted to use this model or region", 120.0, "model")),
     Row(status=frozenset({408, 504, 524}), meaning=_fault("it took too long")),
     Row(words=_set("stream_corrupt"), meaning=_fault("its answer was broken")),
     Row(status=frozenset(range(500, 600)), meaning=_fault("the provider failed")),

@@ -26,11 +26,12 @@ SSE = {"content-type": "text/event-stream"}
 
 
 class FakeClock:
-    """`sleep` moves it, and lets everybody else run first."""
+    """`sleep` moves it, and lets everybody else run first; while it `is_frozen`, nobody wakes."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.slept: list[float] = []
+        self.is_frozen = False
 
     def monotonic(self) -> float:
         return self.now
@@ -40,6 +41,8 @@ class FakeClock:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        if self.is_frozen:
+            await asyncio.Event().wait()
         await asyncio.sleep(0)
         self.now += seconds
 
@@ -96,10 +99,12 @@ class ScriptedUpstream:
     def __init__(self, script: Reaction | Iterable[Answer | Exception]) -> None:
         self.calls: list[Call] = []
         self.answers: list[Answer] = []
+        self.is_called = asyncio.Event()
         self._script = script if callable(script) else iter(script)
 
     async def send(self, call: Call) -> Answer:
         self.calls.append(call)
+        self.is_called.set()
         await asyncio.sleep(0)
         answer = self._script(call) if callable(self._script) else next(self._script)
         if isinstance(answer, Exception):

@@ -103,16 +103,16 @@ def test_the_clients_own_fault_stops_and_cools_nobody(wire: str, status: int, bo
         ("anthropic", 400, anthropic("invalid_request_error", "Your credit balance is too low to access the API"), {},
          "credential", 300, False),
         # keys
-        ("anthropic", 401, anthropic("authentication_error", "invalid x-api-key"), {}, "credential", 60, False),
-        ("openai_chat", 401, openai("Incorrect API key provided", "x", "invalid_api_key"), {}, "credential", 60, False),
+        ("anthropic", 401, anthropic("authentication_error", "invalid x-api-key"), {}, "credential", 120, False),
+        ("openai_chat", 401, openai("Incorrect API key", "x", "invalid_api_key"), {}, "credential", 120, False),
         (
             "gemini", 400,
             google(400, "INVALID_ARGUMENT", "API key not valid.", {"reason": "API_KEY_INVALID"}),
-            {}, "credential", 60, False,
+            {}, "credential", 120, False,
         ),
         ("gemini", 400, google(400, "FAILED_PRECONDITION", "User location is not supported for the API use."), {},
          "credential", 300, False),
-        ("openai_chat", 403, openai("no access to this model"), {}, "model", 60, False),
+        ("openai_chat", 403, openai("no access to this model"), {}, "model", 120, False),
     ],
 )  # fmt: skip
 def test_limits_and_refusals_of_accounts(
