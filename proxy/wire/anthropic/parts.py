@@ -194,8 +194,7 @@ class PartWriter:
 
     def _inside(self, part: Text | Media | Opaque, path: str) -> JsonObject | None:
         if isinstance(part, Media) and not self._profile.has_media_in_results:
-            self.lose(path, part.kind, "this model takes only text as a tool's result")
-            return None
+            return self.leave_out(part, path, "it takes only text as a tool's result")
         return self.write(part, path)
 
     def _opaque(self, part: Opaque, path: str) -> JsonObject | None:
@@ -206,13 +205,17 @@ class PartWriter:
 
     # Media
 
-    def _media(self, part: Media, path: str, *, is_current: bool) -> JsonObject | None:
+    def leave_out(self, part: Media, path: str, why: str) -> JsonObject:
+        """A text in its place: else the model would answer as if nothing had been there."""
+        self.lose(path, part.kind, why)
+        return {"type": "text", "text": f"[{part.kind} left out: {why}]"}
+
+    def _media(self, part: Media, path: str, *, is_current: bool) -> JsonObject:
         source = self._source(part)
         if isinstance(source, str):
             if is_current:
                 raise Untranslatable(f"{path}: the {part.kind} cannot be sent to this model: {source}", path=path)
-            self.lose(path, part.kind, source)
-            return None
+            return self.leave_out(part, path, source)
         block: JsonObject = {"type": part.kind, "source": source}
         if part.detail not in {None, "auto"}:
             self.lose(f"{path}.detail", f"detail {part.detail}", "this wire has no such switch")

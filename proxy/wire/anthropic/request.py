@@ -7,7 +7,7 @@ history is put into this one's grammar first (`turns`).
 from __future__ import annotations
 
 from proxy.errors import Malformed
-from proxy.hub.parts import Opaque
+from proxy.hub.parts import Media, Opaque
 from proxy.hub.profile import Profile
 from proxy.hub.request import Request
 from proxy.hub.residue import JsonObject, JsonValue, Residue
@@ -130,8 +130,10 @@ class _RequestWriter:
     def _system(self) -> JsonValue:
         blocks: list[JsonValue] = []
         for index, part in enumerate(self._request.instructions):
-            block = self._parts.write(part, f"system[{index}]")
-            if block is not None:
+            path = f"system[{index}]"
+            if isinstance(part, Media):
+                self._lose(path, part.kind, "this wire's system prompt is text")
+            elif (block := self._parts.write(part, path)) is not None:
                 blocks.append(block)
         instruction = self._settings.output_instruction()
         if instruction is not None:
@@ -158,8 +160,9 @@ class _RequestWriter:
         """None: nothing of it was left to say."""
         blocks: list[JsonValue] = []
         for path, part in turn.parts:
-            block = self._parts.write(part, path, is_current=turn.is_current)
-            if block is not None:
+            if isinstance(part, Media) and turn.role == "assistant" and not self._is_home:
+                blocks.append(self._parts.leave_out(part, path, "an assistant's turn holds none in this wire"))
+            elif (block := self._parts.write(part, path, is_current=turn.is_current)) is not None:
                 blocks.append(block)
         shape = residue_shape(turn.residue, NAME, "content")
         if not blocks and (turn.parts or not self._is_home):

@@ -16,7 +16,7 @@ from proxy.hub.parts import Part, Text, ToolCall, ToolResult
 from proxy.hub.request import Message
 from proxy.hub.residue import Residue
 from proxy.wire.anthropic.blocks import NAME
-from proxy.wire.fields import residue_shape
+from proxy.wire.fields import residue_losses, residue_shape
 
 FILLER = "."
 """The user's turn that must come first, where the client's history begins with the assistant or has no turn at all."""
@@ -51,6 +51,8 @@ def home_turns(messages: Sequence[Message], losses: list[Loss], *, has_mid_syste
 
 def foreign_turns(messages: Sequence[Message], losses: list[Loss], *, has_mid_system: bool) -> list[Turn]:
     """Another wire's history in this one's grammar: merged, never reordered but for results."""
+    for index, message in enumerate(messages):
+        losses.extend(residue_losses(message.residue, NAME, f"messages[{index}]"))
     placed_messages, dropped = paired(messages)
     losses.extend(dropped)
     turns: list[Turn] = []

@@ -377,17 +377,17 @@ def test_whatever_stands_anywhere_it_is_read_or_refused_with_its_path(data: st.D
     for _ in range(data.draw(st.integers(1, 2))):
         holder, key = data.draw(st.sampled_from(list(places(request_body))))
         holder[key] = data.draw(st.sampled_from(JUNK))  # type: ignore[index]
-    refusal: Malformed | None = None
+    outcome: Request | Malformed
     try:
-        request = with_breakpoints(WIRE.parse_request(request_body))
+        outcome = with_breakpoints(WIRE.parse_request(request_body))
     except Malformed as error:
-        refusal = error
-    if refusal is not None:
-        assert refusal.path
-        assert refusal.path in refusal.message
+        outcome = error
+    if isinstance(outcome, Malformed):
+        assert outcome.path
+        assert outcome.path in outcome.message
         return
     for profile in (PLAIN, BUDGET, ADAPTIVE):
-        assert WIRE.render_request(request, profile).body["messages"] is not None
+        assert WIRE.render_request(outcome, profile).body["messages"] is not None
 
 
 # Render what came from elsewhere
@@ -585,10 +585,15 @@ def test_the_other_wires_fields_are_lost_by_name() -> None:
         Message(
             role="user",
             parts=(Text(text="Hi", residue=Residue(wire="openai_chat", fields={"extra": 1})),),
+            residue=Residue(wire="openai_chat", fields={"name": "Ada"}),
         ),
         residue=Residue(wire="openai_chat", fields={"logit_bias": {"1": 5}, "stream_options": {}}),
     )
-    assert lost(request) == [("logit_bias", "logit_bias"), ("messages[0].content[0].extra", "extra")]
+    assert lost(request) == [
+        ("logit_bias", "logit_bias"),
+        ("messages[0].name", "name"),
+        ("messages[0].content[0].extra", "extra"),
+    ]
 
 
 def test_state_of_another_wires_server_is_refused() -> None:
@@ -604,6 +609,23 @@ def test_media_that_cannot_be_read_now_is_refused_and_lost_in_history() -> None:
     assert caught.value.path == "messages[0].content[1]"
     history = asked(said("user", audio), said("assistant", Text(text="A cat.")), said("user", Text(text="Sure?")))
     assert lost(history) == [("messages[0].content[0]", "audio")]
+
+
+def test_media_stand_in_a_users_turn_only() -> None:
+    image = Media(kind="image", data="iVBORw0KGgo=")
+    request = asked(
+        said("user", Text(text="Draw.")),
+        said("assistant", image),
+        said("user", Text(text="Bluer.")),
+        instructions=(Text(text="s"), image),
+    )
+    messages = sent(request)["messages"]
+    assert isinstance(messages, list)
+    assert messages[1] == {
+        "role": "assistant",
+        "content": "[image left out: an assistant's turn holds none in this wire]",
+    }
+    assert lost(request) == [("system[1]", "image"), ("messages[1].content[0]", "image")]
 
 
 def test_bug_72_clearing_thoughts_where_there_are_none() -> None:
