@@ -393,3 +393,20 @@ class TestAnsweredHere:
         assert one.json["id"] == "vendor/small"
         missing = await house.get("/v1beta/models/nothing")
         assert (missing.status, missing.dialect, missing.error["status"]) == (404, "gemini", "NOT_FOUND")
+
+    @pytest.mark.parametrize(
+        "path", [b"/v1/models/%ff%00", b"/v1/models/\xff\xfe", b"/v1/models/%ed%a0%80", b"/%", b"/%2e%2e/v1"]
+    )
+    async def test_T31_an_odd_path_is_only_odd(self, house: House, path: bytes) -> None:
+        answer = await house.raw(
+            b"GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r\n" % (path, house.port)
+        )
+        assert int(answer.split()[1]) in {400, 404}
+        assert answer.count(b"HTTP/1.") == 1
+
+    @pytest.mark.parametrize("model", ["a\r\nset-cookie: b", "a\ndata: {}\n\n", "\u2028", "ключ", "x" * 100_000])
+    async def test_T31_an_odd_model_is_only_odd(self, house: House, model: str) -> None:
+        answer = await house.post("/v1/messages", {"model": model})
+        assert answer.status == 200
+        assert house.dispatcher.inquiries[0].model == model
+        assert "set-cookie" not in answer.headers
