@@ -151,7 +151,7 @@ class AnswerReader:
         return Residue(wire=NAME, fields=fields, shape=shape)
 
     def _candidate(self, candidate: JsonObject, events: list[Event]) -> None:
-        if candidate.get("index") not in {None, 0}:
+        if candidate.get("index") not in (None, 0):
             if self._is_whole:
                 self._others.append(candidate)
             else:

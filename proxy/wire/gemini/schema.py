@@ -234,7 +234,8 @@ class _Cleaner:
         kept: list[JsonValue] = [name for name in dict.fromkeys(required) if name in properties]
         if kept:
             cleaned["required"] = kept
-        order: list[JsonValue] = [name for name in _list(body.get("propertyOrdering")) if name in properties]
+        listed = [name for name in _list(body.get("propertyOrdering")) if isinstance(name, str)]
+        order: list[JsonValue] = [name for name in listed if name in properties]
         if order and len(order) == len(properties):
             cleaned["propertyOrdering"] = order
 

@@ -449,3 +449,38 @@ def test_any_foreign_history_becomes_a_legal_one(turns: list[tuple[Any, list[Any
             assert [part["functionCall"]["name"] for part in calls] == [
                 part["functionResponse"]["name"] for part in results
             ]
+
+
+words = st.sampled_from([
+    "contents", "role", "parts", "text", "thought", "thoughtSignature", "inlineData", "mimeType", "data", "fileData",
+    "fileUri", "functionCall", "functionResponse", "name", "args", "response", "id", "executableCode", "tools",
+    "functionDeclarations", "parameters", "parametersJsonSchema", "googleSearch", "toolConfig", "functionCallingConfig",
+    "mode", "allowedFunctionNames", "generationConfig", "thinkingConfig", "thinkingBudget", "thinkingLevel", "topP",
+    "responseSchema", "responseMimeType", "responseModalities", "stopSequences", "systemInstruction", "serviceTier",
+    "cachedContent", "model", "generateContentRequest", "new",
+])  # fmt: skip
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.floats(-1, 1)
+    | st.sampled_from(["", "user", "model", "AUTO", "x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(words, anything, max_size=5), st.lists(st.dictionaries(words, anything, max_size=3), max_size=3))
+def test_whatever_a_client_sends_is_read_or_refused_with_a_path(body: Any, parts: Any) -> None:
+    pathless: list[bool] = []
+    for value in (body, {**body, "contents": [{"role": "user", "parts": parts}, {"role": "model", "parts": parts}]}):
+        try:
+            request = WIRE.parse_request(value, model="m")
+        except Malformed as error:
+            pathless.append(error.path is None)
+            continue
+        assert WIRE.render_request(request, upstream()).body
+        foreign = Request(model="m", messages=request.messages, tools=request.tools, tool_choice=request.tool_choice)
+        assert WIRE.render_request(foreign, upstream(has_full_schema=False)).body
+    assert not any(pathless)

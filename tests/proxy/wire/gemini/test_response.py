@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from google.genai import types
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from proxy.errors import Broken, Rejected
+from proxy.errors import Broken, Rejected, UpstreamError
 from proxy.hub.parts import Media, Opaque, Refusal, Text, Thinking, ToolCall
 from proxy.hub.residue import Residue
 from proxy.hub.response import Finish, Response, Usage
@@ -287,3 +289,28 @@ def test_counts() -> None:
     assert WIRE.render_count(7) == {"totalTokens": 7}
     with pytest.raises(Broken):
         WIRE.parse_count({"error": {"code": 404}})
+
+
+words = st.sampled_from([
+    "candidates", "content", "role", "parts", "text", "thought", "thoughtSignature", "inlineData", "mimeType", "data",
+    "functionCall", "name", "args", "id", "executableCode", "finishReason", "index", "usageMetadata",
+    "promptTokenCount", "cachedContentTokenCount", "promptFeedback", "blockReason", "error", "message", "code",
+    "responseId", "modelVersion",
+])  # fmt: skip
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.floats(-1, 1) | st.sampled_from(["", "STOP", "x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(words, anything, max_size=5), st.lists(st.dictionaries(words, anything, max_size=3), max_size=3))
+def test_whatever_an_upstream_sends_is_an_answer_or_its_fault(body: Any, parts: Any) -> None:
+    for value in (body, {**body, "candidates": [{**body, "content": {"parts": parts}}]}):
+        try:
+            response = read(value)
+        except UpstreamError:
+            continue
+        assert told(value)
+        assert WIRE.render_response(replace(response, residue=None), REPLY).body

@@ -238,6 +238,7 @@ def keywords(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             "format": st.just("uri"),
             "not": inner,
             "uniqueItems": st.booleans(),
+            "propertyOrdering": st.lists(names | st.just({}), max_size=2),
             "$ref": st.sampled_from(["#", "#/$defs/x", "#/nothing"]),
             "$defs": st.dictionaries(st.just("x"), inner, max_size=1),
         },
