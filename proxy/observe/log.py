@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import BinaryIO
+from contextlib import suppress
+from typing import BinaryIO, cast
 
 import msgspec
 import structlog
@@ -21,7 +22,7 @@ def make_log(stream: BinaryIO, *, redact: Processor, is_json: bool, is_debug: bo
     console = structlog.dev.ConsoleRenderer(colors=is_terminal, exception_formatter=structlog.dev.plain_traceback)
     shape: list[Processor] = [_json] if is_json else [console, _utf8]
     log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.BytesLogger(stream),
+        structlog.BytesLogger(cast("BinaryIO", _Forgiving(stream))),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -34,6 +35,21 @@ def make_log(stream: BinaryIO, *, redact: Processor, is_json: bool, is_debug: bo
         cache_logger_on_first_use=True,
     )
     return log
+
+
+class _Forgiving:
+    """A full disk or a closed terminal costs lines, never a request."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, data: bytes) -> None:
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            self._stream.write(data)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _json(_logger: object, _method: str, event: EventDict) -> bytes:

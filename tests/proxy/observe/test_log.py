@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import io
 import logging
+from pathlib import Path
 
 import msgspec
+import pytest
 import pytest
 from structlog.typing import EventDict
 
@@ -63,6 +65,15 @@ def test_half_a_character_does_not_stop_the_log() -> None:
         stream = io.BytesIO()
         make_log(stream, redact=redact, is_json=is_json).info("x.seen", text="a\ud800b")
         assert b"x.seen" in stream.getvalue()
+
+
+def test_a_full_disk_costs_lines_and_not_requests() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        with pytest.raises(OSError, match="No space left"):
+            full.write(b"x")
+        log = make_log(full, redact=redact, is_json=True)  # type: ignore[arg-type]  # as much of one as is needed
+        log.info("x.seen")
+    log.info("y.seen after it was closed")
 
 
 def test_console_lines_are_for_eyes() -> None:
