@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import pytest
 from structlog.typing import EventDict
 
 from auth.secret import Secret
