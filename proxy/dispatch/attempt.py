@@ -112,11 +112,21 @@ class Attempt:
             if seen.failure is not None:
                 return seen.failure
             if seen.is_empty:
+                self.first = b"".join([*held, *[told async for told in self._rest()]])
                 return _empty()
         self.first = b"".join(held)
         if seen.failure is not None:
             self.first += self._end_with(seen.failure)
         return None
+
+    async def _rest(self) -> AsyncIterator[bytes]:
+        while told := await self.next():
+            yield told
+
+    @property
+    def is_blank(self) -> bool:
+        """A proper answer, there to its end, that says nothing: better than none."""
+        return self.is_over and self.seen.is_empty and self.seen.failure is None and bool(self.first)
 
     async def next(self) -> bytes:
         """The next complete frames for the client; nothing when the answer is over. It never ends in silence: when the

@@ -72,10 +72,12 @@ class Pursuit:
         self._rounds_left = snapshot.config.request_retry
         self._waited = 0.0
         self._broken_streams = 0
+        self._is_over = False
         self._is_costly = False  # the next attempt repeats what a provider failed at
         self._unable: set[tuple[str, str]] = set()
         self._untranslatable: Untranslatable | None = None
         self._last: tuple[Failed, Verdict] | None = None
+        self._blank: tuple[Candidate, Attempt] | None = None
         self._lease: Lease | None = None
         self._candidate: Candidate | None = None
         self._attempt_began = 0.0
@@ -90,19 +92,25 @@ class Pursuit:
 
     async def _search(self) -> Attempt:
         while True:
-            candidate, plan = await self._next_candidate()
+            try:
+                candidate, plan = await self._next_candidate()
+            except Refused:
+                if self._blank is None:
+                    raise
+                return self._tell(*self._blank)
             failed, attempt = await self._try(candidate, plan)
             if failed is None:
                 self._commit(candidate, attempt)
-                return attempt
+                return self._tell(candidate, attempt)
             verdict = self._learn(candidate, failed.failure, failed.headers)
             self._record(candidate, failed.status, verdict.why)
             self._settle()
             self._last = (failed, verdict)
             if verdict.action == "stop":
                 raise self._refused(failed.failure)
-            if not self._may_go_on(attempt):
-                raise self._given_up()
+            if attempt.is_blank:
+                self._blank = (candidate, attempt)
+            self._check_limits(attempt)
             is_fault = verdict.is_transient or verdict.scope == "none"
             self._is_costly = is_fault and failed.failure.code != UNREACHABLE
 
@@ -127,7 +135,7 @@ class Pursuit:
     async def _next_candidate(self) -> tuple[Candidate, Plan]:
         shared, candidates = self._shared, self._asked.found.candidates
         limit = self._snapshot.config.max_retry_credentials
-        while True:
+        while not self._is_over:
             now = shared.clock.monotonic()
             ask = self._ask(self._tried | self._unable, is_first=self._in_round == 0)
             decision = decide(candidates, shared.pool, ask, now)
@@ -146,6 +154,7 @@ class Pursuit:
             self.decision = decision
             shared.recent.append((self.inquiry.request_id, decision))
             return decision.chosen, plan
+        raise self._given_up()
 
     def _ask(self, tried: set[tuple[str, str]], *, is_first: bool = True, wants_all: bool = False) -> Ask:
         return Ask(
@@ -169,7 +178,7 @@ class Pursuit:
         if self._untranslatable is not None and self._last is None and decision.returns_at is None:
             raise self._untranslatable
         self._rounds_left -= 1
-        if self._rounds_left < 0 or not await self._somebody_returns():
+        if self._blank is not None or self._rounds_left < 0 or not await self._somebody_returns():
             raise self._given_up()
         self._tried.clear()
         self._in_round = 0
@@ -213,11 +222,14 @@ class Pursuit:
             changed.cancel()
             sleep.cancel()
 
-    def _may_go_on(self, attempt: Attempt) -> bool:
-        if self._shared.clock.monotonic() - self._began > SECONDS_MAX:
-            return False
+    def _check_limits(self, attempt: Attempt) -> None:
+        """After a failure. Without another try nobody else is asked."""
         self._broken_streams += self.inquiry.is_stream and attempt.status == 200
-        return self._broken_streams <= self._snapshot.config.streaming.bootstrap_retries
+        if (
+            self._shared.clock.monotonic() - self._began > SECONDS_MAX
+            or self._broken_streams > self._snapshot.config.streaming.bootstrap_retries
+        ):
+            self._is_over = True
 
     # what was learnt
 
@@ -283,18 +295,23 @@ class Pursuit:
 
     def _commit(self, candidate: Candidate, attempt: Attempt) -> None:
         """The commit point: from here on this attempt is the answer."""
-        shared, report = self._shared, self.report
+        shared = self._shared
         assert self._lease is not None
         shared.pool.succeed(self._lease, candidate.provider.name)
         shared.wake(self._asked.found.name)
         self._record(candidate, attempt.status)
+
+    def _tell(self, candidate: Candidate, attempt: Attempt) -> Attempt:
+        report = self.report
+        self._candidate = candidate
         report.model_served = candidate.model
         report.provider = candidate.provider.name
         report.credential = candidate.credential.id
         report.account = candidate.credential.label
         report.is_relay = attempt.plan.is_relay
         report.losses = attempt.losses()
-        report.first_byte_seconds = shared.clock.monotonic() - self._began
+        report.first_byte_seconds = self._shared.clock.monotonic() - self._began
+        return attempt
 
     async def end(self, attempt: Attempt) -> None:
         """The answer is over, or nobody wants the rest of it."""

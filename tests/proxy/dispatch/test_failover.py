@@ -139,6 +139,22 @@ async def test_failover_is_unseen_across_wires(lab: Any, make: Any, wire: str, i
     assert outcome.report.is_relay is False
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_an_answer_that_says_nothing_is_passed_on_when_nobody_says_more(
+    lab: Any, make: Any, is_stream: bool
+) -> None:
+    end = END.replace(b'"output_tokens":2', b'"output_tokens":0')
+    blank = {**ANSWER, "content": [], "usage": {"input_tokens": 3, "output_tokens": 0}}
+    dispatcher = lab.dispatcher(
+        config(make, "k1", "k2"), lambda _call: make.stream(START, end) if is_stream else make.whole(blank)
+    )
+    outcome = await dispatcher.open(lab.inquiry("anthropic", BODY, is_stream=is_stream))
+    told = await lab.read(outcome)
+    assert told == START + end if is_stream else msgspec.json.decode(told) == blank
+    assert len(lab.upstream.calls) == 2
+    assert not lab.pool._in_flight
+
+
 # Whose fault
 
 
