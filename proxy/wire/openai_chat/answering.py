@@ -85,7 +85,7 @@ class Answering(Saying):
 
     def call(self, part: ToolCall, path: str) -> None:
         self.blocks.losses.extend(residue_losses(part.residue, NAME, path))
-        is_foreign = part.residue is None or part.residue.wire != NAME
+        is_foreign = not self.blocks.is_home
         if is_foreign and self._reason == "length" and not is_whole(part):
             self.blocks.lose(path, f"call of {part.name}", "it was cut before its end")
             return

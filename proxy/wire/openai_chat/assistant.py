@@ -18,6 +18,7 @@ from proxy.wire.openai_chat.parts import parse_content, parse_part
 from proxy.wire.openai_chat.reasoning import CallSignatures, take_thinking
 from proxy.wire.openai_chat.words import NAME, own_shape
 
+IMAGE_KINDS = frozenset({"image_url"})
 PARALLEL = "multi_tool_use.parallel"
 """A tool that some OpenAI models invent: its input holds the calls that they mean."""
 
@@ -50,10 +51,12 @@ def parse_said(fields: Fields, speaker: Speaker) -> tuple[list[Part], str]:
 def _media(fields: Fields, speaker: Speaker) -> list[Part]:
     """`images` (openrouter) and `audio`."""
     parts: list[Part] = []
-    if fields.peek("images"):
+    images = fields.peek("images")
+    if isinstance(images, list) and images and all(isinstance(image, dict) for image in images):
         for index, item in enumerate(fields.need_list("images")):
-            parts.append(in_place(parse_part(item, f"{fields.at('images')}[{index}]"), "images"))
-    audio = fields.take_fields("audio")
+            parts.append(in_place(parse_part(item, f"{fields.at('images')}[{index}]", IMAGE_KINDS), "images"))
+    value = fields.peek("audio")
+    audio = fields.take_fields("audio") if isinstance(value, dict) and (value.get("data") or value.get("id")) else None
     if audio is not None:
         data, file_id = audio.take_str("data"), audio.take_str("id")
         residue = audio.residue(**{"in": "audio"}, **({"id": file_id} if data is not None else {}))
@@ -96,7 +99,7 @@ def parse_call(call: Fields, position: int, speaker: Speaker) -> ToolCall | Opaq
     """One of `tool_calls`. Shape: what differs from ``{id, type: function, function: {name, arguments}}``."""
     shape: JsonObject = {}
     whole = {key: call.peek(key) for key in ("id", "type", "function", "custom")}
-    kind, key = call.take_str("type"), "custom" if "custom" in call and "function" not in call else "function"
+    kind, key = call.take_str("type"), "custom" if isinstance(call.peek("custom"), dict) else "function"
     inner = call.take_fields(key)
     if inner is None or not inner.peek("name"):
         return Opaque(wire=NAME, kind="tool_call", value={k: v for k, v in whole.items() if v is not None})

@@ -47,7 +47,7 @@ def render_error(failure: Failure) -> JsonObject:
 def _own(raw: JsonValue) -> JsonObject | None:
     """Told from Anthropic's by its outer `type`, and from Google's by its `status`."""
     error = raw.get("error") if isinstance(raw, dict) and raw.get("type") != "error" else None
-    if not isinstance(error, dict) or not isinstance(error.get("message"), str) or "status" in error:
+    if not isinstance(error, dict) or not isinstance(error.get("message"), str) or isinstance(error.get("status"), str):
         return None
     absent: JsonObject = {"type": None, "param": None, "code": None}
     return {"error": {**absent, **error}}

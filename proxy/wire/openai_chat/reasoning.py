@@ -39,12 +39,12 @@ def take_thinking(fields: Fields, *, origin: str, is_client: bool) -> tuple[list
     """All reasoning of one message. From a client, blobs may be another maker's, and tagged; those of calls come with
     the ids of the calls.
     """
-    call_ids = {call.get("id") for call in details_of(fields.peek("tool_calls"))}
+    call_ids = [call.get("id") for call in details_of(fields.peek("tool_calls"))]
     written: JsonObject = {}
     for key in TEXT_KEYS:
         if fields.peek(key):
             written[key] = fields.take_str(key)
-    if fields.peek(DETAILS):
+    if details_of(fields.peek(DETAILS)):
         written[DETAILS] = fields.take_list(DETAILS)
     details = details_of(written.get(DETAILS))
     if is_client:
@@ -85,9 +85,7 @@ def detail_text(detail: JsonObject) -> str:
 
 def sealed(details: Details) -> str | None:
     """None where nothing needs to come back."""
-    if not any(isinstance(detail.get(key), str) for detail in details for key in _BLOBS):
-        return None
-    return dumps(details).decode()
+    return dumps(details).decode() if count_blobs(details) else None
 
 
 def unsealed(thinking: Thinking) -> Details:
@@ -101,9 +99,13 @@ def unsealed(thinking: Thinking) -> Details:
     return [_detail(thinking.text, thinking.signature)] if thinking.signature else []
 
 
-def _maker(detail: JsonObject) -> tuple[str, str | None]:
+def _maker(detail: JsonObject, native: str = NAME) -> tuple[str, str | None]:
     blob = next((blob for key in _BLOBS if isinstance(blob := detail.get(key), str)), None)
-    return untag(blob, NAME) if blob is not None else (NAME, None)
+    return untag(blob, native) if blob is not None else (native, None)
+
+
+def count_blobs(details: Details) -> int:
+    return sum(isinstance(detail.get(key), str) for detail in details for key in _BLOBS)
 
 
 def _sorted(details: Details, call_ids: Container[JsonValue]) -> tuple[list[Thinking], CallSignatures]:
@@ -143,11 +145,13 @@ def details_for_client(part: Thinking | ToolCall, index: int) -> Details:
     return [_detail(part.text, blob, **more)] if part.text or blob is not None else []
 
 
-def mapped(details: Details, blob_of: Callable[[str, str], str | None]) -> Details:
-    """The details with each blob as `blob_of(origin, blob)` has it; those without one lose it, or go with it."""
+def mapped(details: Details, native: str, blob_of: Callable[[str, str], str | None]) -> Details:
+    """The details with each blob as `blob_of(origin, blob)` has it; those without one lose it, or go with it. Blobs
+    without a tag are `native`'s.
+    """
     kept: Details = []
     for detail in details:
-        origin, blob = _maker(detail)
+        origin, blob = _maker(detail, native)
         if blob is None:
             kept.append(detail)
             continue

@@ -129,7 +129,9 @@ def render_response(response: Response, reply: Reply) -> Rendered[JsonObject]:
     if response.created is not None or form is None:
         body["created"] = reply.created if response.created is None else response.created
     body.update({"model": reply.model, "choices": [choice, *remains.others], **remains.body})
-    usage = shape.get("usage") or (render_usage(response.usage) if response.usage is not None else None)
+    usage = shape.get("usage")
+    if usage is None and response.usage is not None:
+        usage = render_usage(response.usage)
     if usage is not None:
         body["usage"] = usage
     return Rendered(body, tuple(losses))

@@ -12,7 +12,7 @@ from proxy.hub.residue import JsonObject, JsonValue
 from proxy.wire.fields import residue_losses
 from proxy.wire.openai_chat.assistant import written_arguments
 from proxy.wire.openai_chat.blocks import Blocks
-from proxy.wire.openai_chat.reasoning import DETAILS, details_of, mapped
+from proxy.wire.openai_chat.reasoning import DETAILS, count_blobs, details_of, mapped
 from proxy.wire.openai_chat.words import NAME, own_fields, own_shape, shape_of
 
 GAP = "\n\n"
@@ -68,7 +68,7 @@ class Saying(ABC):
                 self.out["refusal"] = f"{self.out.get('refusal', '')}{text}"
             case Media() if place == "audio":
                 self.out["audio"] = self._audio(part)
-            case Media() if place == "images":
+            case Media() | Opaque() if place == "images":
                 block = self.blocks.block(part, path)
                 self._append("images", [block] if block is not None else [])
             case Media() if part.residue is None or part.residue.wire != NAME:
@@ -117,7 +117,10 @@ class Saying(ABC):
             self.foreign_thinking(part, path)
 
     def _written(self, part: Thinking, path: str, written: JsonObject) -> None:
-        details = mapped(details_of(written.get(DETAILS)), self.blob)
+        told = details_of(written.get(DETAILS))
+        details = mapped(told, part.origin or NAME, self.blob)
+        if count_blobs(details) < count_blobs(told):
+            self.blocks.lose(f"{path}.signature", "signature", "only its maker can read it")
         if details:
             self.out[DETAILS] = list(details)
         texts = {key: value for key, value in written.items() if key != DETAILS}

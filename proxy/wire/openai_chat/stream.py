@@ -19,7 +19,7 @@ from proxy.hub.residue import JsonObject, JsonValue, Residue
 from proxy.hub.response import Usage
 from proxy.wire.base import loads_upstream
 from proxy.wire.fault import fault_of
-from proxy.wire.openai_chat.assistant import Speaker, in_place
+from proxy.wire.openai_chat.assistant import IMAGE_KINDS, Speaker, in_place
 from proxy.wire.openai_chat.calls import Calls, Emitter
 from proxy.wire.openai_chat.parts import parse_part
 from proxy.wire.openai_chat.reasoning import DETAILS, TEXT_KEYS, DetailJoiner, detail_text, details_of, native, sealed
@@ -259,7 +259,7 @@ class ChatStreamParser:
             self._calls.feed_legacy(legacy)
         images, audio = delta.get("images"), delta.get("audio")
         for image in images if isinstance(images, list) else []:
-            self._whole(in_place(parse_part(image, "images"), "images"))
+            self._whole(in_place(parse_part(image, "images", IMAGE_KINDS), "images"))
         if isinstance(audio, dict):
             self._sound.feed(audio)
         for key, value in delta.items():
