@@ -175,7 +175,11 @@ class House:
             http = ReplayUpstream(Deck.read(self._options.replay))
         upstreams: dict[str, Upstream] = {"http": Door(http, self), "sandbox": sandbox.Sandbox()}
         dispatcher = Dispatcher(
-            snapshot=lambda: self.standpoint.snapshot, upstreams=upstreams, pool=self.pool, clock=self.clock
+            snapshot=lambda: self.standpoint.snapshot,
+            upstreams=upstreams,
+            pool=self.pool,
+            clock=self.clock,
+            log=self.log,
         )
         app = App(
             edition=lambda: self.standpoint.edition,
