@@ -118,6 +118,8 @@ class House:
             config = replace(config, port=self._options.port)
         check_exposure(config)
         keys = ClientKeys.of(config.api_keys)
+        for complaint in keys.complaints:
+            self.log.warning("client_key.refused", complaint=complaint)
         snapshot = Snapshot.of(config)
         is_sandbox = self._options.is_sandbox or (not snapshot.credentials and self._options.replay is None)
         if self._options.replay is not None:
@@ -318,8 +320,7 @@ class Commands:
         where, is_optional = config_path(path)
         loaded = load(where, is_optional=is_optional)
         check_exposure(loaded.config)
-        ClientKeys.of(loaded.config.api_keys)
-        return "\n".join([f"{where}: good", *loaded.warnings])
+        return "\n".join([f"{where}: good", *loaded.warnings, *ClientKeys.of(loaded.config.api_keys).complaints])
 
     def json_schema(self) -> str:
         return msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode()
