@@ -320,7 +320,9 @@ class Commands:
         where, is_optional = config_path(path)
         loaded = load(where, is_optional=is_optional)
         check_exposure(loaded.config)
-        return "\n".join([f"{where}: good", *loaded.warnings, *ClientKeys.of(loaded.config.api_keys).complaints])
+        told = "\n".join(loaded.warnings)
+        refused = [each for each in ClientKeys.of(loaded.config.api_keys).complaints if each.split()[0] not in told]
+        return "\n".join([f"{where}: good", *loaded.warnings, *refused])
 
     def json_schema(self) -> str:
         return msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode()
