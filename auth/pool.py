@@ -31,7 +31,8 @@ STATED_SECONDS_MAX = 32 * 86400.0
 """Longer than any window there is: what exceeds it is no reset time."""
 PROBE_SECONDS_MAX = 30.0
 """A probe that has not come back by then no longer keeps the others waiting."""
-RECORDS_MAX = 50_000
+MODELS_MAX = 256
+"""Of one credential with something held against them; names that clients make up must not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,37 +100,88 @@ class _Record:
         return READY
 
 
+class _Book:
+    """What is held against each owner (a credential, a provider), by model. A page that is empty is torn out."""
+
+    __slots__ = ("pages",)
+
+    def __init__(self) -> None:
+        self.pages: dict[str, dict[str, _Record]] = {}
+
+    def about(self, owner: str, model: str) -> Iterator[_Record]:
+        """Of the model, and of all of them."""
+        page = self.pages.get(owner)
+        if page is not None:
+            for each in (model, ALL_MODELS):
+                record = page.get(each)
+                if record is not None:
+                    yield record
+
+    def standing(self, owner: str, model: str, now: float) -> Standing:
+        """The worst of what is held against it."""
+        worst = READY
+        for record in self.about(owner, model):
+            standing = record.standing(now)
+            if (_RANK[standing.state], standing.until or 0.0) > (_RANK[worst.state], worst.until or 0.0):
+                worst = standing
+        return worst
+
+    def get(self, owner: str, model: str) -> _Record | None:
+        return self.pages.get(owner, {}).get(model)
+
+    def put(self, owner: str, model: str, record: _Record) -> None:
+        page = self.pages.setdefault(owner, {})
+        page.pop(model, None)
+        page[model] = record
+        if len(page) > MODELS_MAX:
+            del page[next(iter(page))]
+
+    def wipe(self, owner: str, model: str, serial: int) -> None:
+        """A lease of that number has shown that it is over."""
+        page = self.pages.get(owner)
+        if page is None:
+            return
+        for each in (model, ALL_MODELS):
+            record = page.get(each)
+            if record is not None and record.until is not None and serial > record.wave:
+                del page[each]
+        if not page:
+            del self.pages[owner]
+
+
 class Pool:
     """The cooldowns, leases and turns of all credentials."""
 
     def __init__(self) -> None:
         self.turns = Turns()
-        self._records: dict[Key, _Record] = {}
-        self._in_flight: dict[str, int] = {}
+        self._accounts = _Book()
+        self._providers = _Book()
         self._disabled: set[str] = set()
-        self._overloads: dict[Key, _Record] = {}
+        self._in_flight: dict[str, int] = {}
         self._serial = 0
 
     # what decides reads
 
+    @property
+    def is_calm(self) -> bool:
+        """Nothing is held against anybody: the usual case, and the quick one."""
+        return not (self._accounts.pages or self._providers.pages or self._disabled)
+
+    def is_clear(self, credential_id: str, provider: str) -> bool:
+        """Nothing is held against this one, whatever the model."""
+        return not (
+            credential_id in self._accounts.pages
+            or provider in self._providers.pages
+            or credential_id in self._disabled
+        )
+
     def standing(self, key: Key, now: float) -> Standing:
         """The worse of what is known of the whole credential and of this model."""
-        if not self._records and not self._disabled:
-            return READY
-        if key[0] in self._disabled:
-            return _DISABLED
-        own = self._records.get(key)
-        whole = self._records.get((key[0], ALL_MODELS))
-        if own is None:
-            return READY if whole is None else whole.standing(now)
-        if whole is None:
-            return own.standing(now)
-        return max(own.standing(now), whole.standing(now), key=lambda each: (_RANK[each.state], each.until or 0.0))
+        return _DISABLED if key[0] in self._disabled else self._accounts.standing(*key, now)
 
     def overload(self, provider: str, model: str, now: float) -> Standing:
         """Of a provider as a whole: no account's fault, so it only moves its candidates behind others."""
-        record = self._overloads.get((provider, model))
-        return READY if record is None else record.standing(now)
+        return self._providers.standing(provider, model, now)
 
     def in_flight(self, credential_id: str) -> int:
         return self._in_flight.get(credential_id, 0)
@@ -138,10 +190,11 @@ class Pool:
         """Everything that is not ready, for whoever shows it."""
         for credential_id in sorted(self._disabled):
             yield (credential_id, ALL_MODELS), _DISABLED
-        for key, record in self._records.items():
-            standing = record.standing(now)
-            if standing is not READY and key[0] not in self._disabled:
-                yield key, standing
+        for credential_id, page in self._accounts.pages.items():
+            for model, record in page.items():
+                standing = record.standing(now)
+                if standing is not READY and credential_id not in self._disabled:
+                    yield (credential_id, model), standing
 
     # what acts calls
 
@@ -150,42 +203,27 @@ class Pool:
         self._serial += 1
         lease = Lease(key, now, self._serial)
         self._in_flight[key[0]] = self._in_flight.get(key[0], 0) + 1
-        if self._records:
-            for record in self._of(key):
-                if record.until is not None and now >= record.until and record.standing(now) is READY:
-                    record.probe = lease
+        for record in self._accounts.about(*key):
+            if record.until is not None and now >= record.until and record.standing(now) is READY:
+                record.probe = lease
         return lease
 
     def succeed(self, lease: Lease, provider: str = "") -> None:
         """Content came: whatever was held against the credential before this attempt began is over."""
-        if provider and self._overloads:
-            self._wipe(self._overloads, lease, ((provider, lease.key[1]), (provider, ALL_MODELS)))
-        if self._records:
-            self._wipe(self._records, lease, (lease.key, (lease.key[0], ALL_MODELS)))
-
-    @staticmethod
-    def _wipe(records: dict[Key, _Record], lease: Lease, keys: tuple[Key, ...]) -> None:
-        for key in keys:
-            record = records.get(key)
-            if record is not None and record.until is not None and lease.serial > record.wave:
-                del records[key]
+        self._accounts.wipe(*lease.key, lease.serial)
+        self._providers.wipe(provider, lease.key[1], lease.serial)
 
     def fail(self, lease: Lease, setback: Setback, now: float, chance: float = 0.0) -> Standing:
         """`chance`: a number in [0, 1) for jitter. Failures of attempts that were under way when the cooldown began
         are the same wave: they may prolong it by the upstream's word, and are no further step.
         """
-        record = self._note(self._records, (lease.key[0], setback.model), lease, setback, now, chance)
-        if len(self._records) > RECORDS_MAX:
-            self._forget_settled(now)
-        return record.standing(now)
+        return self._note(self._accounts, lease.key[0], lease, setback, now, chance).standing(now)
 
     def fail_provider(self, lease: Lease, provider: str, setback: Setback, now: float, chance: float = 0.0) -> Standing:
-        return self._note(self._overloads, (provider, setback.model), lease, setback, now, chance).standing(now)
+        return self._note(self._providers, provider, lease, setback, now, chance).standing(now)
 
-    def _note(
-        self, records: dict[Key, _Record], key: Key, lease: Lease, setback: Setback, now: float, chance: float
-    ) -> _Record:
-        old = records.get(key)
+    def _note(self, book: _Book, owner: str, lease: Lease, setback: Setback, now: float, chance: float) -> _Record:
+        old = book.get(owner, setback.model)
         step, wave = 1, self._serial
         if old is not None:
             if old.until is None:
@@ -205,7 +243,7 @@ class Pool:
         )
         if old is not None and old.until is not None and new.until is not None and new.until < old.until:
             new.until, new.why, new.is_transient = old.until, old.why, old.is_transient  # never shortened
-        records[key] = new
+        book.put(owner, setback.model, new)
         return new
 
     def give_back(self, lease: Lease) -> None:
@@ -218,10 +256,9 @@ class Pool:
             self._in_flight[lease.key[0]] = left
         else:
             self._in_flight.pop(lease.key[0], None)
-        if self._records:
-            for record in self._of(lease.key):
-                if record.probe is lease:
-                    record.probe = None
+        for record in self._accounts.about(*lease.key):
+            if record.probe is lease:
+                record.probe = None
 
     # what an operator or a reload calls
 
@@ -233,27 +270,17 @@ class Pool:
 
     def reset(self, credential_id: str, model: str | None = None) -> None:
         """Whatever is held against it is over: the operator says so, or a fresher reading, or a new login."""
-        for key in [key for key in self._records if key[0] == credential_id and model in {None, key[1]}]:
-            del self._records[key]
+        page = self._accounts.pages.get(credential_id, {})
+        for each in list(page) if model is None else [model]:
+            page.pop(each, None)
+        if not page:
+            self._accounts.pages.pop(credential_id, None)
 
     def retain(self, credential_ids: Collection[str]) -> None:
         """After a reload: the state of credentials that are gone is forgotten."""
-        known = set(credential_ids)
-        self._records = {key: record for key, record in self._records.items() if key[0] in known}
-        self._disabled &= known
-
-    def _of(self, key: Key) -> Iterator[_Record]:
-        for each in (key, (key[0], ALL_MODELS)):
-            record = self._records.get(each)
-            if record is not None:
-                yield record
-
-    def _forget_settled(self, now: float) -> None:
-        """Too many records: those go that hold nobody back any more, then the oldest."""
-        kept = {key: record for key, record in self._records.items() if record.standing(now) is not READY}
-        for key in list(kept)[: max(0, len(kept) - RECORDS_MAX)]:
-            del kept[key]
-        self._records = kept
+        for gone in self._accounts.pages.keys() - set(credential_ids):
+            del self._accounts.pages[gone]
+        self._disabled.intersection_update(credential_ids)
 
 
 def cooldown_seconds(setback: Setback, step: int, chance: float) -> float:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal, TypeAlias
 
 from auth.pool import READY, Lease, Pool, Standing
@@ -36,16 +37,15 @@ class Ask:
 
 
 def decide(candidates: Sequence[Candidate], state: Pool, ask: Ask, now: float) -> Decision:
-    sorted_out = _SortedOut()
-    for candidate in candidates:
-        sorted_out.add(candidate, state, ask, now)
-    if ask.is_first:
-        sorted_out.readmit(candidates)
+    """`candidates`: the highest priority first."""
+    sorted_out = _SortedOut(candidates, state, ask, now)
     eligible = sorted_out.ready or sorted_out.crowded
     chosen, rule = None, "nobody"
     if eligible:
-        highest = max(each.credential.priority for each in eligible)
-        tier = [each for each in eligible if each.credential.priority == highest]
+        highest = eligible[0].credential.priority
+        tier = eligible
+        if eligible[-1].credential.priority != highest:
+            tier = [each for each in eligible if each.credential.priority == highest]
         chosen, rule = _CHOOSERS[ask.strategy](tier, state, ask), ask.strategy
     elif sorted_out.benched and ask.is_first:
         chosen, rule = min(sorted_out.benched, key=lambda each: each[0])[1], "last-resort"
@@ -65,8 +65,7 @@ def commit(decision: Decision, candidates: Sequence[Candidate], state: Pool, ask
     return state.lend(chosen.key, decision.now)
 
 
-def _key(candidate: Candidate) -> Hashable:
-    return candidate.key
+_key = attrgetter("key")
 
 
 def stride(candidate: Candidate, strategy: Strategy) -> int:
@@ -75,10 +74,7 @@ def stride(candidate: Candidate, strategy: Strategy) -> int:
 
 
 def _by_turn(tier: Sequence[Candidate], state: Pool, ask: Ask) -> Candidate:
-    if len(tier) == 1:
-        return tier[0]
-    turn = state.turns.peek(ask.group)
-    return min(tier, key=lambda each: turn.due(each.key, stride(each, ask.strategy)))
+    return state.turns.peek(ask.group).first(tier, _key, lambda each: stride(each, ask.strategy))
 
 
 def _in_order(tier: Sequence[Candidate], _state: Pool, _ask: Ask) -> Candidate:
@@ -98,16 +94,25 @@ class _SortedOut:
 
     __slots__ = ("benched", "crowded", "passed_over", "ready")
 
-    def __init__(self) -> None:
+    def __init__(self, candidates: Sequence[Candidate], state: Pool, ask: Ask, now: float) -> None:
         self.ready: list[Candidate] = []
         self.crowded: list[Candidate] = []
         self.benched: list[tuple[float, Candidate]] = []
         self.passed_over: list[PassedOver] = []
-
-    def add(self, candidate: Candidate, state: Pool, ask: Ask, now: float) -> None:
-        if candidate.key in ask.tried:
-            self.passed_over.append(PassedOver(candidate=candidate, why="tried in this request"))
+        if not ask.tried and state.is_calm:
+            self.ready.extend(candidates)
             return
+        for candidate in candidates:
+            if candidate.key in ask.tried:
+                self.passed_over.append(PassedOver(candidate=candidate, why="tried in this request"))
+            elif state.is_clear(candidate.credential.id, candidate.provider.name):
+                self.ready.append(candidate)
+            else:
+                self._look_at(candidate, state, now)
+        if ask.is_first and self.benched:
+            self.readmit(candidates)
+
+    def _look_at(self, candidate: Candidate, state: Pool, now: float) -> None:
         standing = state.standing(candidate.key, now)
         if standing is READY:
             overload = state.overload(candidate.provider.name, candidate.model, now)
@@ -135,6 +140,7 @@ class _SortedOut:
             for each in sorted(benched, key=lambda pair: pair[0])[: max(0, len(benched) - quota)]:
                 self.ready.append(each[1])
                 self.benched.remove(each)
+        self.ready.sort(key=lambda each: -each.credential.priority)
 
 
 def _clause(standing: Standing) -> str:

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from auth.pool import (
     ALL_MODELS,
     GUESS_SECONDS_MAX,
+    MODELS_MAX,
     PROBE_SECONDS_MAX,
     READY,
     STATED_SECONDS_MAX,
@@ -221,12 +222,26 @@ def test_giving_back_twice_counts_once() -> None:
     assert pool.in_flight("account-1") == 0
 
 
-def test_records_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auth.pool.RECORDS_MAX", 100)
+def test_what_is_held_against_one_credential_is_bounded() -> None:
     pool = Pool()
-    for number in range(250):
-        pool.fail(pool.lend((f"account-{number}", "m"), 0.0), limited(1e6, "m"), float(number))
-    assert len(list(pool.standings(300.0))) <= 101
+    for number in range(MODELS_MAX + 50):
+        pool.fail(pool.lend(("a", f"m-{number}"), 0.0), limited(1e6, f"m-{number}"), float(number))
+    assert len(list(pool.standings(300.0))) == MODELS_MAX
+    assert pool.standing(("a", "m-0"), 300.0) is READY
+    assert pool.standing(("a", f"m-{MODELS_MAX + 49}"), 300.0).state == "cooling"
+
+
+def test_a_pool_without_trouble_is_calm_again() -> None:
+    pool = Pool()
+    assert pool.is_calm
+    pool.fail(pool.lend(KEY, 0.0), limited(1.0), 0.0)
+    pool.fail_provider(pool.lend(KEY, 0.0), "vendor", fault(), 0.0)
+    assert not pool.is_calm
+    assert not pool.is_clear("account-1", "")
+    assert not pool.is_clear("other", "vendor")
+    assert pool.is_clear("other", "other")
+    pool.succeed(pool.lend(KEY, 2.0), "vendor")
+    assert pool.is_calm
 
 
 class PoolMachine(RuleBasedStateMachine):
