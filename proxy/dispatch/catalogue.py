@@ -120,7 +120,7 @@ class Catalogue:
         for lookup, likeliest_first in ((self._listed, readings), (self._unlisted, readings[::-1])):
             for reading, reasoning in likeliest_first:
                 candidates = lookup(reading)
-                able = tuple(each for each in candidates if _can(each, operation, wire))
+                able = _able(candidates, operation, wire)
                 if able:
                     return Found(reading, able, reasoning)
                 known = known or bool(candidates)
@@ -181,6 +181,14 @@ def _source(
 
 def _is_excluded(model: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(model.lower(), pattern.lower()) for pattern in patterns)
+
+
+def _able(candidates: Sequence[Candidate], operation: Operation, wire: str) -> tuple[Candidate, ...]:
+    """Those that can. Tokens are counted by those that have a counter; by estimate only where nobody has one."""
+    able = tuple(each for each in candidates if _can(each, operation, wire))
+    if operation != "count_tokens":
+        return able
+    return tuple(each for each in able if operation in each.provider.endpoints) or able
 
 
 def _can(candidate: Candidate, operation: Operation, wire: str) -> bool:

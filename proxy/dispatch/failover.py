@@ -38,6 +38,8 @@ EXPLAIN_HEADER = "x-proxy-explain"
 HOLD_SECONDS_MAX = 10.0
 """How long a stream's head is held for its first content; `streaming.keepalive-seconds` when that is shorter."""
 RECENT_MAX = 512
+UNCOUNTED = frozenset({404, 405, 501})
+"""What gateways answer that have a provider's other operations, but not its counter."""
 
 
 class Dispatcher:
@@ -97,14 +99,25 @@ class Dispatcher:
         try:
             found = snapshot.catalogue.find(inquiry.model, inquiry.operation, inquiry.wire)
             asked = Asked(inquiry, found, wire_named(inquiry.wire), created=int(clock.unix()))
-            if inquiry.operation == "count_tokens" and not _counts(asked):
-                return _estimate(asked, report)
+            if inquiry.operation == "count_tokens":
+                return await self._count(snapshot, asked, report)
             pursuit = Pursuit(self._shared, snapshot, asked, report)
             if inquiry.is_stream:
                 return await self._open_stream(snapshot, pursuit)
             return _outcome(pursuit, await pursuit.run())
         except ProxyError as error:
             raise Refused.because(error, report) from None
+
+    async def _count(self, snapshot: Snapshot, asked: Asked, report: Report) -> Outcome:
+        if "count_tokens" not in asked.found.candidates[0].provider.endpoints:
+            return _estimate(asked, report)
+        pursuit = Pursuit(self._shared, snapshot, asked, report)
+        try:
+            return _outcome(pursuit, await pursuit.run())
+        except Refused as refused:
+            if refused.failure.status not in UNCOUNTED:
+                raise
+            return _estimate(asked, report)
 
     async def _open_stream(self, snapshot: Snapshot, pursuit: Pursuit) -> Outcome:
         seconds = snapshot.config.streaming.keepalive_seconds or HOLD_SECONDS_MAX
@@ -146,10 +159,6 @@ def explanation(pursuit: Pursuit) -> Headers:
 
 def _content_type(inquiry: Inquiry) -> str:
     return "text/event-stream" if inquiry.is_stream and inquiry.framing == "sse" else "application/json"
-
-
-def _counts(asked: Asked) -> bool:
-    return any("count_tokens" in each.provider.endpoints for each in asked.found.candidates)
 
 
 def _estimate(asked: Asked, report: Report) -> Outcome:

@@ -1,6 +1,6 @@
 """How much to think, said in the model's name: ``model(high)``.
 
-Grammar (docs/wires.md)::
+Grammar (docs/models.md)::
 
     name   = model "(" effort ")"
     effort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max"     a level

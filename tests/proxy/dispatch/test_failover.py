@@ -11,6 +11,7 @@ import pytest
 from multidict import CIMultiDict
 
 from auth.pool import READY
+from proxy.config.provider_keys import ModelAlias
 from proxy.config.schema import Config, Routing, Streaming
 from proxy.dispatch import failover
 from proxy.dispatch.inquiry import Refused
@@ -521,3 +522,21 @@ async def test_count_tokens_where_nobody_counts_is_an_estimate_and_says_so(lab: 
     assert msgspec.json.decode(await lab.read(outcome))["input_tokens"] > 0
     assert dict(outcome.headers)["x-proxy-count"] == "estimate"
     assert lab.upstream.calls == []
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_gateway_without_a_counter_is_an_estimate_too(lab: Any, make: Any, status: int) -> None:
+    dispatcher = lab.dispatcher(config(make, "k1", request_retry=0), lambda _call: make.whole(FAILED, status))
+    outcome = await dispatcher.open(lab.inquiry("anthropic", BODY, operation="count_tokens"))
+    assert dict(outcome.headers)["x-proxy-count"] == "estimate"
+
+
+async def test_those_that_count_are_asked_before_those_that_cannot(lab: Any, make: Any) -> None:
+    both = Config(
+        claude_api_key=make.keys("k1", models=(ModelAlias(name=MODEL, alias="m"),)),
+        openai_compatibility=(make.compatible("local", "m"),),
+    )
+    dispatcher = lab.dispatcher(both, lambda _call: make.whole({"input_tokens": 17}))
+    for _ in range(4):
+        outcome = await dispatcher.open(lab.inquiry("anthropic", BODY, model="m", operation="count_tokens"))
+        assert await lab.read(outcome) == b'{"input_tokens":17}'
