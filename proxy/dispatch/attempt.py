@@ -6,6 +6,7 @@ then on it is told to the client.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,8 @@ from proxy.wire.base import Wire
 GATE_BYTES_MAX = 32 * 1024
 WHOLE_BYTES_MAX = 256 * 1024 * 1024
 ERROR_BYTES_MAX = 1024 * 1024
+REST_SECONDS = 5.0
+"""For what an upstream still has to say after the end of its answer."""
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -72,9 +75,7 @@ class Attempt:
 
     async def _first_content(self, answer: Answer) -> Failure | None:
         if not 200 <= answer.status < 300:
-            body = await answer.read(ERROR_BYTES_MAX)
-            await answer.release()
-            return self._wire.parse_error(answer.status, answer.headers, body)
+            return await self._refusal(answer)
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "text/html":
             return not_json(b"<html")
@@ -83,6 +84,17 @@ class Attempt:
         body = await answer.read(WHOLE_BYTES_MAX)
         await answer.release()
         return self._whole(self.plan.streamed(body) if self._is_stream else self.plan.whole(body))
+
+    async def _refusal(self, answer: Answer) -> Failure:
+        if answer.status < 400:
+            message = f"the upstream answered with {answer.status}, which leads elsewhere: is its base-url right?"
+            return Failure(kind="unavailable", status=502, message=message)
+        try:
+            body = await answer.read(ERROR_BYTES_MAX)
+        except UpstreamError:
+            body = b""  # the status says enough
+        await answer.release()
+        return self._wire.parse_error(answer.status, answer.headers, body)
 
     def _whole(self, whole: Whole) -> Failure | None:
         self.is_over = True
@@ -135,7 +147,7 @@ class Attempt:
         passage, chunks = self._passage, self._chunks
         while passage is not None and chunks is not None and not self.is_over:
             try:
-                told = passage.feed(await anext(chunks))
+                told = passage.feed(await self._more(chunks))
             except StopAsyncIteration:
                 self.is_over = True
                 told = passage.finish()
@@ -147,6 +159,17 @@ class Attempt:
             if told:
                 return told
         return b""
+
+    async def _more(self, chunks: AsyncIterator[bytes]) -> bytes:
+        """Once its own end was there, the answer is not waited for much longer, nor broken by how its bytes end."""
+        if not self.seen.is_ended:
+            return await anext(chunks)
+        try:
+            async with asyncio.timeout(REST_SECONDS):
+                return await anext(chunks)
+        except (TimeoutError, UpstreamError):
+            self.abort()
+            raise StopAsyncIteration from None
 
     def _end_with(self, failure: Failure) -> bytes:
         self.is_over = True

@@ -65,6 +65,7 @@ _SPEECH: Mapping[str, Speech] = {
 }
 
 _NO_DATA = b"[]"
+_ERROR = re.compile(rb'"error"\s*:\s*[{"]')
 _SEQUENCE = re.compile(rb'("sequence_number"\s*:\s*)(\d+)')
 
 
@@ -191,7 +192,8 @@ class RelayPassage:
         self._speech = _SPEECH[self._wire.name]
         self._echo = echo
         self._cutter = FrameCutter()
-        self._gate: StreamParser | None = self._wire.stream_parser(maker=maker)
+        self._is_known = asked.inquiry.operation == "generate"
+        self._gate: StreamParser | None = self._wire.stream_parser(maker=maker) if self._is_known else None
         self._tap = self._wire.stream_parser(maker=maker)
         self._start: ResponseStart | None = None
         self._is_array = asked.inquiry.framing == "json-array"
@@ -211,6 +213,17 @@ class RelayPassage:
         return self._pass(block) if block else b""
 
     def _pass(self, block: bytes) -> bytes:
+        if self._is_known:
+            self._look(block)
+        else:
+            self._glance(block)
+        self._last = block
+        self._has_told_failure = self.seen.failure is not None
+        if self._echo is not None:
+            block = b"".join(replaced(frame, self._speech.frame_model, self._echo) for frame in frames(block))
+        return self._as_array(payloads(block)) if self._is_array else block
+
+    def _look(self, block: bytes) -> None:
         if self._speech.tap.search(block):
             for frame in frames(block):
                 if self._speech.tap.search(frame):
@@ -219,11 +232,15 @@ class RelayPassage:
             self._note(self._gate.feed(block))
             if self.seen.has_content:
                 self._gate = None
-        self._last = block
-        self._has_told_failure = self.seen.failure is not None
-        if self._echo is not None:
-            block = b"".join(replaced(frame, self._speech.frame_model, self._echo) for frame in frames(block))
-        return self._as_array(payloads(block)) if self._is_array else block
+
+    def _glance(self, block: bytes) -> None:
+        """Old completions: the hub has no words for their frames; whatever is no error is content."""
+        if _ERROR.search(block):
+            for value in payloads(block):
+                if _ERROR.search(value):
+                    self.seen.note(self._wire.parse_error(200, {}, value))
+        elif b"data:" in block:
+            self.seen.has_content = True
 
     def _note(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -246,6 +263,8 @@ class RelayPassage:
                 told = self._pass(rest)
             else:
                 self.seen.note(cut_off())
+        if not self._is_known:
+            self.seen.is_ended = True
         if self.seen.failure is None and not self.seen.is_ended:
             self._note(self._tap.finish())
         if self.seen.failure is None and not self.seen.is_ended:

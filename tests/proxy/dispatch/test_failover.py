@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 from auth.pool import READY
 from proxy.config.provider_keys import ModelAlias
 from proxy.config.schema import Config, Routing, Streaming
-from proxy.dispatch import failover
+from proxy.dispatch import attempt, failover
 from proxy.dispatch.inquiry import Refused
 from proxy.errors import Broken, Silent, Unreachable
 
@@ -272,6 +272,20 @@ async def test_the_only_key_is_never_locked_out_by_a_500(lab: Any, make: Any) ->
         assert msgspec.json.decode(await lab.read(outcome)) == ANSWER
 
 
+async def test_a_redirect_is_a_fault_and_not_followed(lab: Any, make: Any) -> None:
+    dispatcher = lab.dispatcher(config(make, "k1", request_retry=0), [make.whole(b"", 302, location="http://x")])
+    told = await refused(dispatcher, lab.inquiry("anthropic", BODY))
+    assert told.failure.status == 502
+    assert "base-url" in told.failure.message
+
+
+async def test_an_error_whose_body_is_cut_is_judged_by_its_status(lab: Any, make: Any) -> None:
+    cut = make.Answer(429, [b'{"err', Broken("cut")], CIMultiDict({"retry-after": "90"}))
+    dispatcher = lab.dispatcher(config(make, "k1"), [cut])
+    told = await refused(dispatcher, lab.inquiry("anthropic", BODY))
+    assert (told.failure.status, dict(told.headers)["retry-after"]) == (429, "90")
+
+
 async def test_unknown_models_are_404(lab: Any, make: Any) -> None:
     told = await refused(lab.dispatcher(config(make, "k1"), []), lab.inquiry("anthropic", BODY, model="nope"))
     assert (told.failure.status, told.failure.code) == (404, "model_not_found")
@@ -366,6 +380,24 @@ async def test_a_late_search_that_nobody_waits_for_is_given_up(
     assert lab.upstream.answers[0].is_aborted
     assert not lab.pool._in_flight
     assert [chunk async for chunk in outcome.body] == []
+
+
+async def test_an_upstream_that_does_not_hang_up_after_its_end_is_not_waited_for(
+    lab: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "REST_SECONDS", 0.01)
+    dispatcher = lab.dispatcher(config(make, "k1"), [make.stream(*GOOD, asyncio.Event())])
+    outcome = await dispatcher.open(lab.inquiry("anthropic", BODY, is_stream=True))
+    assert await lab.read(outcome) == b"".join(GOOD)
+    assert outcome.report.failure is None
+    assert lab.upstream.answers[0].is_aborted
+
+
+async def test_a_cut_after_the_end_is_none(lab: Any, make: Any) -> None:
+    dispatcher = lab.dispatcher(config(make, "k1"), [make.stream(*GOOD, Broken("reset"))])
+    outcome = await dispatcher.open(lab.inquiry("anthropic", BODY, is_stream=True))
+    assert await lab.read(outcome) == b"".join(GOOD)
+    assert outcome.report.failure is None
 
 
 # Somebody goes

@@ -211,6 +211,15 @@ async def test_other_operations_are_relayed_at_home(lab: Any, make: Any, operati
     assert lab.upstream.body() == {"model": "text-embedding-9", "input": "x"}
 
 
+async def test_old_completions_stream_as_they_come(lab: Any, make: Any) -> None:
+    frames = [b'data: {"choices":[{"text":"a","index":0}],"model":"m"}\n\n', b"data: [DONE]\n\n"]
+    dispatcher = lab.dispatcher(Config(openai_compatibility=(make.compatible("local", "m"),)), [make.stream(*frames)])
+    inquiry = lab.inquiry("openai_chat", {"model": "m", "prompt": "x"}, operation="complete", is_stream=True)
+    outcome = await dispatcher.open(inquiry)
+    assert [chunk async for chunk in outcome.body] == frames
+    assert outcome.report.failure is None
+
+
 async def test_thoughts_are_recalled_for_clients_whose_wire_has_no_room(lab: Any, make: Any) -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
     first = ANSWER | {
