@@ -20,8 +20,9 @@ from proxy.dispatch.clock import Clock
 from proxy.dispatch.decision import Decision
 from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
 from proxy.dispatch.policy import Ask, decide
-from proxy.dispatch.pursuit import Pursuit, Shared
+from proxy.dispatch.pursuit import Pursuit
 from proxy.dispatch.recall import Recall
+from proxy.dispatch.shared import Shared
 from proxy.dispatch.snapshot import Snapshot
 from proxy.errors import ProxyError
 from proxy.providers.base import Operation

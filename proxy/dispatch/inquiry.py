@@ -28,7 +28,7 @@ class Inquiry:
     """The client's, case-insensitive; the client's key is taken out."""
     query: Mapping[str, str]
     framing: str = "sse"
-    """``sse``, ``json-array`` (Gemini without alt=sse)."""
+    """``sse``, ``json-array`` (Gemini without alt=sse), ``frames`` (Responses over a WebSocket: one a line)."""
     client: str = ""
     """The client key's name or digest, never the key."""
     is_strict: bool = False

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from structlog.typing import FilteringBoundLogger
-
-from auth.pool import ALL_MODELS, Lease, Pool, Setback
+from auth.pool import Lease
 from proxy.dispatch.answer_headers import decision_line, losses_line
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.attempt import Attempt, Failed
-from proxy.dispatch.budget import RetryBudget
-from proxy.dispatch.clock import Clock
 from proxy.dispatch.decision import Candidate, Decision, Verdict
 from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Refused, Report
+from proxy.dispatch.lessons import learn
 from proxy.dispatch.passage import Plan
 from proxy.dispatch.plan import plan_for
 from proxy.dispatch.policy import Ask, commit, decide
-from proxy.dispatch.recall import Recall
 from proxy.dispatch.refusal import exhausted, retry_headers
+from proxy.dispatch.shared import Shared
 from proxy.dispatch.snapshot import Snapshot
-from proxy.dispatch.verdict import judge
 from proxy.errors import ProxyError, Untranslatable
 from proxy.hub.events import Failure
-from proxy.upstream.base import Upstream
 from proxy.wire.table import wire_named
 
 SECONDS_MAX = 300.0
@@ -34,26 +26,6 @@ SECONDS_MAX = 300.0
 BACKOFF_SECONDS = 0.5
 BACKOFF_SECONDS_MAX = 8.0
 UNREACHABLE = "unreachable"
-
-
-@dataclass(slots=True, kw_only=True)
-class Shared:
-    """What all pursuits of a process share. `waiting`: by model, those who wait for its candidates."""
-
-    upstreams: Mapping[str, Upstream]
-    pool: Pool
-    clock: Clock
-    recall: Recall
-    budget: RetryBudget
-    recent: deque[tuple[str, Decision]]
-    log: FilteringBoundLogger
-    waiting: dict[str, set[asyncio.Future[None]]] = field(default_factory=dict)
-
-    def wake(self, model: str) -> None:
-        """A probe came back."""
-        for each in self.waiting.pop(model, ()):
-            if not each.done():
-                each.set_result(None)
 
 
 class Pursuit:
@@ -197,7 +169,7 @@ class Pursuit:
             if decision.returns_at is None or decision.returns_at > deadline:
                 return False
             has_waited = True
-            await self._wait(decision.returns_at - now)
+            await self._shared.waiting.wait(self._asked.found.name, decision.returns_at - now, clock)
             self._waited += clock.monotonic() - now
 
     async def _back_off(self) -> None:
@@ -206,21 +178,6 @@ class Pursuit:
         self._is_costly = True
         step = self._snapshot.config.request_retry - self._rounds_left
         await clock.sleep(min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2.0 ** (step - 1)) * clock.chance())
-
-    async def _wait(self, seconds: float) -> None:
-        """Or until the pool has changed."""
-        changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._shared.waiting.setdefault(self._asked.found.name, set())
-        waiting.add(changed)
-        sleep = asyncio.ensure_future(self._shared.clock.sleep(max(0.0, seconds)))
-        try:
-            await asyncio.wait({changed, sleep}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.discard(changed)
-            if not waiting and self._shared.waiting.get(self._asked.found.name) is waiting:
-                del self._shared.waiting[self._asked.found.name]
-            changed.cancel()
-            sleep.cancel()
 
     def _check_limits(self, attempt: Attempt) -> None:
         """After a failure. Without another try nobody else is asked."""
@@ -234,34 +191,8 @@ class Pursuit:
     # what was learnt
 
     def _learn(self, candidate: Candidate, failure: Failure, headers: Mapping[str, str]) -> Verdict:
-        """Puts the verdict into the pool."""
-        shared = self._shared
-        verdict = judge(candidate.provider.wire, failure, headers, shared.clock.unix())
-        if verdict.scope == "none" or self._lease is None:
-            return verdict
-        setback = Setback(
-            model=candidate.model if verdict.scope in {"model", "provider"} else ALL_MODELS,
-            why=verdict.why,
-            seconds=verdict.cooldown_seconds,
-            is_stated=verdict.is_stated,
-            is_transient=verdict.is_transient,
-        )
-        now, chance = shared.clock.monotonic(), shared.clock.chance()
-        if verdict.scope == "provider":
-            standing = shared.pool.fail_provider(self._lease, candidate.provider.name, setback, now, chance)
-        else:
-            standing = shared.pool.fail(self._lease, setback, now, chance)
-        self._shared.log.warning(
-            "credential.cooled" if verdict.scope != "provider" else "provider.overloaded",
-            request_id=self.inquiry.request_id,
-            provider=candidate.provider.name,
-            credential=candidate.credential.id,
-            model=setback.model,
-            state=standing.state,
-            seconds=None if standing.until is None else round(standing.until - now, 1),
-            why=verdict.why,
-        )
-        return verdict
+        assert self._lease is not None
+        return learn(self._shared, candidate, self._lease, failure, headers, request_id=self.inquiry.request_id)
 
     def _record(self, candidate: Candidate, status: int | None, why: str = "") -> None:
         seconds = self._shared.clock.monotonic() - self._attempt_began
@@ -291,14 +222,14 @@ class Pursuit:
     def _settle(self) -> None:
         if self._lease is not None:
             self._shared.pool.give_back(self._lease)
-        self._shared.wake(self._asked.found.name)
+        self._shared.waiting.wake(self._asked.found.name)
 
     def _commit(self, candidate: Candidate, attempt: Attempt) -> None:
         """The commit point: from here on this attempt is the answer."""
         shared = self._shared
         assert self._lease is not None
         shared.pool.succeed(self._lease, candidate.provider.name)
-        shared.wake(self._asked.found.name)
+        shared.waiting.wake(self._asked.found.name)
         self._record(candidate, attempt.status)
 
     def _tell(self, candidate: Candidate, attempt: Attempt) -> Attempt:

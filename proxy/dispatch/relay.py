@@ -221,7 +221,16 @@ class RelayPassage:
         self._has_told_failure = self.seen.failure is not None
         if self._echo is not None:
             block = b"".join(replaced(frame, self._speech.frame_model, self._echo) for frame in frames(block))
-        return self._as_array(payloads(block)) if self._is_array else block
+        return self._framed(block)
+
+    def _framed(self, block: bytes) -> bytes:
+        match self._asked.inquiry.framing:
+            case "json-array":
+                return self._as_array(payloads(block))
+            case "frames":
+                return b"".join(value + b"\n" for value in payloads(block))
+            case _:
+                return block
 
     def _look(self, block: bytes) -> None:
         if self._speech.tap.search(block):

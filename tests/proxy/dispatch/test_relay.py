@@ -251,6 +251,18 @@ def test_a_json_array_for_clients_that_want_one(lab: Any) -> None:
     assert {each["modelVersion"] for each in values} == {"alias"}
 
 
+def test_frames_of_a_websocket_are_lines(lab: Any) -> None:
+    passage = plan(lab, openai.PROVIDER, {}, is_stream=True, framing="frames").passage()
+    created = sse({
+        "type": "response.created", "sequence_number": 0,
+        "response": {"id": "r", "object": "response", "created_at": 1, "model": "upstream-m", "output": []},
+    })  # fmt: skip
+    delta = sse({"type": "response.output_text.delta", "sequence_number": 1, "item_id": "i", "delta": "x"})
+    lines = passage.feed(created + delta).splitlines()
+    assert [msgspec.json.decode(line)["type"] for line in lines] == ["response.created", "response.output_text.delta"]
+    assert msgspec.json.decode(lines[0])["response"]["model"] == "alias"
+
+
 def test_a_broken_json_array_is_closed(lab: Any) -> None:
     passage = plan(lab, gemini.PROVIDER, {}, is_stream=True, framing="json-array").passage()
     told = passage.feed(gemini_chunk("a")) + passage.finish()

@@ -1,0 +1,49 @@
+"""What a failure teaches: judged by the table of its wire, put into the pool, told to the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from auth.pool import ALL_MODELS, Lease, Setback
+from proxy.dispatch.decision import Candidate, Verdict
+from proxy.dispatch.shared import Shared
+from proxy.dispatch.verdict import judge
+from proxy.hub.events import Failure
+
+
+def learn(
+    shared: Shared,
+    candidate: Candidate,
+    lease: Lease,
+    failure: Failure,
+    headers: Mapping[str, str],
+    *,
+    request_id: str,
+) -> Verdict:
+    """`headers`: the upstream's."""
+    verdict = judge(candidate.provider.wire, failure, headers, shared.clock.unix())
+    if verdict.scope == "none":
+        return verdict
+    setback = Setback(
+        model=ALL_MODELS if verdict.scope == "credential" else candidate.model,
+        why=verdict.why,
+        seconds=verdict.cooldown_seconds,
+        is_stated=verdict.is_stated,
+        is_transient=verdict.is_transient,
+    )
+    now, chance = shared.clock.monotonic(), shared.clock.chance()
+    if verdict.scope == "provider":
+        standing = shared.pool.fail_provider(lease, candidate.provider.name, setback, now, chance)
+    else:
+        standing = shared.pool.fail(lease, setback, now, chance)
+    shared.log.warning(
+        "provider.overloaded" if verdict.scope == "provider" else "credential.cooled",
+        request_id=request_id,
+        provider=candidate.provider.name,
+        credential=candidate.credential.id,
+        model=setback.model,
+        state=standing.state,
+        seconds=None if standing.until is None else round(standing.until - now, 1),
+        why=verdict.why,
+    )
+    return verdict
