@@ -79,13 +79,13 @@ def _calls(fields: Fields, speaker: Speaker, signatures: CallSignatures) -> list
         for position, item in enumerate(fields.need_list("tool_calls")):
             call = Fields(item, wire=NAME, path=f"{fields.at('tool_calls')}[{position}]")
             part = parse_call(call, position, speaker)
-            if isinstance(part, ToolCall):
-                if part.id in signatures:
-                    origin, blob = signatures[part.id]
-                    part = replace(part, signature=blob, origin=origin)
-                parts.extend([part] if speaker.is_client else expanded(part))
-            else:
-                parts.append(part)
+            if part is None:
+                parts.append(Opaque(wire=NAME, kind="tool_call", value=item))
+                continue
+            if part.id in signatures:
+                origin, blob = signatures[part.id]
+                part = replace(part, signature=blob, origin=origin)
+            parts.extend([part] if speaker.is_client else expanded(part))
     legacy = fields.take_fields("function_call")
     if legacy is not None:
         name, (arguments, shape) = legacy.need_str("name"), _arguments(legacy)
@@ -95,14 +95,15 @@ def _calls(fields: Fields, speaker: Speaker, signatures: CallSignatures) -> list
     return parts
 
 
-def parse_call(call: Fields, position: int, speaker: Speaker) -> ToolCall | Opaque:
-    """One of `tool_calls`. Shape: what differs from ``{id, type: function, function: {name, arguments}}``."""
+def parse_call(call: Fields, position: int, speaker: Speaker) -> ToolCall | None:
+    """One of `tool_calls`. Shape: what differs from ``{id, type: function, function: {name, arguments}}``. None: it
+    names no tool.
+    """
     shape: JsonObject = {}
-    whole = {key: call.peek(key) for key in ("id", "type", "function", "custom")}
     kind, key = call.take_str("type"), "custom" if isinstance(call.peek("custom"), dict) else "function"
     inner = call.take_fields(key)
     if inner is None or not inner.peek("name"):
-        return Opaque(wire=NAME, kind="tool_call", value={k: v for k, v in whole.items() if v is not None})
+        return None
     if kind != key:
         shape["type"] = kind
     name = inner.need_str("name")

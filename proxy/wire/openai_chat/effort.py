@@ -111,7 +111,8 @@ def write_reasoning(reasoning: Reasoning, profile: Profile, body: JsonObject, lo
 def _taken(wanted: Effort | None, profile: Profile, losses: list[Loss]) -> Effort | None:
     if wanted is None:
         return None
-    given = nearest(wanted, profile.efforts)
+    can_stop = wanted == "none" and profile.can_stop_thinking
+    given = wanted if can_stop else nearest(wanted, profile.efforts)
     if given != wanted:
         losses.append(Loss("reasoning.effort", f"effort {wanted}", f"the model takes {given or 'none'} instead"))
     return given

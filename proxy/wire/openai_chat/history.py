@@ -54,7 +54,7 @@ class History(Saying):
         self.is_home = blocks.is_home
         self._names = names
         self._ids = CallIds(self.profile)
-        self._is_first_call = True
+        self._turn_ids: list[str] = []  # of the calls that the next results answer, in their order
         self.messages: list[JsonValue] = []
         self._write: Mapping[Role, Callable[[Placed], None]] = {
             "system": self._system,
@@ -118,31 +118,33 @@ class History(Saying):
             self._add("user", own_fields(placed.message.residue), content)
 
     def _assistant(self, placed: Placed) -> None:
-        self._is_first_call = True
+        self._turn_ids = []
         message = placed.message
         said = self.message(message.parts, placed.paths, shape_of(message.residue, "content"))
         left = own_fields(message.residue)
         if not self.is_home:
-            if not said.keys() - {*TEXT_KEYS, DETAILS}:  # thoughts alone are no turn
+            if not said.keys() - {*TEXT_KEYS, DETAILS}:
+                if said:
+                    self.blocks.lose(placed.path, "thinking", "thoughts alone are no turn")
                 return
             left = {"content": None}
         self.messages.append({"role": "assistant", **left, **said})
 
     def _tool(self, placed: Placed) -> None:
         aside: list[Part] = []
-        for part, path in zip(placed.message.parts, placed.paths, strict=True):
+        for number, (part, path) in enumerate(zip(placed.message.parts, placed.paths, strict=True)):
             if isinstance(part, ToolResult):
-                self._result(part, path, aside)
+                self._result(part, path, self._turn_ids[number], aside)
         if aside:
             self._add("user", {}, self.blocks.content(aside, [placed.path] * len(aside), "list"))
 
-    def _result(self, result: ToolResult, path: str, aside: list[Part]) -> None:
+    def _result(self, result: ToolResult, path: str, call_id: str, aside: list[Part]) -> None:
         """`aside` collects the files that a tool message has no room for; a user message brings them afterwards."""
         self.blocks.losses.extend(residue_losses(result.residue, NAME, path))
         shape = own_shape(result.residue)
         parts: list[Part] = list(result.parts)
         if not self.profile.has_media_in_results:
-            parts = self._without_media(result, path, aside)
+            parts = self._without_media(result, path, call_id, aside)
         if result.is_error:
             self.blocks.lose(f"{path}.is_error", "error flag", "this wire has none: the text says it")
             parts = _as_error(parts)
@@ -154,14 +156,13 @@ class History(Saying):
         if shape.get("role") == "function":
             self._add("function", own_fields(result.residue), content, **more)
             return
-        call_id = shape.get("id", result.call_id if self.is_home else self._ids.to_upstream(result.call_id))
-        if call_id is not None:
-            more["tool_call_id"] = call_id
+        if shape.get("id", call_id) is not None:
+            more["tool_call_id"] = shape.get("id", call_id)
         if content in (None, []) and not self.is_home:
             content = ""
         self._add("tool", own_fields(result.residue), content, **more)
 
-    def _without_media(self, result: ToolResult, path: str, aside: list[Part]) -> list[Part]:
+    def _without_media(self, result: ToolResult, path: str, call_id: str, aside: list[Part]) -> list[Part]:
         """Each file is announced where it stood, and labelled where it comes, so that it stays with its own result."""
         parts: list[Part] = []
         for index, part in enumerate(result.parts):
@@ -169,13 +170,19 @@ class History(Saying):
                 parts.append(part)
                 continue
             self.blocks.lose(f"{path}.content[{index}]", part.kind, "tool results are text: it follows as the user's")
-            label = f"{part.kind} {index + 1} of the result of {self._id(result.call_id)}"
+            label = f"{part.kind} {index + 1} of the result of {call_id}"
             parts.append(Text(text=f"[{label}: see the next user message]"))
             aside.extend((Text(text=f"[{label}]"), part))
         return parts
 
-    def _id(self, call_id: str) -> str:
-        return call_id if self.is_home else self._ids.to_upstream(call_id)
+    def _new_id(self, call_id: str) -> str:
+        """Legal, and unique in its turn: some clients use one id for all calls of a tool."""
+        if not self.is_home:
+            call_id = self._ids.to_upstream(call_id)
+            while call_id in self._turn_ids:
+                call_id = self._ids.to_upstream(f"{call_id}.{len(self._turn_ids)} ")
+        self._turn_ids.append(call_id)
+        return call_id
 
     def blob(self, origin: str, blob: str) -> str | None:
         return blob if origin == self.profile.maker else None
@@ -204,12 +211,11 @@ class History(Saying):
         if part.signature is not None and self.blob(part.origin or NAME, part.signature) is None:
             self.blocks.lose(f"{path}.signature", "signature", f"only {part.origin or 'its maker'} can read it")
             part = replace(part, signature=None)
-        if part.signature is None and self._is_first_call and self.profile.needs_call_signature:
+        if part.signature is None and not self._turn_ids and self.profile.needs_call_signature:
             part = replace(part, signature=SKIP_SIGNATURE, origin=self.profile.maker)
         if part.is_custom and not self.profile.has_custom_tools:
             part = replace(part, is_custom=False, arguments=dumps(wrapped(part.arguments)).decode(), residue=None)
-        self.add_call(part, call_id=self._id(part.id), name=self._names.to_upstream(part.name))
-        self._is_first_call = False
+        self.add_call(part, call_id=self._new_id(part.id), name=self._names.to_upstream(part.name))
 
     def google_blob(self, call: ToolCall) -> str | None:
         return self.blob(call.origin or NAME, call.signature or "")

@@ -75,7 +75,8 @@ def test_bug_9_a_level_is_kept_and_none_is_made_up(reasoning: Reasoning, word: s
 
 
 def test_bug_10_what_cannot_be_off_thinks_as_little_as_it_can() -> None:
-    answer = rendered(Reasoning(effort="none"))
+    assert rendered(Reasoning(effort="none")).body["reasoning_effort"] == "none"
+    answer = rendered(Reasoning(effort="none"), replace(PLAIN, can_stop_thinking=False))
     assert answer.body["reasoning_effort"] == "low"
     assert [loss.path for loss in answer.losses] == ["reasoning.effort"]
 

@@ -256,3 +256,25 @@ def test_a_prefill_that_the_model_does_not_go_on_from_is_a_loss() -> None:
 def test_an_assistants_image_is_a_loss() -> None:
     image = Media(kind="image", media_type="image/png", data="AAAA")
     assert paths(rendered(USER, said(Text(text="see"), image))) == ["messages[1].content[1]"]
+
+
+def test_calls_of_one_id_in_one_turn_are_told_apart() -> None:
+    answers = (ToolResult(call_id="call_1", parts=(Text(text=text),)) for text in "ab")
+    answer = messages_of(rendered(USER, said(CALL, CALL), results(*answers)))
+    ids = [call["id"] for call in answer[1]["tool_calls"]]
+    assert len(set(ids)) == 2
+    assert [(message["tool_call_id"], message["content"]) for message in answer[2:]] == [*zip(ids, "ab", strict=True)]
+
+
+def test_bug_41_names_that_would_collide_stay_apart() -> None:
+    answer = rendered(USER, tools=(Tool(name="fs.read"), Tool(name="fs/read"), Tool(name="x" * 70)))
+    tools = answer.body["tools"]
+    assert isinstance(tools, list)
+    assert len({str(tool) for tool in tools}) == 3
+    assert len(answer.names.received) == 3
+
+
+def test_thoughts_alone_are_a_loss_also_where_they_could_be_replayed() -> None:
+    answer = rendered(USER, said(Thinking(sections=("hm",))), profile=replace(PLAIN, replays_reasoning_text=True))
+    assert len(messages_of(answer)) == 1
+    assert paths(answer) == ["messages[1]"]

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import Malformed, Untranslatable
-from proxy.hub.parts import Opaque, Text, ToolCall, ToolResult
+from proxy.hub.parts import Media, Opaque, Text, ToolCall, ToolResult
 from proxy.hub.profile import Profile
-from proxy.hub.request import Message, Request, Sampling
+from proxy.hub.request import Message, Request, Sampling, Tool, ToolChoice
 from proxy.hub.residue import Residue
 from proxy.wire.openai_chat import WIRE
 
@@ -274,6 +274,52 @@ def test_bug_54_the_limit_is_written_as_the_upstream_knows_it() -> None:
 def test_bug_70_the_same_request_gives_the_same_bytes(able: Profile) -> None:
     first = WIRE.render_request(WIRE.parse_request(EVERYTHING), able).body
     assert list(first) == list(WIRE.render_request(WIRE.parse_request(EVERYTHING), able).body)
+
+
+def test_bug_69_stream_options_are_this_wires_own_affair() -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": True, "stream_options": {}}
+    residue = WIRE.parse_request(body).residue
+    assert residue is not None
+    assert residue.fields == {}
+
+
+def test_what_a_peer_lost_on_the_way_from_claude() -> None:
+    """top_p beside temperature, top_k, a choice of none, a document, white space, the parallel switch."""
+    request = Request(
+        model="m",
+        messages=(
+            Message(
+                role="user",
+                parts=(Text(text=" \n"), Media(kind="document", media_type="application/pdf", data="JVBERi0=")),
+            ),
+        ),
+        tools=(Tool(name="look"),),
+        tool_choice=ToolChoice(mode="none", is_parallel=False),
+        sampling=Sampling(temperature=0.2, top_p=0.9, top_k=3),
+    )
+    rendered = WIRE.render_request(request, Profile(maker="openai_chat", extras=frozenset({"parallel_switch"})))
+    assert rendered.losses == ()
+    assert rendered.body == {
+        "model": "m",
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": " \n"},
+                    {
+                        "type": "file",
+                        "file": {"file_data": "data:application/pdf;base64,JVBERi0=", "filename": "file.pdf"},
+                    },
+                ],
+            }
+        ],
+        "tools": [{"type": "function", "function": {"name": "look"}}],
+        "tool_choice": "none",
+        "parallel_tool_calls": False,
+        "temperature": 0.2,
+        "top_p": 0.9,
+        "top_k": 3,
+    }
 
 
 KEYS = (
