@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeVar, overload
 
 from proxy.errors import Malformed
@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 BOOKKEEPING = frozenset({"id", "status", "object"})
 """What an API says of its own records: dropping it elsewhere loses nothing."""
+SELF_EVIDENT: Mapping[str, JsonValue] = {"type": "message", "role": "assistant", "caller": {"type": "direct"}}
+"""What goes without saying elsewhere: that an answer is one, and that a model itself made a call (Anthropic)."""
 
 
 class Fields:
@@ -129,5 +131,5 @@ def residue_losses(residue: Residue | None, wire: str, path: str = "") -> Iterat
     if residue is None or residue.wire == wire:
         return
     for key, value in residue.fields.items():
-        if value not in (None, "", [], {}) and key not in BOOKKEEPING:
+        if value not in (None, "", [], {}) and key not in BOOKKEEPING and value != SELF_EVIDENT.get(key):
             yield Loss(f"{path}.{key}" if path else key, key, f"only {residue.wire} knows it")

@@ -104,3 +104,10 @@ def test_each_foreign_field_is_a_loss_unless_it_said_nothing() -> None:
     ]
     assert list(residue_losses(residue, "there")) == []
     assert next(residue_losses(residue, "here")).path == "a"
+
+
+def test_what_goes_without_saying_is_no_loss() -> None:
+    usual = Residue(wire="there", fields={"type": "message", "role": "assistant", "caller": {"type": "direct"}})
+    assert list(residue_losses(usual, "here")) == []
+    unusual = Residue(wire="there", fields={"caller": {"type": "code_execution", "tool_id": "t"}})
+    assert [loss.what for loss in residue_losses(unusual, "here")] == ["caller"]
