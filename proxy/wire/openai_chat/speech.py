@@ -67,6 +67,7 @@ class ChatStreamRenderer:
         self._last: int | None = None  # the last part that began
         self._calls = 0
         self._has_refusal = False
+        self._strange: set[str] = set()
         self._is_over = False
         self._write: Mapping[type[Event], Callable[..., bytes]] = {
             ResponseStart: self._start,
@@ -211,7 +212,9 @@ class ChatStreamRenderer:
 
     def _opaque(self, event: OpaqueEvent) -> bytes:
         if event.wire != NAME:
-            self.losses.append(Loss(event.name, event.name, f"only {event.wire} knows it"))
+            if event.name not in self._strange:  # there may be thousands of one name
+                self._strange.add(event.name)
+                self.losses.append(Loss(event.name, event.name, f"only {event.wire} knows it"))
         elif event.name == "choice":
             return self._raw_choice(event.value)
         return b""
