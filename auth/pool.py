@@ -29,6 +29,7 @@ TRANSIENT_SECONDS_MAX = 60.0
 GUESS_SECONDS_MAX = 15 * 60.0
 STATED_SECONDS_MAX = 32 * 86400.0
 """Longer than any window there is: what exceeds it is no reset time."""
+JITTERED_SECONDS_MIN = 60.0
 PROBE_SECONDS_MAX = 30.0
 """A probe that has not come back by then no longer keeps the others waiting."""
 MODELS_MAX = 256
@@ -284,13 +285,14 @@ class Pool:
 
 
 def cooldown_seconds(setback: Setback, step: int, chance: float) -> float:
-    """A stated time gets up to 5 % more (30 s at most), so that not all come back in the same instant; a guess doubles
-    with each step up to its limit, half of it by chance.
+    """A stated time of a minute or more gets up to 5 % more (30 s at most), so that not all come back in the same
+    instant; what is told in seconds is obeyed to the second. A guess doubles with each step up to its limit, half of it
+    by chance.
     """
     assert setback.seconds is not None
     if setback.is_stated:
         stated = min(setback.seconds, STATED_SECONDS_MAX)
-        return stated + min(30.0, stated * 0.05) * chance
+        return stated + (min(30.0, stated * 0.05) * chance if stated >= JITTERED_SECONDS_MIN else 0.0)
     limit = TRANSIENT_SECONDS_MAX if setback.is_transient else GUESS_SECONDS_MAX
     guess: float = setback.seconds * 2.0 ** min(step - 1, 20)
     return min(limit, guess) * (0.5 + chance / 2)
