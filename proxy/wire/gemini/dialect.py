@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from math import floor
 
 from proxy.hub.loss import Loss
-from proxy.hub.residue import JsonObject, JsonValue
+from proxy.hub.residue import JsonObject, JsonValue, Residue
+from proxy.wire.fields import Fields, residue_shape
 from proxy.wire.gemini.flatten import ANNOTATIONS, DEPTH_MAX, Flattener, types_of
+from proxy.wire.gemini.words import NAME
 
 KNOWN = frozenset({
     "$id", "$defs", "$ref", "$anchor", "type", "format", "title", "description", "enum", "items", "prefixItems",
@@ -149,6 +151,30 @@ _WHOLE = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProper
 """int64 in Google's JSON, which may be written as text."""
 
 
+_NUMBERED: Mapping[int, str] = {
+    1: "string", 2: "number", 3: "integer", 4: "boolean", 5: "array", 6: "object", 7: "null",
+}  # fmt: skip
+"""The types' numbers in Google's protocol: some SDKs write those."""
+
+
+def take_schema(fields: Fields, *keys: str) -> tuple[JsonObject | None, JsonObject]:
+    """The schema under the first of these keys that is there, in JSON Schema's words; and its shape: how it was written
+    (fields for JSON Schema hold types in capitals, too: Google's own CLI writes such).
+    """
+    for key in keys:
+        if (written := fields.take_object(key)) is not None:
+            return to_json_schema(written), {"schema": key, "written": written}
+    return None, {}
+
+
+def as_written(residue: Residue | None, *, has_full_schema: bool) -> JsonObject:
+    """The mirror of `take_schema`; empty where the schema came from elsewhere, or the upstream takes no such field."""
+    key, written = residue_shape(residue, NAME, "schema"), residue_shape(residue, NAME, "written")
+    if not isinstance(key, str) or (key.endswith("JsonSchema") and not has_full_schema):
+        return {}
+    return {key: written}
+
+
 def to_json_schema(schema: JsonValue, depth: int = 0) -> JsonObject:
     """Types in lower case, `nullable` as a type. What is JSON Schema already stays as it is."""
     if not isinstance(schema, dict) or depth > DEPTH_MAX:
@@ -163,8 +189,8 @@ def to_json_schema(schema: JsonValue, depth: int = 0) -> JsonObject:
                 body[key] = to_json_schema(item, depth + 1)
             case list() if key in {"anyOf", "oneOf", "allOf", "prefixItems"}:
                 body[key] = [to_json_schema(each, depth + 1) for each in item]
-            case str() if key == "type":
-                body[key] = item.lower()
+            case _ if key == "type":
+                body[key] = [_type(word) for word in item] if isinstance(item, list) else _type(item)
             case str() if key == "$ref":
                 body[key] = re.sub(r"^#/defs/", "#/$defs/", item)
             case str() if key in _WHOLE and item.isdecimal():
@@ -174,6 +200,12 @@ def to_json_schema(schema: JsonValue, depth: int = 0) -> JsonObject:
     if body.get("type") == "type_unspecified":
         del body["type"]
     return _nullable(body) if schema.get("nullable") is True else body
+
+
+def _type(word: JsonValue) -> JsonValue:
+    if isinstance(word, int):
+        return _NUMBERED.get(word, word)
+    return word.lower() if isinstance(word, str) else word
 
 
 def _nullable(body: JsonObject) -> JsonObject:

@@ -11,7 +11,7 @@ from proxy.hub.request import OutputFormat, Reasoning, Request, Sampling, Tool
 from proxy.hub.residue import JsonObject, JsonValue
 from proxy.wire.base import dumps
 from proxy.wire.fields import Fields, residue_losses, residue_shape
-from proxy.wire.gemini.dialect import keep_known, to_json_schema
+from proxy.wire.gemini.dialect import as_written, keep_known, take_schema
 from proxy.wire.gemini.schema import clean
 from proxy.wire.gemini.thinking import parse_thinking, thinking_config
 from proxy.wire.gemini.words import NAME, nested
@@ -77,12 +77,8 @@ def _output(fields: Fields) -> OutputFormat | None:
         fields.give_back("responseMimeType", media_type)
         return None
     shape: JsonObject = {"mimeType": media_type}
-    schema = fields.take_object("responseJsonSchema")
-    if schema is not None:
-        shape["schema"] = "responseJsonSchema"
-    elif (written := fields.take_object("responseSchema")) is not None:
-        schema = to_json_schema(written)
-        shape |= {"schema": "responseSchema", "responseSchema": written}
+    schema, written = take_schema(fields, "responseJsonSchema", "responseSchema")
+    shape |= written
     if schema is None and media_type is None:
         return None
     residue = Fields({}, wire=NAME).residue(**shape)
@@ -120,7 +116,7 @@ class GenerationWriter:
         body: JsonObject = {}
         if sampling.max_output_tokens is not None:
             body["maxOutputTokens"] = self._clamped(
-                "max_output_tokens", sampling.max_output_tokens, self._profile.max_output_tokens
+                "max_tokens", sampling.max_output_tokens, self._profile.max_output_tokens
             )
         for name, key in _KEYS.items():
             value: float | None = getattr(sampling, name)
@@ -170,15 +166,12 @@ class GenerationWriter:
         return {**body, **self._schema(output, output.schema)}
 
     def _schema(self, output: OutputFormat, schema: JsonObject) -> JsonObject:
-        written = residue_shape(output.residue, NAME, "responseSchema")
-        if isinstance(written, dict):
-            return {"responseSchema": written}
+        if written := as_written(output.residue, has_full_schema=self._profile.has_full_schema):
+            return written
         if not self._profile.has_full_schema:
             cleaned, losses = clean(schema, "response_format.schema")
             self._losses.extend(losses)
             return {"responseSchema": _described(cleaned, output.description)}
-        if residue_shape(output.residue, NAME, "schema") is not None:
-            return {"responseJsonSchema": schema}
         kept, losses = keep_known(schema, "response_format.schema")
         self._losses.extend(losses)
         return {"responseJsonSchema": _described(kept, output.description)}

@@ -54,7 +54,7 @@ class PartWriter:
     def written(self, part: Part, path: str) -> JsonObject | None:
         self._losses.extend(residue_losses(part.residue, NAME, path))
         if part.cache is not None:
-            self.lose(path, "cache mark", "gemini caches implicitly")
+            self.lose(f"{path}.cache_control", "cache mark", "gemini caches implicitly")
         match part:
             case Text():
                 return self._text(part, path)
@@ -141,20 +141,31 @@ class PartWriter:
         texts: list[str] = []
         media: list[JsonValue] = []
         for index, item in enumerate(part.parts):
+            where = f"{path}.content[{index}]"
             if isinstance(item, Text):
+                self._losses.extend(residue_losses(item.residue, NAME, where))
                 texts.append(item.text)
-            elif (written := self.written(item, f"{path}.content[{index}]")) is not None:
+            elif (written := self.written(item, where)) is not None:
                 note = written.get("text") if isinstance(item, Media) else None  # it cannot be shown
                 if isinstance(note, str):
                     texts.append(note)
+                elif spills and isinstance(item, Media):
+                    texts.append(self._spilled(item, written, f"{index + 1} of the result of {part.call_id}", where))
                 else:
-                    (self.spilled if spills else media).append(written)
+                    media.append(written)
         body["response"] = self._response(part, "\n".join(texts))
         if not body["response"] and residue_shape(part.residue, NAME, "response") == "absent":
             del body["response"]
         if media or residue_shape(part.residue, NAME, "parts") == "empty":
             body["parts"] = media
         return _with_residue({"functionResponse": body}, part.residue)
+
+    def _spilled(self, media: Media, written: JsonObject, which: str, path: str) -> str:
+        """Announced where it stood, and labelled where it comes, so that it stays with its own result."""
+        self.lose(path, media.kind, "this model takes text as a result only: it follows the results")
+        label = f"{media.kind} {which}"
+        self.spilled.extend(({"text": f"[{label}]"}, written))
+        return f"[{label}: it follows the results]"
 
     def _response(self, part: ToolResult, text: str) -> JsonObject:
         """As it was written at home; else an object as it is, and anything else as ``result`` or ``error``."""

@@ -206,7 +206,7 @@ class _Writer:
             ("user", hints.user),
             ("metadata", hints.metadata or None),
             ("verbosity", hints.verbosity),
-            ("cache_key", hints.cache_key),
+            ("prompt_cache_key", hints.cache_key),
         ):
             if value is not None:
                 self._lose(name, name.replace("_", " "), "gemini has no such field")

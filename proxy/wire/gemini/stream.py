@@ -22,7 +22,7 @@ from proxy.hub.events import (
 )
 from proxy.hub.fold import StreamCorrupt
 from proxy.hub.loss import Loss
-from proxy.hub.parts import Part, Text, Thinking, ToolCall
+from proxy.hub.parts import Part, Refusal, Text, Thinking, ToolCall
 from proxy.hub.residue import JsonObject, JsonValue
 from proxy.wire.base import Reply, dumps, loads_upstream
 from proxy.wire.fields import residue_losses
@@ -227,7 +227,7 @@ class GeminiRenderer:
     def _closing(self, part: Part, path: str) -> bytes:
         """The whole part, or of a text what its deltas did not say: the signature, on an empty text."""
         match part:
-            case Text() | Thinking():
+            case Text() | Thinking() | Refusal():
                 written = self._writer.written(part, path)
                 extra = {key: item for key, item in (written or {}).items() if key not in {"text", "thought"}}
                 if not extra:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy.hub.effort import budget_of, effort_of, nearest
+from proxy.hub.effort import BUDGETS, effort_of, nearest
 from proxy.hub.loss import Loss
 from proxy.hub.profile import Profile
 from proxy.hub.request import Effort, Reasoning
@@ -102,7 +102,7 @@ class _Writer:
     def _budget(self, reasoning: Reasoning) -> JsonObject:
         profile = self._profile
         if reasoning.effort is not None:
-            wanted = budget_of(reasoning.effort, budget_tokens_max=profile.budget_tokens_max)
+            wanted = 0 if reasoning.effort == "none" else BUDGETS.get(reasoning.effort, profile.budget_tokens_max)
         elif reasoning.budget_tokens is not None:
             wanted = reasoning.budget_tokens
         else:

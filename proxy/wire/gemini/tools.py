@@ -16,7 +16,7 @@ from proxy.hub.profile import Profile
 from proxy.hub.request import Request, Tool, ToolChoice
 from proxy.hub.residue import JsonObject, JsonValue
 from proxy.wire.fields import Fields, residue_fields, residue_losses, residue_shape
-from proxy.wire.gemini.dialect import keep_known, to_json_schema
+from proxy.wire.gemini.dialect import as_written, keep_known, take_schema
 from proxy.wire.gemini.schema import clean_parameters
 from proxy.wire.gemini.words import NAME
 
@@ -69,12 +69,7 @@ def parse_tools(values: Sequence[JsonValue]) -> tuple[list[Tool | Opaque], JsonV
 def _declared(value: JsonValue, path: str) -> Tool:
     fields = Fields(value, wire=NAME, path=path)
     name, description = fields.need_str("name"), fields.take_str("description")
-    shape: JsonObject = {}
-    schema = fields.take_object("parametersJsonSchema")
-    if schema is not None:
-        shape["schema"] = "parametersJsonSchema"
-    elif (written := fields.take_object("parameters")) is not None:
-        schema, shape = to_json_schema(written), {"schema": "parameters", "parameters": written}
+    schema, shape = take_schema(fields, "parametersJsonSchema", "parameters")
     return Tool(name=name, description=description, schema=schema, residue=fields.residue(**shape))
 
 
@@ -133,7 +128,7 @@ class ToolsWriter:
             return self._hosted(tool, path)
         self._losses.extend(residue_losses(tool.residue, NAME, path))
         if tool.cache is not None:
-            self._lose(path, "cache mark", "gemini caches implicitly")
+            self._lose(f"{path}.cache_control", "cache mark", "gemini caches implicitly")
         if tool.is_strict and not self._profile.has_strict_schema:
             self._lose(f"{path}.strict", "strict", "this model does not promise to keep to a schema")
         body: JsonObject = {"name": self._names.to_upstream(tool.name)}
@@ -146,15 +141,12 @@ class ToolsWriter:
         schema = custom.SCHEMA if tool.is_custom else tool.schema
         if schema is None:
             return {}
-        written = residue_shape(tool.residue, NAME, "parameters")
-        if isinstance(written, dict):
-            return {"parameters": written}
+        if written := as_written(tool.residue, has_full_schema=self._profile.has_full_schema):
+            return written
         if not self._profile.has_full_schema:
             cleaned, losses = clean_parameters(schema, f"{path}.parameters")
             self._losses.extend(losses)
             return {"parameters": cleaned}
-        if residue_shape(tool.residue, NAME, "schema") is not None:
-            return {"parametersJsonSchema": schema}
         kept, losses = keep_known(schema, f"{path}.parameters")
         self._losses.extend(losses)
         return {"parametersJsonSchema": kept or {"type": "object"}}
@@ -180,11 +172,15 @@ class ToolsWriter:
         is_strict = self._profile.has_strict_schema and any(tool.is_strict for tool in functions)
         if is_strict and (choice is None or choice.mode is None):
             choice = replace(choice or ToolChoice(), mode="auto")
-        if choice is None or (not functions and not self._is_home):
+        if choice is None:
+            return None
+        if not functions and not self._is_home:
+            if choice.mode in {"required", "named"}:
+                self._lose("tool_choice", f"tool choice {choice.mode}", "there are no functions to choose from")
             return None
         self._losses.extend(residue_losses(choice.residue, NAME, "tool_choice"))
         if choice.is_parallel is False:
-            self._lose("tool_choice.parallel", "one call at a time", "gemini has no switch for parallel calls")
+            self._lose("parallel_tool_calls", "one call at a time", "gemini has no switch for parallel calls")
         body: JsonObject = {}
         mode, names = choice.mode, [*map(self._names.to_upstream, choice.names)]
         match mode:

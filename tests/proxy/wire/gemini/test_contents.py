@@ -315,13 +315,14 @@ class TestResults:
             [{"inlineData": {"mimeType": "image/png", "data": number}}] for number in "12"
         ]
         after = written(*turns, has_media_in_results=False)[2]["parts"]
-        assert [next(iter(part)) for part in after] == [
-            "functionResponse",
-            "functionResponse",
-            "inlineData",
-            "inlineData",
+        assert [part["functionResponse"]["response"]["result"] for part in after[:2]] == [
+            f"{number}\n[image 2 of the result of {number}: it follows the results]" for number in "12"
         ]
-        assert [part["inlineData"]["data"] for part in after[2:]] == ["1", "2"]
+        png = {"mimeType": "image/png"}
+        assert after[2:] == [
+            {"text": "[image 2 of the result of 1]"}, {"inlineData": {**png, "data": "1"}},
+            {"text": "[image 2 of the result of 2]"}, {"inlineData": {**png, "data": "2"}},
+        ]  # fmt: skip
 
     def test_a_result_that_cannot_be_seen_is_told_in_its_text(self) -> None:
         media = Media(kind="image", file_id="file-1", origin="anthropic")
@@ -329,6 +330,12 @@ class TestResults:
         body = written(user("x"), asks(ToolCall(id="1", name="f")), answer)[2]["parts"][0]["functionResponse"]
         assert "parts" not in body
         assert body["response"] == {"result": "see\n[image left out: the file lies with anthropic]"}
+
+    def test_what_only_another_wire_knows_of_a_results_text_is_a_loss(self) -> None:
+        text = Text(text="found", residue=Residue(wire="anthropic", fields={"source": "https://a.example"}))
+        turns = (user("x"), asks(ToolCall(id="1", name="f")), answers(ToolResult(call_id="1", parts=(text,))))
+        losses = WIRE.render_request(asked(*turns), upstream()).losses
+        assert [loss.path for loss in losses] == ["messages[2].content[0].content[0].source"]
 
     def test_images_in_a_gemini_clients_result(self) -> None:
         (message,) = read(

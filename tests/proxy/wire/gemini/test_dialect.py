@@ -84,6 +84,8 @@ class TestToJsonSchema:
             ({"ref": "#/defs/A", "defs": {"A": {"type": "NUMBER"}}},
              {"$ref": "#/$defs/A", "$defs": {"A": {"type": "number"}}}),
             ({"type": "TYPE_UNSPECIFIED", "nullable": False}, {}),
+            ({"type": 6, "properties": {"n": {"type": 3}}},
+             {"type": "object", "properties": {"n": {"type": "integer"}}}),
             ({"type": ["string", "null"], "const": 1}, {"type": ["string", "null"], "const": 1}),
         ],
     )  # fmt: skip

@@ -271,8 +271,8 @@ class TestRenderForeign:
         )
         paths = [loss.path for loss in WIRE.render_request(request, upstream()).losses]
         assert paths == [
-            "logit_bias", "messages[0].content[0].citations", "messages[0].content[0]",
-            "tool_choice.parallel", "service_tier", "user", "metadata", "verbosity", "cache_key",
+            "logit_bias", "messages[0].content[0].citations", "messages[0].content[0].cache_control",
+            "parallel_tool_calls", "service_tier", "user", "metadata", "verbosity", "prompt_cache_key",
         ]  # fmt: skip
 
     def test_a_profile_limits_sampling(self) -> None:
@@ -282,7 +282,7 @@ class TestRenderForeign:
         assert rendered.body["generationConfig"] == {
             "maxOutputTokens": 50, "temperature": 1.0, "stopSequences": ["a", "b", "c", "d", "e"],
         }  # fmt: skip
-        assert [loss.path for loss in rendered.losses] == ["max_output_tokens", "temperature", "top_k", "stop"]
+        assert [loss.path for loss in rendered.losses] == ["max_tokens", "temperature", "top_k", "stop"]
 
     def test_several_answers_are_refused_with_the_path(self) -> None:
         with pytest.raises(Untranslatable) as caught:

@@ -407,6 +407,17 @@ END = ResponseEnd(finish=Finish("stop", "end_turn"), usage=Usage(input_uncached=
 
 
 class TestRender:
+    def test_a_refusal_is_told_once(self) -> None:
+        chunks = told(
+            START,
+            PartStart(0, Refusal(text="")),
+            PartDelta(0, "I "),
+            PartDelta(0, "will not."),
+            PartEnd(0, Refusal(text="I will not.")),
+            END,
+        )
+        assert "".join(part["text"] for part in parts_of(chunks)) == "I will not."
+
     def test_a_text(self) -> None:
         chunks = told(
             START,

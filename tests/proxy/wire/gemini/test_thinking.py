@@ -55,12 +55,14 @@ class TestBudget:
             ("low", 1024),
             ("medium", 8192),
             ("high", 24576),
-            ("xhigh", 24576),
             ("max", 24576),
         ],
     )
     def test_words_become_tokens(self, effort: Effort, budget: int) -> None:
         assert written(Reasoning(effort=effort), GEMINI_25) == ({"thinkingBudget": budget}, [])
+
+    def test_more_than_the_model_has_is_its_most(self) -> None:
+        assert written(Reasoning(effort="xhigh"), GEMINI_25) == ({"thinkingBudget": 24576}, ["reasoning.effort"])
 
     def test_bug_10_what_cannot_be_off_thinks_least(self) -> None:
         assert written(Reasoning(effort="none"), GEMINI_25_PRO) == ({"thinkingBudget": 128}, ["reasoning.effort"])

@@ -87,7 +87,7 @@ class TestWrite:
     def test_bug_38_parallel_off_is_told_as_a_loss(self) -> None:
         rendered = WIRE.render_request(asked(tools=(F,), tool_choice=ToolChoice(is_parallel=False)), upstream())
         assert "toolConfig" not in rendered.body
-        assert [loss.path for loss in rendered.losses] == ["tool_choice.parallel"]
+        assert [loss.path for loss in rendered.losses] == ["parallel_tool_calls"]
         assert not WIRE.render_request(asked(tools=(F,), tool_choice=ToolChoice(is_parallel=True)), upstream()).losses
 
     def test_strict_tools_are_validated_and_force_nothing(self) -> None:
@@ -104,7 +104,21 @@ class TestWrite:
         assert [loss.path for loss in rendered.losses] == ["tools[0].strict"]
 
     def test_bug_39_no_choice_without_functions(self) -> None:
-        assert "toolConfig" not in written(choice=ToolChoice(mode="required"))
+        rendered = WIRE.render_request(asked(tool_choice=ToolChoice(mode="required")), upstream())
+        assert "toolConfig" not in rendered.body
+        assert [loss.path for loss in rendered.losses] == ["tool_choice"]
+        assert not WIRE.render_request(asked(tool_choice=ToolChoice(mode="auto")), upstream()).losses
+
+    def test_capital_types_of_json_schema_fields_are_everybodys_in_small(self) -> None:
+        """Google's own CLI writes them so."""
+        body: Any = {"contents": CONTENTS, "tools": [{"functionDeclarations": [
+            {"name": "f", "parametersJsonSchema": {"type": "OBJECT", "properties": {"n": {"type": ["INTEGER"]}}}},
+        ]}]}  # fmt: skip
+        request = WIRE.parse_request(body, model="m")
+        (tool,) = request.tools
+        assert isinstance(tool, Tool)
+        assert tool.schema == {"type": "object", "properties": {"n": {"type": ["integer"]}}}
+        assert WIRE.render_request(request, upstream()).body["tools"] == body["tools"]
 
     def test_a_tool_without_parameters_has_none(self) -> None:
         assert declared(Tool(name="f")) == {"name": "f"}
@@ -122,7 +136,7 @@ class TestWrite:
         assert [loss.path for loss in rendered.losses] == [
             "tools[0].defer_loading",
             "tools[0].input_examples",
-            "tools[0]",
+            "tools[0].cache_control",
         ]
 
     def test_bug_43_a_custom_tool_is_a_function_of_one_text(self) -> None:
