@@ -8,6 +8,7 @@ import pytest
 from proxy.hub.names import tag
 from proxy.hub.parts import Media, Opaque, Refusal, Text, Thinking, ToolCall, ToolResult
 from proxy.hub.request import Message, Request
+from proxy.hub.residue import Residue
 from proxy.wire.gemini import WIRE
 from proxy.wire.gemini.words import BYPASS, sealed
 from tests.proxy.wire.gemini.exchanges import asked, upstream, user
