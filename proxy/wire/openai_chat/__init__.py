@@ -15,7 +15,9 @@ from proxy.hub.request import Request
 from proxy.hub.residue import JsonObject
 from proxy.hub.response import Response
 from proxy.wire.base import Rendered, RenderedRequest, Reply, Wire
-from proxy.wire.openai_chat import error, request, response
+from proxy.wire.openai_chat.error import parse_error, render_error
+from proxy.wire.openai_chat.request import parse_request, render_request
+from proxy.wire.openai_chat.response import parse_count, parse_response, render_count, render_response
 from proxy.wire.openai_chat.speech import ChatStreamRenderer
 from proxy.wire.openai_chat.stream import ChatStreamParser
 from proxy.wire.openai_chat.words import NAME
@@ -27,19 +29,19 @@ class OpenAIChat:
     name = NAME
 
     def parse_request(self, body: JsonObject, *, model: str | None = None, is_stream: bool | None = None) -> Request:
-        return request.parse_request(body, model=model, is_stream=is_stream)
+        return parse_request(body, model=model, is_stream=is_stream)
 
-    def render_request(self, request_: Request, profile: Profile) -> RenderedRequest:
-        return request.render_request(request_, profile)
+    def render_request(self, request: Request, profile: Profile) -> RenderedRequest:
+        return render_request(request, profile)
 
-    def render_count_request(self, request_: Request, profile: Profile) -> RenderedRequest:
-        return request.render_request(request_, profile)
+    def render_count_request(self, request: Request, profile: Profile) -> RenderedRequest:
+        return render_request(request, profile)
 
     def parse_response(self, body: JsonObject, *, maker: str) -> Response:
-        return response.parse_response(body, maker=maker)
+        return parse_response(body, maker=maker)
 
-    def render_response(self, response_: Response, reply: Reply) -> Rendered[JsonObject]:
-        return response.render_response(response_, reply)
+    def render_response(self, response: Response, reply: Reply) -> Rendered[JsonObject]:
+        return render_response(response, reply)
 
     def stream_parser(self, *, maker: str) -> ChatStreamParser:
         return ChatStreamParser(maker=maker)
@@ -48,16 +50,16 @@ class OpenAIChat:
         return ChatStreamRenderer(reply)
 
     def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
-        return error.parse_error(status, headers, body)
+        return parse_error(status, headers, body)
 
     def render_error(self, failure: Failure) -> JsonObject:
-        return error.render_error(failure)
+        return render_error(failure)
 
     def parse_count(self, body: JsonObject) -> int:
-        return response.parse_count(body)
+        return parse_count(body)
 
     def render_count(self, tokens: int) -> JsonObject:
-        return response.render_count(tokens)
+        return render_count(tokens)
 
 
 WIRE: Wire = OpenAIChat()

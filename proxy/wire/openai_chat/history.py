@@ -73,7 +73,8 @@ class History(Saying):
             losses.extend(residue_losses(each.message.residue, NAME, each.path))
             history._write[each.message.role](each)
         last = request.messages[-1] if request.messages else None
-        if last is not None and last.role == "assistant" and not profile.has_prefill:
+        is_prefill = last is not None and last.role == "assistant" and not any(_asks(part) for part in last.parts)
+        if is_prefill and not profile.has_prefill:
             losses.append(Loss(f"messages[{len(request.messages) - 1}]", "prefill", "the model begins anew"))
         return history, losses
 
@@ -222,6 +223,10 @@ class History(Saying):
 
     def foreign_media(self, part: Media, path: str) -> None:
         self.blocks.lose(path, part.kind, "an assistant's turn holds no files in this wire")
+
+
+def _asks(part: Part) -> bool:
+    return isinstance(part, ToolCall)
 
 
 def _bare(part: Part) -> Part:
