@@ -93,7 +93,7 @@ def write_reasoning(reasoning: Reasoning, profile: Profile, body: JsonObject, lo
     """In the client's own way, else as `reasoning_effort`, which most vendors take. What a model does by itself is not
     asked for.
     """
-    losses.extend(residue_losses(reasoning.residue, NAME))
+    losses.extend(residue_losses(reasoning.residue, NAME, "reasoning"))
     wanted = reasoning.effort
     if wanted is None and reasoning.budget_tokens is not None and reasoning.budget_tokens >= 0:
         wanted = effort_of(reasoning.budget_tokens)

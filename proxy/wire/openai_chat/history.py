@@ -132,14 +132,14 @@ class History(Saying):
         self.messages.append({"role": "assistant", **left, **said})
 
     def _tool(self, placed: Placed) -> None:
-        aside: list[Part] = []
+        aside: list[JsonValue] = []
         for number, (part, path) in enumerate(zip(placed.message.parts, placed.paths, strict=True)):
             if isinstance(part, ToolResult):
                 self._result(part, path, self._turn_ids[number], aside)
         if aside:
-            self._add("user", {}, self.blocks.content(aside, [placed.path] * len(aside), "list"))
+            self._add("user", {}, aside)
 
-    def _result(self, result: ToolResult, path: str, call_id: str, aside: list[Part]) -> None:
+    def _result(self, result: ToolResult, path: str, call_id: str, aside: list[JsonValue]) -> None:
         """`aside` collects the files that a tool message has no room for; a user message brings them afterwards."""
         self.blocks.losses.extend(residue_losses(result.residue, NAME, path))
         shape = own_shape(result.residue)
@@ -163,17 +163,21 @@ class History(Saying):
             content = ""
         self._add("tool", own_fields(result.residue), content, **more)
 
-    def _without_media(self, result: ToolResult, path: str, call_id: str, aside: list[Part]) -> list[Part]:
+    def _without_media(self, result: ToolResult, path: str, call_id: str, aside: list[JsonValue]) -> list[Part]:
         """Each file is announced where it stood, and labelled where it comes, so that it stays with its own result."""
         parts: list[Part] = []
         for index, part in enumerate(result.parts):
+            at = f"{path}.content[{index}]"
+            block = self.blocks.block(part, at) if isinstance(part, Media) else None
             if not isinstance(part, Media):
                 parts.append(part)
-                continue
-            self.blocks.lose(f"{path}.content[{index}]", part.kind, "tool results are text: it follows as the user's")
-            label = f"{part.kind} {index + 1} of the result of {call_id}"
-            parts.append(Text(text=f"[{label}: see the next user message]"))
-            aside.extend((Text(text=f"[{label}]"), part))
+            elif block is not None and isinstance(text := block.get("text"), str):
+                parts.append(Text(text=text))
+            elif block is not None:
+                self.blocks.lose(at, part.kind, "tool results are text: it follows as the user's")
+                label = f"{part.kind} {index + 1} of the result of {call_id}"
+                parts.append(Text(text=f"[{label}: see the next user message]"))
+                aside.extend(({"type": "text", "text": f"[{label}]"}, block))
         return parts
 
     def _new_id(self, call_id: str) -> str:

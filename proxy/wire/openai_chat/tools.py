@@ -219,7 +219,7 @@ class ToolWriter:
 
     def _choice(self, choice: ToolChoice, custom: set[str], *, has_tools: bool) -> None:
         """Upstreams refuse a choice among no tools."""
-        self.losses.extend(residue_losses(choice.residue, NAME))
+        self.losses.extend(residue_losses(choice.residue, NAME, "tool_choice"))
         if not has_tools:
             if choice.mode in {"required", "named"}:
                 self.losses.append(Loss("tool_choice", "tool choice", "there are no tools to choose from"))

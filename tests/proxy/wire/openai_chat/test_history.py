@@ -8,7 +8,7 @@ import pytest
 from proxy.hub.pairing import STUB
 from proxy.hub.parts import CacheMark, Media, Opaque, Part, Text, Thinking, ToolCall, ToolResult
 from proxy.hub.profile import Profile
-from proxy.hub.request import Message, Request, Tool
+from proxy.hub.request import Message, Reasoning, Request, Tool, ToolChoice
 from proxy.hub.residue import Residue
 from proxy.wire.base import RenderedRequest
 from proxy.wire.openai_chat import WIRE
@@ -278,3 +278,27 @@ def test_thoughts_alone_are_a_loss_also_where_they_could_be_replayed() -> None:
     answer = rendered(USER, said(Thinking(sections=("hm",))), profile=replace(PLAIN, replays_reasoning_text=True))
     assert len(messages_of(answer)) == 1
     assert paths(answer) == ["messages[1]"]
+
+
+def test_a_text_document_stays_in_its_result_and_an_unreadable_file_is_lost() -> None:
+    note = Media(kind="document", media_type="text/plain", data="aGk=", name="n.txt")
+    film = Media(kind="video", url="https://x.test/v")
+    answer = rendered(
+        USER,
+        said(CALL),
+        results(ToolResult(call_id="call_1", parts=(note, film))),
+        profile=replace(PLAIN, has_media_in_results=False),
+    )
+    assert messages_of(answer)[2:] == [{"role": "tool", "content": "n.txt:\n\nhi", "tool_call_id": "call_1"}]
+    assert paths(answer) == ["messages[2].content[0].content[1]"]
+
+
+def test_what_another_wire_says_of_thinking_and_choice_is_lost_under_its_path() -> None:
+    residue = Residue(wire="openai_responses", fields={"mode": "pro"})
+    answer = rendered(
+        USER,
+        tools=(Tool(name="look"),),
+        tool_choice=ToolChoice(mode="auto", residue=residue),
+        reasoning=Reasoning(effort="low", residue=residue),
+    )
+    assert paths(answer) == ["tool_choice.mode", "reasoning.mode"]
