@@ -133,6 +133,7 @@ class AnthropicStreamRenderer:
         self._close_all()
         self._is_over = True
         residue = event.residue
+        self.losses.extend(residue_losses(residue, NAME))
         delta: JsonObject = {"stop_reason": WORDS[event.finish.reason], "stop_sequence": None}
         delta.update(render_finish(event.finish, residue, has_refusal=self._has_refusal))
         usage = render_usage(event.usage, is_home=is_home(residue))

@@ -6,7 +6,6 @@ import base64
 import re
 from collections.abc import Iterable, Mapping
 
-from proxy.errors import Untranslatable
 from proxy.hub import custom
 from proxy.hub.loss import Loss
 from proxy.hub.names import IdMap, NameMap
@@ -84,10 +83,8 @@ class PartWriter:
     def lose(self, path: str, what: str, why: str) -> None:
         self.losses.append(Loss(path, what, why))
 
-    def write(self, part: Part, path: str, *, is_current: bool = False) -> JsonObject | None:
-        """None: there is nothing to write, or nothing that may be. `is_current`: in the turn to be answered, where a
-        medium that cannot be read is refused rather than lost.
-        """
+    def write(self, part: Part, path: str) -> JsonObject | None:
+        """None: there is nothing to write, or nothing that may be."""
         self.losses.extend(residue_losses(part.residue, NAME, path))
         block: JsonObject | None
         match part:
@@ -100,7 +97,7 @@ class PartWriter:
             case ToolResult():
                 block = self._result(part, path)
             case Media():
-                block = self._media(part, path, is_current=is_current)
+                block = self._media(part, path)
             case Opaque():
                 block = self._opaque(part, path)
         if block is not None:
@@ -210,11 +207,9 @@ class PartWriter:
         self.lose(path, part.kind, why)
         return {"type": "text", "text": f"[{part.kind} left out: {why}]"}
 
-    def _media(self, part: Media, path: str, *, is_current: bool) -> JsonObject:
+    def _media(self, part: Media, path: str) -> JsonObject:
         source = self._source(part)
         if isinstance(source, str):
-            if is_current:
-                raise Untranslatable(f"{path}: the {part.kind} cannot be sent to this model: {source}", path=path)
             return self.leave_out(part, path, source)
         block: JsonObject = {"type": part.kind, "source": source}
         if part.detail not in {None, "auto"}:

@@ -130,7 +130,7 @@ class _RequestWriter:
     def _system(self) -> JsonValue:
         blocks: list[JsonValue] = []
         for index, part in enumerate(self._request.instructions):
-            path = f"system[{index}]"
+            path = f"instructions[{index}]"
             if isinstance(part, Media):
                 self._lose(path, part.kind, "this wire's system prompt is text")
             elif (block := self._parts.write(part, path)) is not None:
@@ -162,7 +162,7 @@ class _RequestWriter:
         for path, part in turn.parts:
             if isinstance(part, Media) and turn.role == "assistant" and not self._is_home:
                 blocks.append(self._parts.leave_out(part, path, "an assistant's turn holds none in this wire"))
-            elif (block := self._parts.write(part, path, is_current=turn.is_current)) is not None:
+            elif (block := self._parts.write(part, path)) is not None:
                 blocks.append(block)
         shape = residue_shape(turn.residue, NAME, "content")
         if not blocks and (turn.parts or not self._is_home):

@@ -130,7 +130,7 @@ def _tokens(fields: Fields, key: str) -> int | None:
 
 
 def render_response(response: Response, reply: Reply) -> Rendered[JsonObject]:
-    losses: list[Loss] = []
+    losses: list[Loss] = list(residue_losses(response.residue, NAME))
     body = render_head(response.id, response.residue, reply)
     body["content"] = list(render_parts(response, reply, losses))
     body.update(render_finish(response.finish, response.residue, has_refusal=_has_refusal(response.parts)))

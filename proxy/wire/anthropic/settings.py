@@ -152,15 +152,15 @@ class SettingsWriter:
         if output is None:
             return
         self._losses.extend(residue_losses(output.residue, NAME, "response_format"))
-        told = (("name", output.name), ("description", output.description), ("strict", output.is_strict is False))
-        for key, value in told:
-            if value:
-                self._lose(f"response_format.{key}", key, "a schema has none here, and is always enforced")
         if output.kind != "json_schema" or not self._profile.has_json_schema:
             return
+        if output.is_strict is False:
+            self._lose("response_format.strict", "a schema that is not enforced", "here it always is")
         schema = output.schema or {"type": "object"}
         if not self._is_home:
             schema = output_schema(schema, "response_format.schema", self._losses)
+            if output.description is not None:  # has no place beside the schema here
+                schema = {"description": output.description, **schema}
         form: JsonObject = {"type": "json_schema", "schema": schema, **residue_fields(output.residue, NAME)}
         if residue_shape(output.residue, NAME, "key") == "output_format":
             body["output_format"] = form

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from proxy.hub.effort import BUDGETS, budget_of, effort_of, nearest
+from proxy.hub.effort import BUDGETS, effort_of, nearest
 from proxy.hub.loss import Loss
 from proxy.hub.profile import Profile
 from proxy.hub.request import Effort, Reasoning
@@ -109,12 +109,12 @@ def _off(reasoning: Reasoning, profile: Profile, losses: list[Loss]) -> Plan:
 
 def _by_budget(reasoning: Reasoning, profile: Profile, losses: list[Loss]) -> Plan:
     if residue_shape(reasoning.residue, NAME, "type") == "absent":
-        losses.append(Loss("output_config.effort", f"effort {reasoning.effort}", "this model knows no efforts"))
+        losses.append(Loss("reasoning.effort", f"effort {reasoning.effort}", "this model knows no efforts"))
         return Plan()
     if reasoning.budget_tokens is not None:
         wanted = reasoning.budget_tokens
     elif reasoning.effort is not None:
-        wanted = budget_of(reasoning.effort, budget_tokens_max=profile.budget_tokens_max)
+        wanted = BUDGETS.get(reasoning.effort, profile.budget_tokens_max)
     else:
         wanted = BUDGETS["medium"]
         losses.append(Loss("reasoning", "adaptive thinking", f"this model needs a budget: {wanted} tokens"))
@@ -123,8 +123,11 @@ def _by_budget(reasoning: Reasoning, profile: Profile, losses: list[Loss]) -> Pl
 
 def _clamped(wanted: int, reasoning: Reasoning, profile: Profile, losses: list[Loss]) -> int:
     budget = max(BUDGET_TOKENS_MIN, profile.budget_tokens_min, min(wanted, profile.budget_tokens_max))
-    if budget != wanted and reasoning.budget_tokens is not None:
-        losses.append(Loss("reasoning.budget_tokens", f"budget {wanted}", f"{budget} is the nearest it takes"))
+    if budget != wanted:
+        is_word = reasoning.budget_tokens is None
+        path = "reasoning.effort" if is_word else "reasoning.budget_tokens"
+        what = f"effort {reasoning.effort}" if is_word else f"budget {wanted}"
+        losses.append(Loss(path, what, f"{budget} tokens are the nearest it takes"))
     return budget
 
 

@@ -25,12 +25,11 @@ CONTINUE = "Go on from the exact point where your last message ends. Do not repe
 
 @dataclass(slots=True)
 class Turn:
-    """`parts`: each with its path in the client's request. `is_current`: after the assistant's last turn."""
+    """`parts`: each with its path in the client's request."""
 
     role: str
     parts: list[tuple[str, Part]] = field(default_factory=list)
     residue: Residue | None = None
-    is_current: bool = False
 
 
 def placed(index: int, message: Message) -> Iterator[tuple[str, Part]]:
@@ -46,7 +45,7 @@ def home_turns(messages: Sequence[Message], losses: list[Loss], *, has_mid_syste
         else:
             role = "user" if message.role == "tool" else message.role
             turns.append(Turn(role, list(placed(index, message)), message.residue))
-    return _with_current(turns if has_mid_system else without_mid_system(turns, losses))
+    return turns if has_mid_system else without_mid_system(turns, losses)
 
 
 def foreign_turns(messages: Sequence[Message], losses: list[Loss], *, has_mid_system: bool) -> list[Turn]:
@@ -63,7 +62,7 @@ def foreign_turns(messages: Sequence[Message], losses: list[Loss], *, has_mid_sy
         turns = without_mid_system(turns, losses)
     if not turns or turns[0].role != "user":
         turns.insert(0, Turn("user", [("messages", Text(text=FILLER))]))
-    return _with_current(turns)
+    return turns
 
 
 def _unique(messages: Iterable[Placed]) -> Iterator[Placed]:
@@ -95,14 +94,6 @@ def _extend(turns: list[Turn], role: str, parts: Iterable[tuple[str, Part]]) -> 
         turns[-1].parts.extend(parts)
     else:
         turns.append(Turn(role, list(parts)))
-
-
-def _with_current(turns: list[Turn]) -> list[Turn]:
-    for turn in reversed(turns):
-        if turn.role == "assistant":
-            break
-        turn.is_current = True
-    return turns
 
 
 def without_mid_system(turns: list[Turn], losses: list[Loss]) -> list[Turn]:

@@ -602,13 +602,20 @@ def test_state_of_another_wires_server_is_refused() -> None:
         sent(asked(state=(state,)))
 
 
-def test_media_that_cannot_be_read_now_is_refused_and_lost_in_history() -> None:
+def test_media_that_cannot_be_read_leave_a_word() -> None:
+    """In every turn: a refusal would end an agent's conversation, whose tool gave a picture, for good."""
     audio = Media(kind="audio", media_type="audio/wav", data="UklG")
-    with pytest.raises(Untranslatable, match=r"messages\[0\]\.content\[1\]: the audio cannot be sent") as caught:
-        sent(asked(said("user", Text(text="What is this?"), audio)))
-    assert caught.value.path == "messages[0].content[1]"
-    history = asked(said("user", audio), said("assistant", Text(text="A cat.")), said("user", Text(text="Sure?")))
-    assert lost(history) == [("messages[0].content[0]", "audio")]
+    request = asked(said("user", Text(text="What is this?"), audio))
+    assert sent(request)["messages"] == [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "What is this?"},
+                {"type": "text", "text": "[audio left out: it reads no audio]"},
+            ],
+        }
+    ]
+    assert lost(request) == [("messages[0].content[1]", "audio")]
 
 
 def test_media_stand_in_a_users_turn_only() -> None:
@@ -625,7 +632,7 @@ def test_media_stand_in_a_users_turn_only() -> None:
         "role": "assistant",
         "content": "[image left out: an assistant's turn holds none in this wire]",
     }
-    assert lost(request) == [("system[1]", "image"), ("messages[1].content[0]", "image")]
+    assert lost(request) == [("instructions[1]", "image"), ("messages[1].content[0]", "image")]
 
 
 def test_bug_72_clearing_thoughts_where_there_are_none() -> None:
@@ -735,7 +742,7 @@ def test_cache_marks_are_kept_where_they_are_taken(able: Profile) -> None:
     ]
     assert [path for path, _ in lost(request)] == [
         "tools[0].cache_control",
-        "system[0].cache_control",
+        "instructions[0].cache_control",
         "messages[0].content[0].cache_control",
     ]
 

@@ -384,3 +384,9 @@ def test_counts() -> None:
 def test_recorded_counts(counts: list[Recording]) -> None:
     answers = [each.answer for each in counts if each.answer is not None]
     assert [WIRE.render_count(WIRE.parse_count(answer)) for answer in answers] == answers
+
+
+def test_what_only_another_wire_tells_of_an_answer_is_a_loss() -> None:
+    residue = Residue(wire="gemini", fields={"candidates[0].groundingMetadata": {"webSearchQueries": ["a"]}})
+    response = Response(id="r", model="m", parts=(Text(text="a"),), finish=Finish("stop"), residue=residue)
+    assert [loss.path for loss in WIRE.render_response(response, REPLY).losses] == ["candidates[0].groundingMetadata"]

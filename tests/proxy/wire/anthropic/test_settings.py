@@ -33,11 +33,11 @@ def test_bug_53_a_schema_reaches_the_upstream() -> None:
 
 def test_what_a_schema_has_no_room_for() -> None:
     form = OutputFormat(kind="json_schema", schema=SCHEMA, name="answer", description="d", is_strict=False)
-    assert rendered(replace(BASE, output=form))[1] == [
-        "response_format.name",
-        "response_format.description",
-        "response_format.strict",
-    ]
+    body, lost = rendered(replace(BASE, output=form))
+    assert lost == ["response_format.strict"]
+    config = body["output_config"]
+    assert isinstance(config, dict)
+    assert config["format"] == {"type": "json_schema", "schema": {"description": "d", **SCHEMA}}
 
 
 def test_bug_53_json_without_a_schema_is_asked_for_in_words() -> None:

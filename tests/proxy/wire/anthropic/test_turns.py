@@ -7,7 +7,7 @@ from proxy.hub.profile import Profile
 from proxy.hub.request import Message, Request, Role
 from proxy.hub.residue import JsonValue
 from proxy.wire.anthropic import WIRE
-from proxy.wire.anthropic.turns import FILLER, Turn, foreign_turns
+from proxy.wire.anthropic.turns import FILLER, foreign_turns
 
 
 def said(role: Role, *parts: Part) -> Message:
@@ -118,13 +118,6 @@ def test_the_first_turn_is_the_users() -> None:
     assert turns(said("assistant", Text(text="Hello"))) == [("user", [FILLER]), ("assistant", ["Hello"])]
     assert turns() == [("user", [FILLER])]
     assert turns(said("system", Text(text="s"))) == [("user", ["<system>\ns\n</system>"])]
-
-
-def test_what_follows_the_assistants_last_turn_is_current() -> None:
-    history = (ASK, said("assistant", call("a")), said("tool", result("a")), said("user", Text(text="b")))
-    told = foreign_turns(history, [], has_mid_system=True)
-    assert [turn.is_current for turn in told] == [False, False, True]
-    assert isinstance(told[0], Turn)
 
 
 def rendered(*messages: Message) -> JsonValue:
