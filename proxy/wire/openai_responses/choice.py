@@ -60,6 +60,8 @@ def render_choice(request: Request, names: NameMap, profile: Profile, losses: Lo
     is_own = request.residue is not None and request.residue.wire == NAME
     losses.note_residue(choice.residue, "tool_choice")
     if not request.tools and not is_own:
+        if choice.mode in {"required", "named"}:
+            losses.note("tool_choice", f"tool choice {choice.mode}", "there are no tools to choose from")
         return {}
     body: JsonObject = {}
     if choice.mode is not None:

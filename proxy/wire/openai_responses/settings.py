@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from proxy.errors import Untranslatable
-from proxy.hub.effort import effort_of, nearest
+from proxy.hub.effort import BUDGETS, effort_of, nearest
 from proxy.hub.profile import ALL_EFFORTS, Profile
 from proxy.hub.request import Effort, Hints, OutputFormat, Reasoning, Request, Sampling
 from proxy.hub.residue import JsonObject, JsonValue, Residue
@@ -68,6 +68,9 @@ def render_reasoning(reasoning: Reasoning | None, profile: Profile, losses: Loss
         effort = asked if can_stop else nearest(asked, profile.efforts) or asked
         if effort != asked:
             losses.note("reasoning.effort", f"effort {asked}", f"this model takes {effort} at the nearest")
+        elif reasoning.effort is None and reasoning.budget_tokens not in {0, *BUDGETS.values()}:
+            what = f"budget of {reasoning.budget_tokens} tokens"
+            losses.note("reasoning.budget_tokens", what, f"an effort stands for it here: {effort}")
         own = residue_shape(reasoning.residue, NAME, "effort")
         body["effort"] = own if own is not None and effort == "max" else effort
     if reasoning.is_visible is not None:
@@ -127,7 +130,7 @@ def render_text(request: Request, profile: Profile, losses: Losses) -> JsonObjec
     body: JsonObject = {}
     output = request.output
     if output is not None:
-        losses.note_residue(output.residue, "output_format")
+        losses.note_residue(output.residue, "response_format")
         body["format"] = _render_format(output, profile, losses)
     if request.hints.verbosity is not None:
         if "verbosity" in profile.extras:
@@ -142,13 +145,15 @@ def render_text(request: Request, profile: Profile, losses: Losses) -> JsonObjec
 def _render_format(output: OutputFormat, profile: Profile, losses: Losses) -> JsonObject:
     is_own = output.residue is not None and output.residue.wire == NAME
     if output.kind == "json_schema" and not profile.has_json_schema:
-        losses.note("output_format.schema", "schema", "this model has json mode only; the schema is an instruction now")
+        losses.note(
+            "response_format.schema", "schema", "this model has json mode only; the schema is an instruction now"
+        )
         return {"type": "json_object"}
     body: JsonObject = {"type": _FORMAT_TYPES[output.kind], "schema": output.schema, "description": output.description}
     if output.kind == "json_schema":
         body["name"] = output.name if is_own else output.name or "response"
         if output.is_strict and not profile.has_strict_schema:
-            losses.note("output_format.strict", "strict", "this model does not take it")
+            losses.note("response_format.strict", "strict", "this model does not take it")
         else:
             body["strict"] = output.is_strict
     present: JsonObject = {key: value for key, value in body.items() if value is not None}
@@ -180,8 +185,12 @@ def render_sampling(sampling: Sampling, profile: Profile, losses: Losses, *, is_
     tokens = sampling.max_output_tokens
     if tokens is not None:
         if tokens < OUTPUT_TOKENS_MIN and not is_own:
-            losses.note("max_output_tokens", f"a limit of {tokens} tokens", f"the least is {OUTPUT_TOKENS_MIN} here")
+            losses.note("max_tokens", f"a limit of {tokens} tokens", f"the least is {OUTPUT_TOKENS_MIN} here")
             tokens = OUTPUT_TOKENS_MIN
+        most = profile.max_output_tokens
+        if most is not None and tokens > most:
+            losses.note("max_tokens", f"a limit of {tokens} tokens", f"this model writes {most} at most")
+            tokens = most
         body["max_output_tokens"] = tokens
     for key in _SAMPLING:
         value = getattr(sampling, key)

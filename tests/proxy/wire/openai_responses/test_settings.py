@@ -6,7 +6,7 @@ import pytest
 
 from proxy.errors import Untranslatable
 from proxy.hub.profile import Profile
-from proxy.hub.request import Effort, Hints, OutputFormat, Reasoning, Request, Sampling
+from proxy.hub.request import Effort, Hints, OutputFormat, Reasoning, Request, Sampling, ToolChoice
 from proxy.hub.residue import JsonObject, JsonValue
 from proxy.wire.openai_responses import WIRE
 from tests.proxy.wire.openai_responses.told import ABLE, inner
@@ -86,7 +86,7 @@ def test_strict_where_the_model_has_it_not() -> None:
     output = OutputFormat(kind="json_schema", schema={}, name="n", is_strict=True)
     body, losses = rendered(replace(ABLE, has_strict_schema=False), output=output)
     assert "strict" not in str(body["text"])
-    assert losses == ["output_format.strict"]
+    assert losses == ["response_format.strict"]
 
 
 def test_settings_that_this_wire_has_not_are_told() -> None:
@@ -107,7 +107,19 @@ def test_bug_55_sampling_that_the_model_refuses_is_left_out() -> None:
 def test_limits() -> None:
     body, losses = rendered(replace(ABLE, temperature_max=1.0), sampling=Sampling(temperature=1.5, max_output_tokens=1))
     assert (body["temperature"], body["max_output_tokens"]) == (1.0, 16)
-    assert losses == ["max_output_tokens", "temperature"]
+    assert losses == ["max_tokens", "temperature"]
+    body, losses = rendered(replace(ABLE, max_output_tokens=16_384), sampling=Sampling(max_output_tokens=64_000))
+    assert (body["max_output_tokens"], losses) == (16_384, ["max_tokens"])
+
+
+def test_a_budget_that_no_word_stands_for_is_a_loss() -> None:
+    assert rendered(reasoning=Reasoning(budget_tokens=8192))[1] == []
+    assert rendered(reasoning=Reasoning(budget_tokens=2000))[1] == ["reasoning.budget_tokens"]
+
+
+def test_a_choice_among_no_tools_is_a_loss_where_it_forced_a_call() -> None:
+    assert rendered(tool_choice=ToolChoice(mode="required"))[1] == ["tool_choice"]
+    assert rendered(tool_choice=ToolChoice(mode="auto"))[1] == []
 
 
 @pytest.mark.parametrize(
