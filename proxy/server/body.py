@@ -10,9 +10,9 @@ from typing import Protocol
 import msgspec
 from aiohttp.web import RequestPayloadError
 
+from proxy.codings import BadEncoding, Decoder, decoder
 from proxy.errors import Malformed, TooLarge, TooSlow, UnsupportedEncoding
 from proxy.hub.residue import JsonValue
-from proxy.server.codings import DECODERS, Decoder, Undecodable
 from proxy.server.json_fault import find_fault
 from proxy.wire.base import json_type, loads
 
@@ -68,16 +68,18 @@ def check_head(headers: Mapping[str, str], limits: Limits) -> None:
             f"the body must be JSON: send Content-Type: application/json, not {media_type[:100]!r}",
             code="unsupported_media_type",
         )
-    if _coding(headers) not in DECODERS:
+    _decoder(headers)
+
+
+def _decoder(headers: Mapping[str, str]) -> Decoder | None:
+    try:
+        return decoder(headers.get("content-encoding"))
+    except BadEncoding:
         raise UnsupportedEncoding(
             f"Content-Encoding {headers['content-encoding'][:100]!r} is not known here; send one of "
             "gzip, deflate, br, zstd, or none",
             code="unsupported_content_encoding",
-        )
-
-
-def _coding(headers: Mapping[str, str]) -> str:
-    return headers.get("content-encoding", "").strip().lower()
+        ) from None
 
 
 def _too_large(limits: Limits) -> TooLarge:
@@ -90,7 +92,7 @@ def _too_large(limits: Limits) -> TooLarge:
 class _Intake:
     """Decodes as it comes, up to the limit."""
 
-    def __init__(self, decoder: Decoder, limits: Limits) -> None:
+    def __init__(self, decoder: Decoder | None, limits: Limits) -> None:
         self._decoder = decoder
         self._limits = limits
         self._parts: list[bytes] = []
@@ -99,10 +101,15 @@ class _Intake:
 
     async def take(self, data: bytes) -> None:
         self.received += len(data)
-        self._keep(self._decoder.feed(data, DECODED_SLICE_BYTES))
-        while self._decoder.has_more:
-            await asyncio.sleep(0)
-            self._keep(self._decoder.feed(b"", DECODED_SLICE_BYTES))
+        if self._decoder is None:
+            self._keep(data)
+            return
+        before = self._size
+        for part in self._decoder.feed(data):
+            self._keep(part)
+            if self._size - before > DECODED_SLICE_BYTES:
+                before = self._size
+                await asyncio.sleep(0)
 
     def _keep(self, part: bytes) -> None:
         self._size += len(part)
@@ -111,24 +118,25 @@ class _Intake:
         self._parts.append(part)
 
     def finish(self) -> bytes:
-        if self.received and not self._decoder.is_complete():
-            raise Malformed("the body ends before its compressed data does", code="invalid_encoding")
+        """Raises `BadEncoding` when the end is missing."""
+        if self._decoder is not None:
+            self._decoder.finish()
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
 async def read(source: Source, headers: Mapping[str, str], limits: Limits) -> bytes:
     """The decoded body. `check_head` has been asked. Raises `TooLarge`, `TooSlow` or `Malformed`."""
-    intake = _Intake(DECODERS[_coding(headers)](), limits)
+    intake = _Intake(_decoder(headers), limits)
     try:
         if source.is_eof():  # it came with the head: nothing to wait for
             await intake.take(await source.readany())
         else:
             await _receive(source, intake, limits)
-    except Undecodable as error:
+        return intake.finish()
+    except BadEncoding as error:
         raise Malformed(f"the body is not what Content-Encoding says: {error}", code="invalid_encoding") from None
     except RequestPayloadError as error:
         raise Malformed(f"the body is broken: {error}", code="invalid_body") from None
-    return intake.finish()
 
 
 async def _receive(source: Source, intake: _Intake, limits: Limits) -> None:

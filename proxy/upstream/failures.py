@@ -13,8 +13,8 @@ import ssl
 import aiohttp
 import aiohttp_socks
 
+from proxy.codings import BadEncoding
 from proxy.errors import Broken, Silent, Unreachable, UpstreamError
-from proxy.upstream.encoding import BadEncoding
 
 RAISED = (
     aiohttp.ClientError,

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.upstream.encoding import ENCODINGS
+from proxy.codings import ENCODINGS
 
 _OURS = frozenset(
     {

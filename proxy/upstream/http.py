@@ -21,8 +21,8 @@ from aiohttp.payload import BytesPayload, Payload
 from aiohttp_socks import ProxyConnector, ProxyType
 from yarl import URL
 
+from proxy.codings import decoder
 from proxy.upstream.base import Call, Deadlines
-from proxy.upstream.encoding import decoder
 from proxy.upstream.failures import RAISED, in_body, no_head, not_sent, too_long
 from proxy.upstream.headers import incoming, outgoing
 

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from aiohttp.web import RequestPayloadError
 
+from proxy.codings import ENCODINGS
 from proxy.errors import Malformed, TooLarge, TooSlow, UnsupportedEncoding
 from proxy.server import body
 from proxy.server.body import Limits, check_head, peek, read
-from proxy.server.codings import DECODERS
 
 LIMITS = Limits(bytes_max=100_000)
 
@@ -58,13 +58,13 @@ class TestHead:
         with pytest.raises(UnsupportedEncoding, match="send Content-Type: application/json"):
             check_head({"content-type": media_type}, LIMITS)
 
-    @pytest.mark.parametrize("coding", ["compress", "gzip, br", "x", "zstd;q=1"])
+    @pytest.mark.parametrize("coding", ["compress", "gzip, lz4", "x", "zstd;q=1"])
     def test_an_unknown_encoding_is_refused_before_the_body_is_read(self, coding: str) -> None:
         with pytest.raises(UnsupportedEncoding, match="gzip, deflate, br, zstd") as raised:
             check_head({"content-encoding": coding}, LIMITS)
         assert raised.value.status == 415
 
-    @pytest.mark.parametrize("coding", [*DECODERS, "GZIP", " br "])
+    @pytest.mark.parametrize("coding", ["", "identity", "x-gzip", *sorted(ENCODINGS), "GZIP", " br ", "gzip, br"])
     def test_known_encodings(self, coding: str) -> None:
         check_head({"content-encoding": coding}, LIMITS)
 
@@ -102,7 +102,7 @@ class TestRead:
             await read_all(b'{"model":"big"}', coding="gzip")
 
     async def test_an_early_end(self) -> None:
-        with pytest.raises(Malformed, match="ends before its compressed data does"):
+        with pytest.raises(Malformed, match="gzip data without its end"):
             await read_all(gzip.compress(b"{}")[:-4], coding="gzip")
 
     async def test_a_broken_chunk(self) -> None:
@@ -327,4 +327,4 @@ async def test_what_json_does_not_allow_is_refused_with_its_place(value: bytes) 
 def test_every_coding_that_is_offered_is_decoded() -> None:
     headers: Mapping[str, str] = {"content-encoding": "zstd"}
     check_head(headers, LIMITS)
-    assert {"gzip", "deflate", "br", "zstd"} <= set(DECODERS)
+    assert {"gzip", "deflate", "br", "zstd"} <= ENCODINGS

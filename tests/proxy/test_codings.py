@@ -10,7 +10,7 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.encoding import PIECE_BYTES, BadEncoding, decoder
+from proxy.codings import PIECE_BYTES, BadEncoding, decoder
 
 
 def raw_deflate(data: bytes) -> bytes:
