@@ -182,16 +182,9 @@ def parse_sampling(fields: Fields, include: list[JsonValue]) -> Sampling:
 
 def render_sampling(sampling: Sampling, profile: Profile, losses: Losses, *, is_own: bool) -> JsonObject:
     body: JsonObject = {}
-    tokens = sampling.max_output_tokens
-    if tokens is not None:
-        if tokens < OUTPUT_TOKENS_MIN and not is_own:
-            losses.note("max_tokens", f"a limit of {tokens} tokens", f"the least is {OUTPUT_TOKENS_MIN} here")
-            tokens = OUTPUT_TOKENS_MIN
-        most = profile.max_output_tokens
-        if most is not None and tokens > most:
-            losses.note("max_tokens", f"a limit of {tokens} tokens", f"this model writes {most} at most")
-            tokens = most
-        body["max_output_tokens"] = tokens
+    if sampling.max_output_tokens is not None:
+        least = 0 if is_own else OUTPUT_TOKENS_MIN
+        body["max_output_tokens"] = _limit(sampling.max_output_tokens, least, profile.max_output_tokens, losses)
     for key in _SAMPLING:
         value = getattr(sampling, key)
         if value is not None and key in profile.sampling:
@@ -209,6 +202,16 @@ def render_sampling(sampling: Sampling, profile: Profile, losses: Losses, *, is_
         elif sampling.logprobs or not is_own:
             body["top_logprobs"] = sampling.logprobs
     return body
+
+
+def _limit(tokens: int, least: int, most: int | None, losses: Losses) -> int:
+    if tokens < least:
+        losses.note("max_tokens", f"a limit of {tokens} tokens", f"the least is {least} here")
+        return least
+    if most is not None and tokens > most:
+        losses.note("max_tokens", f"a limit of {tokens} tokens", f"this model writes {most} at most")
+        return most
+    return tokens
 
 
 def _within(key: str, value: float, profile: Profile, losses: Losses) -> float:
