@@ -42,6 +42,7 @@ _ASK: Mapping[str, tuple[str, Operation, bool | None]] = {
     "messages": ("anthropic", "generate", None),
     "messages/count_tokens": ("anthropic", "count_tokens", False),
     "responses": ("openai_responses", "generate", None),
+    "responses/input_tokens": ("openai_responses", "count_tokens", False),
     "chat/completions": ("openai_chat", "generate", None),
     "completions": ("openai_chat", "complete", None),
     "embeddings": ("openai_chat", "embed", False),

@@ -17,6 +17,7 @@ def found(path: str, method: str = "POST", **headers: str) -> tuple[str, str, st
     ("path", "wire", "operation"),
     [
         ("/v1/messages", "anthropic", "generate"),
+        ("/v1/responses/input_tokens", "openai_responses", "count_tokens"),
         ("/v1/messages/count_tokens", "anthropic", "count_tokens"),
         ("/v1/chat/completions", "openai_chat", "generate"),
         ("/v1/completions", "openai_chat", "complete"),
