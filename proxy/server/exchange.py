@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Outcome, Report
 from proxy.errors import Malformed
 from proxy.hub.events import Failure, Heartbeat
-from proxy.hub.residue import JsonObject
+from proxy.hub.residue import JsonValue
 from proxy.hub.response import Usage
 from proxy.observe.metrics import CONTENT_TYPE, Finished
 from proxy.server import body, cors, health, models, routes
@@ -230,7 +230,10 @@ class Exchange:
             return response
         wire = self._wire or routes.dialect(self._request.path, self._request.headers)
         status = failure.status if 400 <= failure.status <= 599 else 500
-        answer = self._json(status, self._app.wire(wire).render_error(failure))
+        told: JsonValue = self._app.wire(wire).render_error(failure)
+        if self._inquiry is not None and self._inquiry.framing == "json-array":
+            told = [told]  # Google's streams without alt=sse are arrays, errors too
+        answer = self._json(status, told)
         answer.headers.update(clean_headers(headers))
         if self._route is routes.UNROUTED and status in {400, 421}:
             answer.force_close()  # whatever follows on this connection is not meant for us either
@@ -247,7 +250,7 @@ class Exchange:
             return b"," + dumps(self._app.wire(self._inquiry.wire).render_error(failure)) + b"]"
         return last_frame(self._in_band(failure))
 
-    def _json(self, status: int, content: JsonObject) -> web.Response:
+    def _json(self, status: int, content: JsonValue) -> web.Response:
         return self._dressed(
             web.Response(status=status, body=dumps(content), headers={"Content-Type": "application/json"})
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import brotli
+import msgspec
 import pytest
 
 from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Outcome, Refused, Report
@@ -265,6 +266,18 @@ class TestErrors:
         answer = await house.post("/v1/messages", {"model": "big", "stream": True})
         assert (answer.status, answer.error["message"]) == (400, "tools[0]: no room for it")
         assert answer.headers["Content-Type"] == "application/json"
+
+    @pytest.mark.parametrize(("query", "is_array"), [("", True), ("?alt=sse", False)])
+    async def test_googles_array_streams_have_arrays_of_errors(self, house: House, query: str, is_array: bool) -> None:
+        async def refuse(inquiry: Inquiry) -> Outcome:
+            report = Report(request_id=inquiry.request_id, model_asked=inquiry.model)
+            raise Refused.because(Untranslatable("no room for it"), report)
+
+        house.dispatcher.answer = refuse
+        answer = await house.post(f"/v1beta/models/g:streamGenerateContent{query}", {"contents": []})
+        told = msgspec.json.decode(answer.body)
+        assert isinstance(told, list) == is_array
+        assert (told[0] if is_array else told)["error"]["status"] == "INVALID_ARGUMENT"
 
 
 class TestTheWayOut:
