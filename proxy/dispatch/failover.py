@@ -16,6 +16,7 @@ from proxy.dispatch.asked import Asked
 from proxy.dispatch.attempt import Attempt
 from proxy.dispatch.body import Body
 from proxy.dispatch.budget import RetryBudget
+from proxy.dispatch.catalogue import Found
 from proxy.dispatch.clock import Clock
 from proxy.dispatch.decision import Decision
 from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
@@ -24,7 +25,7 @@ from proxy.dispatch.pursuit import Pursuit
 from proxy.dispatch.recall import Recall
 from proxy.dispatch.shared import Shared
 from proxy.dispatch.snapshot import Snapshot
-from proxy.errors import ProxyError
+from proxy.errors import Malformed, ProxyError
 from proxy.providers.base import Operation
 from proxy.providers.estimate import estimated_tokens
 from proxy.upstream.base import Upstream
@@ -99,6 +100,7 @@ class Dispatcher:
         report = Report(request_id=inquiry.request_id, model_asked=inquiry.model)
         try:
             found = snapshot.catalogue.find(inquiry.model, inquiry.operation, inquiry.wire)
+            _check_tie(inquiry, found)
             asked = Asked(inquiry, found, wire_named(inquiry.wire), created=int(clock.unix()))
             if inquiry.operation == "count_tokens":
                 return await self._count(snapshot, asked, report)
@@ -139,6 +141,18 @@ class Dispatcher:
         found = snapshot.catalogue.find(model, operation, wire)
         ask = Ask(group=found.name, strategy=snapshot.strategy, wants_all=True)
         return decide(found.candidates, self._shared.pool, ask, self._shared.clock.monotonic())
+
+
+def _check_tie(inquiry: Inquiry, found: Found) -> None:
+    """An account that is gone takes what its provider keeps for it along."""
+    tie = inquiry.tie
+    if tie is not None and tie.is_hard and all(each.credential.id != tie.credential for each in found.candidates):
+        raise Malformed(
+            f"the account that this response was made with does not serve {inquiry.model!r} (any more); "
+            "send the whole conversation as input",
+            path="previous_response_id",
+            code="previous_response_not_found",
+        )
 
 
 def _outcome(pursuit: Pursuit, attempt: Attempt) -> Outcome:

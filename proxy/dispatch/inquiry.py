@@ -12,6 +12,16 @@ from proxy.hub.response import Usage
 from proxy.providers.base import Operation
 
 
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """To the credential that served the conversation so far. `is_hard`: no other can go on with it, as only that
+    account's provider keeps it; else it is preferred while it is ready.
+    """
+
+    credential: str
+    is_hard: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inquiry:
     """One client request, as far as the server understands it. `body` is decoded, and untouched otherwise."""
@@ -33,6 +43,7 @@ class Inquiry:
     """The client key's name or digest, never the key."""
     is_strict: bool = False
     """Refuse what a translation would lose."""
+    tie: Tie | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from typing import Literal, TypeAlias
 from auth.pool import READY, Lease, Pool, Standing
 from auth.turns import STRIDE
 from proxy.dispatch.decision import Candidate, Decision, PassedOver
+from proxy.dispatch.inquiry import Tie
 
 Strategy: TypeAlias = Literal["round-robin", "weighted-round-robin", "fill-first", "quota-aware"]
 
@@ -27,6 +28,7 @@ class Ask:
     """`group`: whose turns are counted together: the model as it stands in the catalogue. `tried`: the keys of
     candidates that this request has tried already, or that cannot be asked this. `is_first`: nothing was tried yet, so
     that even a candidate that cools for a transient fault may be. `wants_all`: name every candidate, also the ready.
+    `tie`: a hard one leaves no choice; another decides among those of the highest priority that are ready.
     """
 
     group: Hashable
@@ -34,10 +36,13 @@ class Ask:
     tried: Collection[tuple[str, str]] = ()
     is_first: bool = True
     wants_all: bool = False
+    tie: Tie | None = None
 
 
 def decide(candidates: Sequence[Candidate], state: Pool, ask: Ask, now: float) -> Decision:
     """`candidates`: the highest priority first."""
+    if ask.tie is not None and ask.tie.is_hard:
+        candidates = [each for each in candidates if each.credential.id == ask.tie.credential]
     sorted_out = _SortedOut(candidates, state, ask, now)
     eligible = sorted_out.ready or sorted_out.crowded
     chosen, rule = None, "nobody"
@@ -46,13 +51,21 @@ def decide(candidates: Sequence[Candidate], state: Pool, ask: Ask, now: float) -
         tier = eligible
         if eligible[-1].credential.priority != highest:
             tier = [each for each in eligible if each.credential.priority == highest]
-        chosen, rule = _CHOOSERS[ask.strategy](tier, state, ask), ask.strategy
+        chosen, rule = _choose(tier, state, ask)
     elif sorted_out.benched and ask.is_first:
         chosen, rule = min(sorted_out.benched, key=lambda each: each[0])[1], "last-resort"
     passed_over = [each for each in sorted_out.passed_over if each.candidate is not chosen]
     if ask.wants_all:
         passed_over += _not_their_turn(sorted_out, chosen)
     return Decision(chosen=chosen, rule=rule, passed_over=tuple(passed_over), now=now)
+
+
+def _choose(tier: Sequence[Candidate], state: Pool, ask: Ask) -> tuple[Candidate, str]:
+    if ask.tie is not None:
+        for each in tier:
+            if each.credential.id == ask.tie.credential:
+                return each, "bound" if ask.tie.is_hard else "affinity"
+    return _CHOOSERS[ask.strategy](tier, state, ask), ask.strategy
 
 
 def commit(decision: Decision, candidates: Sequence[Candidate], state: Pool, ask: Ask) -> Lease:

@@ -135,6 +135,7 @@ class Pursuit:
             tried=tried,
             is_first=is_first,
             wants_all=wants_all,
+            tie=self.inquiry.tie,
         )
 
     def _plan(self, candidate: Candidate, now: float) -> Plan | None:

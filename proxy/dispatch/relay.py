@@ -11,7 +11,7 @@ that tell usage, end and errors, and only those are parsed. Until the first cont
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.dispatch.asked import Asked
@@ -66,6 +66,7 @@ _SPEECH: Mapping[str, Speech] = {
 
 _NO_DATA = b"[]"
 _ERROR = re.compile(rb'"error"\s*:\s*[{"]')
+_ERROR_EVENT = re.compile(rb'"type"\s*:\s*"error"')
 _SEQUENCE = re.compile(rb'("sequence_number"\s*:\s*)(\d+)')
 
 
@@ -228,9 +229,15 @@ class RelayPassage:
             case "json-array":
                 return self._as_array(payloads(block))
             case "frames":
-                return b"".join(value + b"\n" for value in payloads(block))
+                return self._as_lines([value for value in payloads(block) if value.strip() != b"[DONE]"])
             case _:
                 return block
+
+    def _as_lines(self, values: Sequence[bytes]) -> bytes:
+        """An error event has another shape on a WebSocket: `fail` tells it."""
+        told = [value for value in values if not _is_error_event(value)]
+        self._has_told_failure = self._has_told_failure and len(told) == len(values)
+        return b"".join(value.replace(b"\n", b" ") + b"\n" for value in told)
 
     def _look(self, block: bytes) -> None:
         if self._speech.tap.search(block):
@@ -295,6 +302,16 @@ class RelayPassage:
         if self._wire.name == "openai_responses":
             told = replaced(_numbered(told, after=self._last), ("response", "id"), dumps(self._start.id))
         return told
+
+
+def _is_error_event(value: bytes) -> bool:
+    if not _ERROR_EVENT.search(value):
+        return False
+    try:
+        event = loads_upstream(value)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(event, dict) and event.get("type") == "error"
 
 
 def _is_complete(value: bytes) -> bool:

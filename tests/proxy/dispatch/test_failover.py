@@ -14,7 +14,7 @@ from auth.pool import READY
 from proxy.config.provider_keys import ModelAlias
 from proxy.config.schema import Config, Routing, Streaming
 from proxy.dispatch import attempt, failover
-from proxy.dispatch.inquiry import Refused
+from proxy.dispatch.inquiry import Refused, Tie
 from proxy.errors import Broken, Silent, Unreachable
 
 MODEL = "claude-opus-5"
@@ -289,6 +289,28 @@ async def test_an_error_whose_body_is_cut_is_judged_by_its_status(lab: Any, make
 async def test_unknown_models_are_404(lab: Any, make: Any) -> None:
     told = await refused(lab.dispatcher(config(make, "k1"), []), lab.inquiry("anthropic", BODY, model="nope"))
     assert (told.failure.status, told.failure.code) == (404, "model_not_found")
+
+
+async def test_a_conversation_that_one_account_keeps_goes_on_there_or_nowhere(lab: Any, make: Any) -> None:
+    replies = iter([make.whole(ANSWER), make.whole(ANSWER), make.whole(LIMITED, 429, retry_after="900")])
+    dispatcher = lab.dispatcher(config(make, "k1", "k2"), lambda _call: next(replies))
+    first = await dispatcher.open(lab.inquiry("anthropic", BODY))
+    await lab.read(first)
+    tie = Tie(first.report.credential or "", is_hard=True)
+    second = await dispatcher.open(lab.inquiry("anthropic", BODY, tie=tie))
+    await lab.read(second)
+    assert second.report.credential == first.report.credential
+    told = await refused(dispatcher, lab.inquiry("anthropic", BODY, tie=tie))
+    assert told.failure.status == 429
+    assert told.failure.message.count("\n") == 1, "the others are no alternative"
+    assert [call.headers for call in lab.upstream.calls] == [lab.upstream.calls[0].headers] * 3
+
+
+async def test_a_conversation_of_an_account_that_is_gone_is_not_found(lab: Any, make: Any) -> None:
+    dispatcher = lab.dispatcher(config(make, "k1"), [])
+    told = await refused(dispatcher, lab.inquiry("anthropic", BODY, tie=Tie("gone", is_hard=True)))
+    assert (told.failure.status, told.failure.code) == (400, "previous_response_not_found")
+    assert told.failure.path == "previous_response_id"
 
 
 async def test_upstream_texts_and_addresses_stay_out_of_the_refusal(lab: Any, make: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 from auth.credential import Credential
 from auth.pool import ALL_MODELS, Pool, Setback
 from proxy.dispatch.decision import Candidate, Decision
+from proxy.dispatch.inquiry import Tie
 from proxy.dispatch.policy import Ask, Strategy, commit, decide
 from proxy.providers import anthropic, openai
 from proxy.providers.base import Provider
@@ -188,3 +189,28 @@ def test_explaining_names_the_ready_ones_too() -> None:
     tiers = [candidate("a", priority=1), candidate("b", priority=1), candidate("c")]
     decision = decide(tiers, Pool(), ask(wants_all=True), 0.0)
     assert names(decision) == [("b", "ready: not its turn"), ("c", "ready: of lower priority")]
+
+
+class TestTies:
+    def test_a_soft_one_is_kept_while_its_account_is_ready(self) -> None:
+        pool = Pool()
+        tied = ask(tie=Tie("b"))
+        assert [serve(ABC, pool, tied) for _ in range(3)] == ["b", "b", "b"]
+        assert decide(ABC, pool, tied, 0.0).rule == "affinity"
+        bench(pool, "b")
+        assert serve(ABC, pool, tied, 1.0) in {"a", "c"}
+
+    def test_a_soft_one_does_not_outrank_priority(self) -> None:
+        ranked = [candidate("high", priority=1), candidate("low")]
+        assert serve(ranked, Pool(), ask(tie=Tie("low"))) == "high"
+
+    def test_a_hard_one_leaves_no_choice(self) -> None:
+        pool = Pool()
+        ranked = [candidate("high", priority=1), candidate("low")]
+        tied = ask(tie=Tie("low", is_hard=True))
+        assert serve(ranked, pool, tied) == "low"
+        assert decide(ranked, pool, tied, 0.0).rule == "bound"
+        bench(pool, "low")
+        nobody = decide(ranked, pool, tied, 1.0)
+        assert nobody.chosen is None
+        assert [name for name, _ in names(nobody)] == ["low"]

@@ -263,6 +263,36 @@ def test_frames_of_a_websocket_are_lines(lab: Any) -> None:
     assert msgspec.json.decode(lines[0])["response"]["model"] == "alias"
 
 
+def test_frames_of_a_websocket_hold_no_line_ends(lab: Any) -> None:
+    passage = plan(lab, openai.PROVIDER, {}, is_stream=True, framing="frames").passage()
+    spread = b'data: {"type":"response.created",\ndata: "response":{"id":"r","model":"upstream-m","output":[]}}\n\n'
+    (line,) = passage.feed(spread).splitlines()
+    assert msgspec.json.decode(line)["response"]["id"] == "r"
+
+
+def test_an_error_event_becomes_a_failed_response_on_a_websocket(lab: Any) -> None:
+    """Over there ``error`` has another shape, and a client that cannot read it would wait for ever."""
+    passage = plan(lab, openai.PROVIDER, {}, is_stream=True, framing="frames").passage()
+    passage.feed(sse({"type": "response.created", "sequence_number": 0, "response": {"id": "r", "model": "m"}}))
+    delta = {"type": "response.output_text.delta", "sequence_number": 1, "output_index": 0, "delta": "x"}
+    assert passage.feed(sse(delta))
+    error = sse({"type": "error", "sequence_number": 2, "code": "server_error", "message": "it broke"})
+    assert passage.feed(error + b"data: [DONE]\n\n") == b""
+    assert passage.seen.failure is not None
+    (line,) = passage.fail(passage.seen.failure).splitlines()
+    failed = msgspec.json.decode(line)
+    assert (failed["type"], failed["response"]["id"]) == ("response.failed", "r")
+    assert "it broke" in failed["response"]["error"]["message"]
+
+
+def test_a_failed_response_passes_to_a_websocket_as_it_is(lab: Any) -> None:
+    passage = plan(lab, openai.PROVIDER, {}, is_stream=True, framing="frames").passage()
+    failed = {"type": "response.failed", "response": {"id": "r", "error": {"code": "server_error", "message": "m"}}}
+    (line,) = passage.feed(sse(failed) + b"data: [DONE]\n\n").splitlines()
+    assert msgspec.json.decode(line) == failed
+    assert passage.fail(FAILURE) == b""
+
+
 def test_a_broken_json_array_is_closed(lab: Any) -> None:
     passage = plan(lab, gemini.PROVIDER, {}, is_stream=True, framing="json-array").passage()
     told = passage.feed(gemini_chunk("a")) + passage.finish()
