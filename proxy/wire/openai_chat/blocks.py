@@ -52,7 +52,7 @@ class Blocks:
         if form == "null" and not blocks:
             return None
         texts = [text for block in blocks if isinstance(text := block.get("text"), str) and _is_plain(block)]
-        if len(texts) == len(blocks) and form != "list":
+        if len(texts) == len(blocks) and (form != "list" or not self.profile.has_text_lists):
             if len(texts) <= 1:
                 return "".join(texts)
             if not self.profile.has_text_lists:

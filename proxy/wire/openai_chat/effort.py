@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from proxy.hub.effort import effort_of, nearest
+from proxy.hub.effort import BUDGETS, effort_of, nearest
 from proxy.hub.loss import Loss
 from proxy.hub.profile import ALL_EFFORTS, Profile
 from proxy.hub.request import Effort, Reasoning
@@ -105,6 +105,9 @@ def write_reasoning(reasoning: Reasoning, profile: Profile, body: JsonObject, lo
         losses.append(Loss("reasoning.visible", "visible thoughts", "the model does not show them"))
     write = _WRITERS.get(str(own_shape(reasoning.residue).get("as")), _write_effort)
     effort = _taken(wanted, profile, losses) if reasoning.effort is not None or write is _write_effort else None
+    budget = reasoning.budget_tokens or 0
+    if write is _write_effort and effort == wanted and budget > 0 and budget not in BUDGETS.values():
+        losses.append(Loss("reasoning.budget_tokens", f"budget {budget}", f"an effort stands for it here: {effort}"))
     write(reasoning, effort, body)
 
 

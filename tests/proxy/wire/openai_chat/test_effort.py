@@ -74,6 +74,12 @@ def test_bug_9_a_level_is_kept_and_none_is_made_up(reasoning: Reasoning, word: s
     assert answer.losses == ()
 
 
+def test_a_budget_that_no_word_stands_for_is_a_loss() -> None:
+    answer = rendered(Reasoning(budget_tokens=2000))
+    assert answer.body["reasoning_effort"] == "medium"
+    assert [loss.path for loss in answer.losses] == ["reasoning.budget_tokens"]
+
+
 def test_bug_10_what_cannot_be_off_thinks_as_little_as_it_can() -> None:
     assert rendered(Reasoning(effort="none")).body["reasoning_effort"] == "none"
     answer = rendered(Reasoning(effort="none"), replace(PLAIN, can_stop_thinking=False))

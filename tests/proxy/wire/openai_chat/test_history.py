@@ -74,6 +74,12 @@ def test_system_texts_are_one_message_with_their_borders() -> None:
         USER, instructions=(Text(text="a"), Text(text="b")), profile=replace(PLAIN, has_text_lists=False)
     )
     assert messages_of(strings)[0]["content"] == "a\n\nb"
+    image = Media(kind="image", media_type="image/png", data="iVBORw0KGgo=")
+    blind = replace(PLAIN, has_text_lists=False, has_media_in_results=False, media=frozenset())
+    asked = (USER, said(ToolCall(id="1", name="f")), results(ToolResult(call_id="1", parts=(image,))))
+    assert all(
+        isinstance(message.get("content") or "", str) for message in messages_of(rendered(*asked, profile=blind))
+    )
 
 
 def test_a_system_text_in_mid_conversation_stays_there() -> None:
