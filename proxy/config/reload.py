@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from auth.lookout import POLL_SECONDS, Lookout
+from auth.trail import signature_of
 from proxy.config.load import Loaded, digest_of, parse, read
-from proxy.config.watch import Signature, Watch, signature_of
 from proxy.errors import ConfigError
-
-POLL_SECONDS = 0.5
-"""Between looks at what no watch tells: network folders, container mounts, a folder that was replaced."""
-SETTLE_SECONDS = 0.06
-SETTLE_ROUNDS_MAX = 8
-"""So long a file may stay empty, missing or in motion before it is taken as it is."""
 
 _NOTHING = digest_of(b"")
 
@@ -45,11 +39,15 @@ class Reloader:
         self._on_change = on_change
         self._on_refused = on_refused
         self._clock = clock
-        self._poll_seconds = poll_seconds
-        self._stirred = asyncio.Event()
         self._looking = asyncio.Lock()
-        self._watch = Watch(path, self._stir)
-        self._task: asyncio.Task[None] | None = None
+        self._lookout = Lookout(
+            path,
+            loop=loop,
+            signature=lambda: signature_of(path),
+            is_whole=self._holds_something,
+            look=self.look,
+            poll_seconds=poll_seconds,
+        )
         self._seen = loaded.digest
         self.loaded = loaded
         """What is in force."""
@@ -58,45 +56,10 @@ class Reloader:
         """Why the file as it is now is not in force; None when it is."""
 
     def start(self) -> None:
-        self._watch.open()
-        self._stirred.set()  # it may have changed since it was loaded
-        self._task = self._loop.create_task(self._run(), name="config reload")
+        self._lookout.start()
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        await asyncio.to_thread(self._watch.close)
-
-    def _stir(self) -> None:
-        """Called by the watch's thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is interested
-            self._loop.call_soon_threadsafe(self._stirred.set)
-
-    async def _run(self) -> None:
-        signature = signature_of(self._path)
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_seconds):
-                    await self._stirred.wait()
-            if not self._stirred.is_set() and signature_of(self._path) == signature:
-                continue
-            self._stirred.clear()
-            await asyncio.to_thread(self._watch.follow)
-            signature = await self._settled()
-            await self.look()
-
-    async def _settled(self) -> Signature:
-        """Wait until the file keeps still and holds something; its signature then."""
-        before = signature_of(self._path)
-        for _ in range(SETTLE_ROUNDS_MAX):
-            await asyncio.sleep(SETTLE_SECONDS)
-            after = signature_of(self._path)
-            if after == before and self._holds_something():
-                break
-            before = after
-        return before
+        await self._lookout.close()
 
     def _holds_something(self) -> bool:
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import reload
+from auth import lookout
 from proxy.config.edit import Put, write_back
 from proxy.config.load import Loaded, load
 from proxy.config.reload import Reloader
@@ -207,7 +207,7 @@ async def test_without_a_watch_a_look_from_time_to_time_is_enough(
 ) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text(1))
-    monkeypatch.setattr(reload.Watch, "open", lambda _self: None)
+    monkeypatch.setattr(lookout.Watch, "open", lambda _self: None)
     async with reloading(path, server, poll_seconds=0.01):
         for port in range(2, 12):
             renamed(path, port)
@@ -315,5 +315,5 @@ async def test_a_content_that_is_the_same_is_no_change(tmp_path: Path, server: S
 
 def test_it_is_seen_within_a_second() -> None:
     """Of its own waiting, even where no watch tells and the file is long in motion."""
-    assert reload.POLL_SECONDS + reload.SETTLE_SECONDS * reload.SETTLE_ROUNDS_MAX < 1.0
-    assert reload.SETTLE_SECONDS * 2 <= 0.15
+    assert lookout.POLL_SECONDS + lookout.SETTLE_SECONDS * lookout.SETTLE_ROUNDS_MAX < 1.0
+    assert lookout.SETTLE_SECONDS * 2 <= 0.15

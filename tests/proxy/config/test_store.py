@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import store
 from proxy.config.edit import Append, Put, replace, write_back
 from proxy.config.load import digest_of, load
 from proxy.errors import ConfigChanged, ConfigError
@@ -57,7 +56,7 @@ def test_nor_one_that_an_editor_saves_while_we_write(path: Path, monkeypatch: py
         sync(descriptor)
         path.write_text("port: 4\n")
 
-    monkeypatch.setattr(store.os, "fsync", interfere)
+    monkeypatch.setattr(os, "fsync", interfere)
     with pytest.raises(ConfigChanged):
         write_back(path, [Put(("port",), 2)], digest=digest(path))
     assert path.read_text() == "port: 4\n"
@@ -97,18 +96,18 @@ def test_the_file_is_a_new_one_and_complete_before_it_gets_its_name(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
-    sync, rename = os.fsync, Path.replace
+    sync, rename = os.fsync, os.rename
 
     def noted_sync(descriptor: int) -> None:
         calls.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
         sync(descriptor)
 
-    def noted_rename(self: Path, target: Path) -> Path:
-        calls.append(f"rename to {target.name}")
-        return rename(self, target)
+    def noted_rename(source: str, target: str, **folders: int) -> None:
+        calls.append(f"rename to {target}")
+        rename(source, target, **folders)
 
-    monkeypatch.setattr(store.os, "fsync", noted_sync)
-    monkeypatch.setattr(Path, "replace", noted_rename)
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(os, "rename", noted_rename)
     inode = path.stat().st_ino
     write_back(path, [Put(("port",), 2)], digest=digest(path))
     assert calls == ["file", "rename to config.yaml", "folder"]
@@ -147,10 +146,10 @@ def test_nothing_to_change_writes_nothing(path: Path) -> None:
 def test_a_disk_that_refuses_leaves_the_old_file(
     path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
 ) -> None:
-    def refuse(_self: Path, _target: Path) -> Path:
+    def refuse(_source: str, _target: str, **_folders: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(os, "rename", refuse)
     with pytest.raises(ConfigError, match=message):
         write_back(path, [Put(("port",), 2)], digest=digest(path))
     assert path.read_text() == "port: 1 # mine\n"

@@ -1,6 +1,7 @@
 """Tells when a path may lead to other content: in-place writes, renames, symlink swaps, folders that come and go.
 
 Watched are the folders, never the file: a watch on a file follows the inode, and an editor's rename leaves it behind.
+The path is one of a file, or of a folder whose files matter.
 """
 
 from __future__ import annotations
@@ -98,9 +99,12 @@ class Watch(FileSystemEventHandler):
     keeps silent: whoever uses it also looks from time to time.
     """
 
-    def __init__(self, path: Path, stir: Callable[[], None]) -> None:
+    def __init__(self, path: Path, stir: Callable[[], None], *, inside: Callable[[str], bool] | None = None) -> None:
+        """`inside`: `path` is a folder, and this says which names in it matter."""
         self._path = path
         self._stir = stir
+        self._inside = inside
+        self._whole = ""
         self._lock = threading.Lock()
         self._observer: BaseObserver | None = None
         self._armed: dict[Path, tuple[Identity, ObservedWatch]] = {}
@@ -114,8 +118,12 @@ class Watch(FileSystemEventHandler):
         touched = {os.fsdecode(event.src_path), os.fsdecode(event.dest_path)}
         if isinstance(event, DirDeletedEvent):
             self._gone |= touched & self._folders
-        if touched & (self._names | self._folders):
+        if touched & (self._names | self._folders) or any(self._is_inside(each) for each in touched):
             self._stir()
+
+    def _is_inside(self, touched: str) -> bool:
+        folder, name = os.path.split(touched)
+        return self._inside is not None and folder == self._whole and self._inside(name)
 
     def open(self) -> None:
         with contextlib.suppress(OSError):
@@ -132,7 +140,11 @@ class Watch(FileSystemEventHandler):
 
     def _follow(self, observer: BaseObserver) -> None:
         names = names_of(self._path)
-        wanted = {folder: identity for folder in {name.parent for name in names} if (identity := _identity(folder))}
+        folders = {name.parent for name in names}
+        if self._inside is not None:
+            self._whole = os.path.realpath(self._path)
+            folders.add(Path(self._whole))
+        wanted = {folder: identity for folder in folders if (identity := _identity(folder))}
         for folder, (identity, watch) in list(self._armed.items()):
             if wanted.get(folder) != identity or str(folder) in self._gone:
                 self._gone.discard(str(folder))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from watchdog.events import FileClosedNoWriteEvent, FileModifiedEvent, FileMovedEvent, FileOpenedEvent
 
-from proxy.config import watch
-from proxy.config.watch import Watch, names_of, signature_of
+from auth import trail
+from auth.trail import Watch, names_of, signature_of
 
 
 def relative(names: frozenset[Path], root: Path) -> set[str]:
@@ -110,14 +110,14 @@ def test_other_files_of_the_folder_do_not_stir(root: Path, stirs: queue.Queue[No
 
 
 def test_reading_does_not_stir() -> None:
-    assert not {FileOpenedEvent, FileClosedNoWriteEvent} & set(watch._EVENTS)
+    assert not {FileOpenedEvent, FileClosedNoWriteEvent} & set(trail._EVENTS)
 
 
 def test_without_watches_left_it_keeps_silent(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise OSError(24, "inotify instance limit reached")
 
-    monkeypatch.setattr(watch, "Observer", refuse)
+    monkeypatch.setattr(trail, "Observer", refuse)
     found = Watch(root / "c", lambda: None)
     found.open()
     found.follow()

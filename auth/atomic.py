@@ -1,0 +1,85 @@
+"""A file is replaced as a whole: old or new at any instant, also when the power goes, and never readable by others."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+FILE_MODE = 0o600
+TEMPORARY = ".tmp."
+"""In the name of a file that nobody finished."""
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[int]:
+    """A folder's descriptor: what is done through it is done there, whatever its path leads to meanwhile."""
+    descriptor = os.open(folder, _FOLDER_FLAGS)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """One writer at a time, in all processes. The lock is on the folder: a file is replaced, and a lock on it would go
+    with it.
+    """
+    with opened(folder) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+
+
+def put(
+    folder: int, name: str, raw: bytes, *, like: os.stat_result | None = None, check: Callable[[], object] | None = None
+) -> None:
+    """`like`: the file whose mode and, where allowed, owner it takes over; None: 0600, ours. `check` may raise right
+    before the new file gets its name; then, and after an `OSError`, the old one stands as it was.
+
+    The recipe: a new file that only we can open, written and synced, then renamed, then the folder synced: without
+    either sync a power cut may leave an empty file under the name.
+    """
+    temporary = f".{name[:100]}{TEMPORARY}{secrets.token_hex(6)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, FILE_MODE, dir_fd=folder)
+    try:
+        try:
+            _dress(descriptor, like)
+            _write_all(descriptor, raw)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if check is not None:
+            check()
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        with contextlib.suppress(OSError):  # it has become the file, unless something failed
+            os.unlink(temporary, dir_fd=folder)
+    os.fsync(folder)
+
+
+def sweep(folder: int) -> None:
+    """Removes what killed writers left. To be called with the lock: then nobody is at work on them."""
+    for name in os.listdir(folder):
+        if name.startswith(".") and TEMPORARY in name:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=folder)
+
+
+def _dress(descriptor: int, like: os.stat_result | None) -> None:
+    if like is not None:
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, like.st_uid, like.st_gid)
+    os.fchmod(descriptor, FILE_MODE if like is None else stat.S_IMODE(like.st_mode))  # whatever the umask is
+
+
+def _write_all(descriptor: int, raw: bytes) -> None:
+    left = memoryview(raw)
+    while left:
+        left = left[os.write(descriptor, left) :]
