@@ -38,7 +38,7 @@ async def handle(app: App, request: web.BaseRequest) -> web.StreamResponse:
             exchange.task.uncancel()
             return await exchange.fail(exchange.stopped, ())
         except Exception as error:
-            if isinstance(error, ConnectionError) and request.transport is None:
+            if isinstance(error, ConnectionError) and _is_gone(request):
                 exchange.abandon()
                 raise
             app.log.exception("request.failed", request_id=exchange.request_id, exc_info=error)
@@ -49,6 +49,11 @@ async def handle(app: App, request: web.BaseRequest) -> web.StreamResponse:
         app.exchanges.discard(exchange)
         if app.is_draining:
             request.protocol.close()
+
+
+def _is_gone(request: web.BaseRequest) -> bool:
+    """A transport is closing for a moment before it is lost, and refuses what is written then."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def _headers(error: ProxyError) -> Iterable[tuple[str, str]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -13,8 +16,20 @@ import pytest_asyncio
 from proxy.upstream.replay import Deck
 from proxy.upstream.replay_server import ReplayServer
 from tests.contract.clients import Clients
-from tests.contract.house import ACCOUNTS, CLIENT_KEY, LANES, STRICT_KEY, Account, House, Lane, account, settings
-from tests.contract.stage import FORMATS, Stage
+from tests.contract.house import (
+    ACCOUNTS,
+    CLIENT_KEY,
+    IMPATIENT,
+    LANES,
+    STRICT_KEY,
+    Account,
+    House,
+    Lane,
+    account,
+    entries,
+    settings,
+)
+from tests.contract.stage import FORMATS, VENDORS, Stage
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -28,11 +43,34 @@ async def house(server: ReplayServer, tmp_path_factory: pytest.TempPathFactory) 
     """The server under test."""
     house = House(folder=tmp_path_factory.mktemp("house"))
     keys = [{"api-key": CLIENT_KEY, "name": "master"}, {"api-key": STRICT_KEY, "name": "pilot", "strict": True}]
-    house.configure(settings(server.url, ACCOUNTS, **{"api-keys": keys}))
-    await house.start()
-    yield house
-    assert await house.stop() == 0
-    house.check_log()
+    told = settings(server.url, ACCOUNTS, **{"api-keys": keys})
+    with socket.socket() as nobody:  # has a port, and does not listen
+        nobody.bind(("127.0.0.1", 0))
+        for wire in FORMATS:
+            pier = account(wire, "pier")
+            (dead,) = entries(wire, pier, f"http://127.0.0.1:{nobody.getsockname()[1]}")
+            (living,) = entries(wire, replace(pier, keys=(f"{pier.keys[0]}-living",)), f"{server.url}/{wire}")
+            told[VENDORS[wire].setting] += [{**dead, "priority": 1}, {**living, **_named(wire)}]
+        house.configure(told)
+        async with house:
+            yield house
+
+
+def _named(wire: str) -> dict[str, str]:
+    """Each entry of `openai-compatibility` has a name of its own."""
+    return {"name": "living"} if wire == "openai_chat" else {}
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def impatient(server: ReplayServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clients]:
+    """The clients of a server that waits for upstreams no longer than a test does."""
+    house = House(folder=tmp_path_factory.mktemp("impatient"), launcher=(sys.executable, "-c", IMPATIENT))
+    accounts = {
+        wire: [account(wire, "home"), *(account(wire, f"lane{n}", keys=2) for n in range(3))] for wire in FORMATS
+    }
+    house.configure(settings(server.url, accounts, streaming={"keepalive-seconds": 1}))
+    async with house, Clients(house.url, "any-word") as clients:
+        yield clients
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -59,6 +59,10 @@ class Judge(ABC):
         """Of a stream that ends with an error: the text that came before, and what the SDK says of the error."""
 
     @abstractmethod
+    async def leave_early(self, words: Words) -> None:
+        """Closes the stream after the first text."""
+
+    @abstractmethod
     def usage(self, usage: Usage) -> JsonObject:
         """How this format counts."""
 
@@ -98,3 +102,10 @@ async def until_it_breaks(stream: AsyncIterator[Any], text_of: Callable[[Any], s
     except (openai.APIError, anthropic.APIError, genai_errors.APIError) as error:
         return text, error
     pytest.fail(f"it ended as if nothing had happened, after {text!r}")
+
+
+async def until_text(stream: AsyncIterator[Any], text_of: Callable[[Any], str]) -> None:
+    async for event in stream:
+        if text_of(event):
+            return
+    pytest.fail("it ended without a text")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from anthropic.types import Message
 from google.genai import types
@@ -14,7 +15,7 @@ from openai.types.responses import Response
 from pydantic import BaseModel
 
 from proxy.hub.residue import JsonObject
-from tests.contract.judge import Judge, Said, Words, arguments, as_json, data_url, told, until_it_breaks
+from tests.contract.judge import Judge, Said, Words, arguments, as_json, data_url, told, until_it_breaks, until_text
 from tests.contract.scenarios import OUTPUT_TOKENS_MAX, SYSTEM, Ask, Call, Tool, Usage, call_ids
 
 
@@ -62,8 +63,13 @@ class ChatJudge(Judge):
 
     async def break_off(self, words: Words) -> tuple[str, str]:
         stream = await self.clients.openai.chat.completions.create(**words, stream=True)
-        text, error = await until_it_breaks(stream, lambda chunk: chunk.choices[0].delta.content or "")
+        text, error = await until_it_breaks(stream, _chat_text)
         return text, str(error)
+
+    async def leave_early(self, words: Words) -> None:
+        stream = await self.clients.openai.chat.completions.create(**words, stream=True)
+        await until_text(stream, _chat_text)
+        await stream.close()
 
     def said(self, final: ChatCompletion) -> Said:
         (choice,) = final.choices
@@ -90,6 +96,10 @@ class ChatJudge(Judge):
             "prompt_tokens_details": {"cached_tokens": usage.read, "cache_write_tokens": usage.written},
             "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
         })  # fmt: skip
+
+
+def _chat_text(chunk: Any) -> str:
+    return "".join(choice.delta.content or "" for choice in chunk.choices)
 
 
 class ResponsesJudge(Judge):
@@ -148,6 +158,11 @@ class ResponsesJudge(Judge):
         assert last.response.error is not None
         assert [event.sequence_number for event in events] == list(range(len(events)))
         return text, last.response.error.message
+
+    async def leave_early(self, words: Words) -> None:
+        stream = await self.clients.openai.responses.create(**words, stream=True)
+        await until_text(stream, lambda event: getattr(event, "delta", ""))
+        await stream.close()
 
     def said(self, final: Response) -> Said:
         calls = [item for item in final.output if item.type == "function_call"]
@@ -215,8 +230,13 @@ class AnthropicJudge(Judge):
 
     async def break_off(self, words: Words) -> tuple[str, str]:
         stream = await self.clients.anthropic.messages.create(**words, stream=True)
-        text, error = await until_it_breaks(stream, lambda event: getattr(getattr(event, "delta", None), "text", ""))
+        text, error = await until_it_breaks(stream, _anthropic_text)
         return text, str(error)
+
+    async def leave_early(self, words: Words) -> None:
+        stream = await self.clients.anthropic.messages.create(**words, stream=True)
+        await until_text(stream, _anthropic_text)
+        await stream.close()
 
     def said(self, final: Message) -> Said:
         calls = [block for block in final.content if block.type == "tool_use"]
@@ -241,6 +261,10 @@ class AnthropicJudge(Judge):
             "output_tokens": usage.answer,
             "output_tokens_details": {"thinking_tokens": usage.reasoning},
         })  # fmt: skip
+
+
+def _anthropic_text(event: Any) -> str:
+    return getattr(getattr(event, "delta", None), "text", "")
 
 
 _ANTHROPIC_COUNTS = (
@@ -297,8 +321,22 @@ class GeminiJudge(Judge):
 
     async def break_off(self, words: Words) -> tuple[str, str]:
         stream = await self.clients.gemini.models.generate_content_stream(**words)
-        text, error = await until_it_breaks(stream, lambda chunk: chunk.text or "")
+        text, error = await until_it_breaks(stream, _gemini_text)
         return text, str(error)
+
+    async def leave_early(self, words: Words) -> None:
+        """Streams of this SDK cannot be closed: whoever waits for the next chunk is cancelled."""
+        has_text = asyncio.Event()
+
+        async def read() -> None:
+            async for chunk in await self.clients.gemini.models.generate_content_stream(**words):
+                if chunk.text:
+                    has_text.set()
+
+        task = asyncio.create_task(read())
+        await has_text.wait()
+        task.cancel()
+        await asyncio.wait([task])
 
     def said(self, chunks: list[types.GenerateContentResponse]) -> Said:
         parts = [part for chunk in chunks for part in _parts(chunk)]
@@ -338,6 +376,10 @@ _GEMINI_COUNTS = (
     "thoughts_token_count",
     "total_token_count",
 )
+
+
+def _gemini_text(chunk: Any) -> str:
+    return chunk.text or ""
 
 
 def _parts(chunk: types.GenerateContentResponse) -> list[types.Part]:

@@ -206,6 +206,22 @@ class TestTheClientIsGone:
             await asyncio.sleep(0.01)
         assert house.log()[0]["status"] == 499
 
+    async def test_while_a_frame_is_on_its_way(self, house: House, ask: Ask) -> None:
+        script = Script().play(house)
+        client = await ask(house)
+        script.queue.put_nowait(FRAME)
+        await client.head()
+        (exchange,) = house.app.exchanges
+        transport = exchange._request.transport
+        assert transport is not None
+        script.queue.put_nowait(FRAME)
+        transport.abort()  # as it does when a write finds the client gone; that it is lost is told later
+        async with asyncio.timeout(2):
+            await script.closed.wait()
+        while not house.log():  # noqa: ASYNC110 - the log is a list of bytes
+            await asyncio.sleep(0.01)
+        assert [(line["event"], line["status"]) for line in house.log()] == [("request.finished", 499)]
+
     async def test_before_the_answer_began(self, house: House, ask: Ask) -> None:
         cancelled = asyncio.Event()
         opened = asyncio.Event()
