@@ -11,9 +11,9 @@ from proxy import __version__
 from proxy.hub.profile import Profile
 from proxy.hub.residue import JsonObject
 
-Operation: TypeAlias = Literal["generate", "count_tokens", "complete", "embed", "embed_batch"]
+Operation: TypeAlias = Literal["generate", "count_tokens", "complete", "compact", "embed", "embed_batch"]
 """What a client can ask of a model. `generate` and `count_tokens` cross wires; the others are relayed at home only.
-`embed_batch`: Gemini's batchEmbedContents.
+`compact`: a Responses conversation, made shorter. `embed_batch`: Gemini's batchEmbedContents.
 """
 
 USER_AGENT = f"proxy/{__version__}"

@@ -12,6 +12,7 @@ PROVIDER = Provider(
     endpoints={
         "generate": Endpoint(path="/responses"),
         "count_tokens": Endpoint(path="/responses/input_tokens"),
+        "compact": Endpoint(path="/responses/compact"),
     },
     authorize=bearer,
     profile=profiles("openai"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TypeVar
 
 from aiohttp import web
@@ -15,10 +16,10 @@ from multidict import CIMultiDict
 from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Outcome, Report
 from proxy.errors import Malformed
 from proxy.hub.events import Failure, Heartbeat
-from proxy.hub.residue import JsonValue
+from proxy.hub.residue import JsonObject, JsonValue
 from proxy.hub.response import Usage
 from proxy.observe.metrics import CONTENT_TYPE, Finished
-from proxy.server import body, cors, health, models, routes
+from proxy.server import body, code_assist, codex, cors, health, models, routes
 from proxy.server.access import (
     KEY_PARAMETER,
     PRIVATE_HEADERS,
@@ -28,7 +29,7 @@ from proxy.server.access import (
     check_host,
     is_local,
 )
-from proxy.server.app import App
+from proxy.server.app import App, Edition
 from proxy.server.stream import EVENT_STREAM, Pump, clean_headers, last_frame, whole
 from proxy.wire.base import Reply, dumps
 
@@ -38,11 +39,23 @@ CLIENT_GONE = 499
 """What the log says where nobody was left to be told a status (nginx's word)."""
 STRICT_HEADER = "x-proxy-strict"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_CALLERS = frozenset({"ask", "models", "model"})
+_CALLERS = frozenset({"ask", "models", "model", "codex_models", "codex_usage", "code_assist"})
 """Kinds of routes that need a client key, and that a web page may be allowed to use."""
 _PROBES = frozenset({"healthz", "livez", "readyz", "metrics"})
 """Kinds of routes that are asked every few seconds, for ever."""
 _STREAM_HEADERS = (("Content-Type", EVENT_STREAM), ("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no"))
+_TOLD: Mapping[routes.Kind, Callable[[App, Edition, routes.Match], JsonObject]] = MappingProxyType(
+    {
+        "index": lambda _app, _edition, _match: {"message": "proxy", "endpoints": [*routes.endpoints()]},
+        "models": lambda _app, edition, match: models.render_list(match.route.wire, edition.listing),
+        "model": lambda _app, edition, match: models.render_one(match.route.wire, edition.listing, match.model or ""),
+        "codex_models": lambda _app, edition, _match: codex.catalogue(edition.listing),
+        "codex_usage": lambda app, _edition, _match: codex.usage(app.status.accounts(), app.now()),
+        "code_assist": lambda _app, edition, match: code_assist.answer(match.model or "", edition.listing),
+        "idle": lambda _app, _edition, _match: {},
+    }
+)
+"""What is answered here with a JSON object."""
 
 
 class Exchange:
@@ -81,7 +94,7 @@ class Exchange:
         path, headers = request.path, request.headers
         if cors.is_preflight(request.method, headers):
             return self._preflight(path)
-        match = routes.find(path, request.method, headers)
+        match = routes.find(path, request.method, headers, visitor.query)
         self._route, self._wire = match.route, match.route.wire
         kind = match.route.kind
         if kind in _CALLERS or (kind == "metrics" and not is_local(visitor)):
@@ -114,12 +127,11 @@ class Exchange:
         return self._dressed(web.Response(status=204, headers=allowed))
 
     async def _answer_here(self, match: routes.Match, visitor: Visitor) -> web.StreamResponse:
-        app, wire = self._app, match.route.wire
+        app = self._app
+        told = _TOLD.get(match.route.kind)
+        if told is not None:
+            return self._json(200, told(app, self._edition, match))
         match match.route.kind:
-            case "models":
-                return self._json(200, models.render_list(wire, self._edition.listing))
-            case "model":
-                return self._json(200, models.render_one(wire, self._edition.listing, match.model or ""))
             case "metrics":
                 exposition = await app.metrics.exposition()
                 return self._dressed(web.Response(body=exposition, headers={"Content-Type": CONTENT_TYPE}))
@@ -133,10 +145,8 @@ class Exchange:
                 if not is_local(visitor):
                     admit(visitor, self._edition.keys, ())
                 return self._json(200, health.detail(app))
-            case "health" | "healthz" | "livez":
-                return self._json(200, {"status": "ok"})
             case _:
-                return self._json(200, {"message": "proxy", "endpoints": [*routes.endpoints()]})
+                return self._json(200, {"status": "ok"})
 
     # The way through
 
@@ -147,6 +157,8 @@ class Exchange:
         if inquiry.is_stream and 200 <= outcome.status < 300:
             return await self._stream(inquiry, outcome)
         content = await whole(outcome.body)
+        if match.route.is_enveloped and inquiry.operation == "generate":
+            content = code_assist.wrap(content, self.request_id)
         return self._dressed(web.Response(status=outcome.status, body=content, headers=clean_headers(outcome.headers)))
 
     async def _read(self, match: routes.Match) -> Inquiry:
@@ -157,12 +169,15 @@ class Exchange:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
         content = await body.read(request.content, request.headers, limits)
-        peek = await body.peek(content, model=match.model, is_stream=route.is_stream)
+        model = match.model
+        if route.is_enveloped:
+            content, model = code_assist.unwrap(content)
+        peek = await body.peek(content, model=model, is_stream=route.is_stream)
         headers = CIMultiDict(request.headers)
         for name in PRIVATE_HEADERS:
             headers.popall(name, None)
         query = {name: value for name, value in request.query.items() if name != KEY_PARAMETER}
-        is_array = route.wire == "gemini" and peek.is_stream and query.get("alt") != "sse"
+        is_array = route.wire == "gemini" and peek.is_stream and query.get("alt") != "sse" and not route.is_enveloped
         return Inquiry(
             request_id=self.request_id,
             wire=route.wire,
@@ -191,7 +206,9 @@ class Exchange:
             keepalive_seconds=self._edition.config.streaming.keepalive_seconds,
             silent_since=self._began,
         )
-        await self._pump.run(outcome.body)
+        await self._pump.run(
+            code_assist.Wrapped(outcome.body, self.request_id) if self._route.is_enveloped else outcome.body
+        )
         return response
 
     def _in_band(self, event: Heartbeat | Failure) -> bytes:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from proxy.errors import UnknownRoute
 from proxy.providers.base import Operation
+from proxy.server import code_assist
 
-Kind: TypeAlias = Literal["ask", "models", "model", "index", "healthz", "livez", "readyz", "health", "metrics"]
-"""ask: a request to a model. The others are answered here."""
+Kind: TypeAlias = Literal[
+    "ask", "models", "model", "codex_models", "codex_usage", "code_assist",
+    "index", "healthz", "livez", "readyz", "health", "metrics", "idle",
+]  # fmt: skip
+"""ask: a request to a model. The others are answered here; idle: what a client asks of its vendor by habit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,15 +29,14 @@ class Route:
     operation: Operation = "generate"
     is_stream: bool | None = None
     """None: the body says."""
-
-    @property
-    def method(self) -> str:
-        return "POST" if self.kind == "ask" else "GET"
+    is_enveloped: bool = False
+    """The body is Code Assist's, with the wire's own inside."""
+    method: str = "GET"
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """`model`: from the path; None: the body names it."""
+    """`model`: what the path names, which is a model but for Code Assist's own calls; None: the body names it."""
 
     route: Route
     model: str | None = None
@@ -43,6 +47,7 @@ _ASK: Mapping[str, tuple[str, Operation, bool | None]] = {
     "messages/count_tokens": ("anthropic", "count_tokens", False),
     "responses": ("openai_responses", "generate", None),
     "responses/input_tokens": ("openai_responses", "count_tokens", False),
+    "responses/compact": ("openai_responses", "compact", False),
     "chat/completions": ("openai_chat", "generate", None),
     "completions": ("openai_chat", "complete", None),
     "embeddings": ("openai_chat", "embed", False),
@@ -59,7 +64,7 @@ _VERBS: Mapping[str, tuple[Operation, bool]] = {
 
 _V1: Mapping[str, Route] = {
     **{
-        tail: Route(label=f"/v1/{tail}", kind="ask", wire=wire, operation=operation, is_stream=is_stream)
+        tail: Route(label=f"/v1/{tail}", kind="ask", wire=wire, operation=operation, is_stream=is_stream, method="POST")
         for tail, (wire, operation, is_stream) in _ASK.items()
     },
     "models": Route(label="/v1/models", kind="models"),
@@ -74,9 +79,34 @@ _BY_VERB: Mapping[str, Route] = {
         wire="gemini",
         operation=operation,
         is_stream=is_stream,
+        method="POST",
     )
     for verb, (operation, is_stream) in _VERBS.items()
 }
+_CODEX_MODELS = Route(label="/backend-api/codex/models", kind="codex_models", wire="openai_responses")
+_CODEX: Mapping[str, Route] = {
+    "/backend-api/codex/models": _CODEX_MODELS,
+    **{
+        path: Route(label=path, kind="codex_usage", wire="openai_responses")
+        for path in ("/api/codex/usage", "/backend-api/wham/usage")
+    },
+}
+_CODE_ASSIST: Mapping[str, Route] = {
+    **{
+        verb: replace(_BY_VERB[verb], label=f"/v1internal:{verb}", is_enveloped=True)
+        for verb in ("generateContent", "streamGenerateContent", "countTokens")
+    },
+    **{
+        name: Route(label=f"/v1internal:{name}", kind="code_assist", wire="gemini", method="POST")
+        for name in code_assist.ANSWERS
+    },
+}
+"""After ``/v1internal:``."""
+_IDLE: Mapping[str, Route] = {
+    "/api/hello": Route(label="/api/hello", kind="idle", wire="anthropic"),
+    "/api/event_logging": Route(label="/api/event_logging", kind="idle", wire="anthropic", method="POST"),
+}
+"""Claude Code's: whether somebody is there, and what it did."""
 _OWN: Mapping[str, Route] = {
     "/": Route(label="/", kind="index"),
     "/healthz": Route(label="/healthz", kind="healthz"),
@@ -91,28 +121,36 @@ UNROUTED = Route(label="unknown", kind="index")
 _HEAD_V1 = re.compile(
     r"(?:/(?:api|openai|anthropic))?(?:/v1)+/(?!v1(?:beta|alpha)/)(?P<tail>.+)"
     r"|/v1beta/openai/(?P<beta>.+)"
-    r"|/backend-api/codex/(?P<codex>responses)"
+    r"|/backend-api/codex/(?P<codex>responses(?:/compact)?)"
 )
-_HEAD_V1BETA = re.compile(r"(?:/(?:api|google|gemini))?(?:/v1)*(?:/v1(?:beta|alpha))+/(?!openai(?:/|\Z))(?P<tail>.+)")
+_HEAD_V1BETA = re.compile(
+    r"(?:/(?:api|google|gemini))?(?:/v1)*(?:/v1(?:beta1?|alpha))+/(?:publishers/google/)?"
+    r"(?!openai(?:/|\Z))(?P<tail>.+)"
+)
+_CODE_ASSIST_CALL = re.compile(r"/v1internal:(?P<name>\w+)")
+_EVENTS = re.compile(r"/api/event_logging(?:/[\w/]*)?")
 _DIALECTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r".*/v1(?:beta|alpha)/openai(?:/|\Z)"), "openai_chat"),
-    (re.compile(r".*/(?:v1beta|v1alpha|v1internal|google|gemini)(?:[/:]|\Z)"), "gemini"),
+    (re.compile(r".*/(?:v1beta1?|v1alpha|v1internal|google|gemini)(?:[/:]|\Z)"), "gemini"),
     (re.compile(r"/anthropic(?:/|\Z)|.*/messages(?:/|\Z)"), "anthropic"),
     (re.compile(r".*/responses(?:/|\Z)|/backend-api/codex(?:/|\Z)"), "openai_responses"),
 )
 """Whose words a path without a route is refused in; the first that fits."""
 _SLASHES = re.compile("/{2,}")
+_NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 
-def find(path: str, method: str, headers: Mapping[str, str]) -> Match:
-    """Raises `UnknownRoute`: 404, or 405 (`allowed` says what would do). `path` is decoded; `headers` decide the shape
-    of model lists only.
+def find(path: str, method: str, headers: Mapping[str, str], query: Mapping[str, str] = _NO_QUERY) -> Match:
+    """Raises `UnknownRoute`: 404, 405 (`allowed` says what would do) or 426. `path` is decoded; `headers` and `query`
+    decide the shape of model lists only.
     """
     route = _V1.get(path[4:]) if path.startswith("/v1/") else None
     matches = [Match(route)] if route is not None else _matches(path)
     for match in matches:
         if method == match.route.method or (method == "HEAD" and match.route.method == "GET"):
-            return Match(_shaped(match.route, path, headers), match.model)
+            return Match(_shaped(match.route, path, headers, query), match.model)
+    if matches and headers.get("upgrade", "").lower() == "websocket":
+        raise NoWebSocket(f"{path} is served over HTTP: send a POST", code="websocket_not_served")
     if matches and not _is_unknown_verb(matches[0], method):
         raise WrongMethod(path, method, [match.route.method for match in matches])
     raise UnknownRoute(f"there is no {path}; GET / lists what there is", code="unknown_route")
@@ -124,6 +162,12 @@ class WrongMethod(UnknownRoute):
     def __init__(self, path: str, method: str, methods: list[str]) -> None:
         self.allowed = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
         super().__init__(f"{path} takes {self.allowed}, not {method}", code="method_not_allowed")
+
+
+class NoWebSocket(UnknownRoute):
+    """Codex goes over to HTTP at once on this status, and after seconds on any other."""
+
+    status = 426
 
 
 def _is_unknown_verb(match: Match, method: str) -> bool:
@@ -141,7 +185,10 @@ def dialect(path: str, headers: Mapping[str, str]) -> str:
 
 def endpoints() -> list[str]:
     """For ``GET /``: method and path of all that is served."""
-    routes = (*_V1.values(), _V1_MODEL, *_BY_VERB.values(), *_V1BETA.values(), _V1BETA_MODEL, *_OWN.values())
+    routes = (
+        *_V1.values(), _V1_MODEL, *_BY_VERB.values(), *_V1BETA.values(), _V1BETA_MODEL,
+        *_CODEX.values(), *_CODE_ASSIST.values(), *_OWN.values(),
+    )  # fmt: skip
     return [f"{route.method} {route.label}" for route in routes]
 
 
@@ -149,8 +196,14 @@ def _matches(path: str) -> list[Match]:
     path = _SLASHES.sub("/", path)
     if len(path) > 1:
         path = path.removesuffix("/")
-    if path in _OWN:
-        return [Match(_OWN[path])]
+    for table in (_OWN, _CODEX, _IDLE):
+        if path in table:
+            return [Match(table[path])]
+    if _EVENTS.fullmatch(path):
+        return [Match(_IDLE["/api/event_logging"])]
+    if (found := _CODE_ASSIST_CALL.fullmatch(path)) and found["name"] in _CODE_ASSIST:
+        route = _CODE_ASSIST[found["name"]]
+        return [Match(route, found["name"] if route.kind == "code_assist" else None)]
     if found := _HEAD_V1BETA.fullmatch(path):
         return _under(found["tail"], _V1BETA, _V1BETA_MODEL)
     if found := _HEAD_V1.fullmatch(path):
@@ -171,10 +224,12 @@ def _under(tail: str, table: Mapping[str, Route], one_model: Route) -> list[Matc
     return matches
 
 
-def _shaped(route: Route, path: str, headers: Mapping[str, str]) -> Route:
+def _shaped(route: Route, path: str, headers: Mapping[str, str], query: Mapping[str, str]) -> Route:
     """OpenAI's, Anthropic's and (since v1) Google's clients ask for models at the same path."""
     if route is not _V1["models"] and route is not _V1_MODEL:
         return route
+    if "client_version" in query and route.kind == "models":
+        return _CODEX_MODELS
     for head, wire in _HEADS:
         if path.startswith(head):
             return _LISTS[wire, route.kind]

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from proxy.errors import UnknownRoute
 from proxy.server import routes
-from proxy.server.routes import WrongMethod, dialect, find
+from proxy.server.routes import NoWebSocket, WrongMethod, dialect, find
 
 
-def found(path: str, method: str = "POST", **headers: str) -> tuple[str, str, str, str | None]:
-    match = find(path, method, {name.replace("_", "-"): value for name, value in headers.items()})
+def found(
+    path: str, method: str = "POST", query: Mapping[str, str] | None = None, **headers: str
+) -> tuple[str, str, str, str | None]:
+    match = find(path, method, {name.replace("_", "-"): value for name, value in headers.items()}, query or {})
     route = match.route
     return route.kind, route.wire, route.operation, match.model
 
@@ -23,6 +27,7 @@ def found(path: str, method: str = "POST", **headers: str) -> tuple[str, str, st
         ("/v1/completions", "openai_chat", "complete"),
         ("/v1/embeddings", "openai_chat", "embed"),
         ("/v1/responses", "openai_responses", "generate"),
+        ("/v1/responses/compact", "openai_responses", "compact"),
     ],
 )
 @pytest.mark.parametrize("head", ["", "/v1", "/v1/v1", "/api", "/openai", "/anthropic", "/"])
@@ -44,8 +49,12 @@ def test_a_path_names_wire_and_operation_however_the_base_url_was_written(
     ],
 )
 @pytest.mark.parametrize(
-    "head", ["/v1beta/models/", "/v1/models/", "/v1alpha/models/", "/v1/v1beta/models/", "/v1beta/models/models/"]
-)
+    "head",
+    [
+        "/v1beta/models/", "/v1/models/", "/v1alpha/models/", "/v1/v1beta/models/", "/v1beta/models/models/",
+        "/v1beta1/publishers/google/models/", "/v1beta1/models/",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("model", ["gemini-2.5-pro", "team/gemini-2.5-pro", "llama3:8b", "a/b/c(high)"])
 def test_google_writes_the_model_and_the_verb_into_the_path(
     head: str, model: str, path: str, operation: str, is_stream: bool
@@ -59,6 +68,65 @@ def test_openai_under_google_and_codex() -> None:
     assert found("/v1beta/openai/chat/completions") == ("ask", "openai_chat", "generate", None)
     assert found("/v1beta/openai/models", "GET") == ("models", "openai_chat", "generate", None)
     assert found("/backend-api/codex/responses") == ("ask", "openai_responses", "generate", None)
+    assert found("/backend-api/codex/responses/compact") == ("ask", "openai_responses", "compact", None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind", "wire"),
+    [
+        ("GET", "/backend-api/codex/models", "codex_models", "openai_responses"),
+        ("GET", "/backend-api/wham/usage", "codex_usage", "openai_responses"),
+        ("GET", "/api/codex/usage", "codex_usage", "openai_responses"),
+        ("HEAD", "/", "index", "openai_chat"),
+        ("HEAD", "/api/hello", "idle", "anthropic"),
+        ("GET", "/api/hello", "idle", "anthropic"),
+        ("POST", "/api/event_logging/v2/batch", "idle", "anthropic"),
+        ("POST", "/api/event_logging/batch", "idle", "anthropic"),
+    ],
+)
+def test_what_clients_ask_of_their_vendor_by_habit(method: str, path: str, kind: str, wire: str) -> None:
+    assert found(path, method)[:2] == (kind, wire)
+
+
+def test_codex_says_its_version_where_it_wants_its_own_list() -> None:
+    version = {"client_version": "0.169.0"}
+    assert found("/v1/models", "GET", version)[0] == "codex_models"
+    assert found("/v1/models/x", "GET", version)[0] == "model"
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "is_stream"),
+    [
+        ("generateContent", "generate", False),
+        ("streamGenerateContent", "generate", True),
+        ("countTokens", "count_tokens", False),
+    ],
+)
+def test_code_assist_asks_models_in_an_envelope(name: str, operation: str, is_stream: bool) -> None:
+    match = find(f"/v1internal:{name}", "POST", {})
+    assert (match.route.kind, match.route.wire, match.route.operation) == ("ask", "gemini", operation)
+    assert (match.route.is_enveloped, match.route.is_stream, match.model) == (True, is_stream, None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "loadCodeAssist", "onboardUser", "retrieveUserQuota", "listExperiments", "fetchAdminControls",
+        "recordCodeAssistMetrics",
+    ],
+)  # fmt: skip
+def test_code_assist_asks_about_the_account(name: str) -> None:
+    assert found(f"/v1internal:{name}") == ("code_assist", "gemini", "generate", name)
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/backend-api/codex/responses", "/v1/models"])
+def test_who_wants_a_websocket_hears_that_http_will_do(path: str) -> None:
+    if path == "/v1/models":
+        assert found(path, "GET", upgrade="websocket")[0] == "models"
+        return
+    with pytest.raises(NoWebSocket) as raised:
+        find(path, "GET", {"upgrade": "WebSocket"})
+    assert raised.value.status == 426
 
 
 @pytest.mark.parametrize(
@@ -111,12 +179,12 @@ def test_a_wrong_method_hears_which_ones_are_right(method: str, path: str, allow
     [
         ("/nothing", "openai_chat"),
         ("/v1/images/generations", "openai_chat"),
-        ("/v1/responses/compact", "openai_responses"),
+        ("/v1/responses/nothing", "openai_responses"),
         ("/backend-api/codex/alpha/search", "openai_responses"),
         ("/v1/messages/batches", "anthropic"),
         ("/anthropic/v1/complete", "anthropic"),
         ("/v1beta/models/x:predict", "gemini"),
-        ("/v1internal:generateContent", "gemini"),
+        ("/v1internal:fetchUserInfo", "gemini"),
         ("/v1beta/openai/files", "openai_chat"),
         ("/v1beta/interactions", "gemini"),
     ],
