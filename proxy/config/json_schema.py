@@ -30,11 +30,11 @@ def json_schema() -> dict[str, JsonValue]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "config.yaml",
-        **_group(Config, ""),
+        **group_schema(Config),
     }
 
 
-def _group(group: type[Group], path: str) -> dict[str, JsonValue]:
+def group_schema(group: type[Group], path: str = "") -> dict[str, JsonValue]:
     settings = settings_of(group)
     properties: dict[str, JsonValue] = {setting.key: _setting(setting, path) for setting in settings}
     schema: dict[str, JsonValue] = {
@@ -97,7 +97,7 @@ def _kind(kind: Kind, limits: Limits, path: str) -> dict[str, JsonValue]:
         case MapOf(item):
             return {"type": "object", "additionalProperties": _kind(item, _NO_LIMITS, path)}
         case GroupOf(group, plain):
-            inner = _group(group, path)
+            inner = group_schema(group, path)
             return {"anyOf": [{"type": "string"}, inner]} if plain else inner
         case Json():
             return {}

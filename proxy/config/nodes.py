@@ -101,6 +101,25 @@ def json_of(node: Node) -> JsonValue:
             return next((value for value in readings if value is not None), node.text)
 
 
+def node_of(value: JsonValue) -> Node:
+    """JSON as nodes, without places: texts are quoted, so that none of them is taken for a number."""
+    nowhere = {"line": 1, "start": 0, "end": 0}
+    match value:
+        case dict():
+            entries = tuple(
+                Entry(Scalar(text=key, is_plain=False, **nowhere), node_of(each)) for key, each in value.items()
+            )
+            return Mapping(entries=entries, is_flow=True, **nowhere)
+        case list():
+            return Sequence(items=tuple(node_of(each) for each in value), is_flow=True, **nowhere)
+        case str():
+            return Scalar(text=value, is_plain=False, **nowhere)
+        case bool() | None:
+            return Scalar(text={True: "true", False: "false", None: "null"}[value], is_plain=True, **nowhere)
+        case _:
+            return Scalar(text=str(value), is_plain=True, **nowhere)
+
+
 def compose(text: str, complaints: Complaints) -> Node | None:
     """The document's root; None for an empty one. What is wrong goes to `complaints`; then the nodes are a fragment."""
     try:

@@ -62,10 +62,14 @@ class Reader:
 
     def config(self, root: Node) -> Config:
         """Only worth something when nothing was complained of."""
+        return cast("Config | None", self.group(Config, root)) or Config()
+
+    def group(self, group: type[Group], root: Node) -> object | None:
+        """Only worth something when nothing was complained of."""
         try:
-            return cast("Config", self._group(group_kind(Config), _NO_LIMITS, root, ""))
+            return self._group(group_kind(group), _NO_LIMITS, root, "")
         except _Faulty:
-            return Config()
+            return None
 
     def _fault(self, node: Node, path: str, message: str) -> _Faulty:
         self._complaints.add(node.line, f"{path or 'the file'} {message}")

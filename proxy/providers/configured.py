@@ -22,6 +22,12 @@ _LISTS: tuple[tuple[str, Provider, Callable[[Config], tuple[ProviderKey, ...]]],
 )
 """The setting, the provider whose keys it holds, and the keys."""
 
+PROVIDER_OF: Mapping[str, Provider] = MappingProxyType({setting: provider for setting, provider, _ in _LISTS})
+"""Setting → the provider whose keys it holds."""
+
+
+_KNOWN = frozenset(provider.name for provider in PROVIDERS)
+
 
 def from_config(config: Config) -> tuple[tuple[Provider, ...], tuple[Credential, ...]]:
     """Providers without credentials are among them: they cost nothing."""
@@ -32,9 +38,8 @@ def from_config(config: Config) -> tuple[tuple[Provider, ...], tuple[Credential,
         for number, key in enumerate(keys(config), 1)
     ]
     providers = list(PROVIDERS)
-    known = {provider.name for provider in PROVIDERS}
     for entry in config.openai_compatibility:
-        name = f"{entry.name}-compatible" if entry.name in known else entry.name
+        name = compatible_name(entry.name)
         names = tuple(model.name for model in entry.models)
         providers.append(provider_named(name, entry.base_url.rstrip("/"), names))
         credentials += _compatible(entry, name, ids, config.proxy_url)
@@ -52,17 +57,26 @@ class _Ids:
         self._taken: set[str] = set()
 
     def take(self, setting: str, key: Secret | None, base_url: str = "") -> str:
-        if key is None:
-            stem = f"{setting}-keyless"
-        else:
-            digest = key.digest if not base_url else Secret(f"{base_url}\n{key.reveal()}").digest
-            stem = f"{setting}-{digest[:12]}"
+        stem = key_id(setting, key, base_url)
         taken, number = stem, 1
         while taken in self._taken:
             number += 1
             taken = f"{stem}-{number}"
         self._taken.add(taken)
         return taken
+
+
+def key_id(setting: str, key: Secret | None, base_url: str = "") -> str:
+    """The same for the same key, wherever it is kept."""
+    if not key:
+        return f"{setting}-keyless"
+    digest = key.digest if not base_url else Secret(f"{base_url}\n{key.reveal()}").digest
+    return f"{setting}-{digest[:12]}"
+
+
+def compatible_name(name: str) -> str:
+    """What a provider of ``openai-compatibility`` is called: never like one that we know."""
+    return f"{name}-compatible" if name in _KNOWN else name
 
 
 def _credential(key: ProviderKey, provider: Provider, own_id: str, number: int, proxy_url: str) -> Credential:
@@ -76,7 +90,7 @@ def _credential(key: ProviderKey, provider: Provider, own_id: str, number: int, 
         prefix=key.prefix,
         priority=key.priority,
         weight=key.weight,
-        models=_offered(key.models),
+        models=offered(key.models),
         excluded_models=key.excluded_models,
         headers=key.headers,
     )
@@ -95,13 +109,13 @@ def _compatible(entry: CompatibleProvider, name: str, ids: _Ids, proxy_url: str)
             prefix=entry.prefix,
             priority=entry.priority,
             weight=weight,
-            models=_offered(entry.models),
+            models=offered(entry.models),
             headers=entry.headers,
             is_disabled=entry.disabled,
         )
 
 
-def _offered(models: tuple[ModelAlias, ...]) -> Mapping[str, tuple[str, ...]]:
+def offered(models: tuple[ModelAlias, ...]) -> Mapping[str, tuple[str, ...]]:
     """Client's name → upstream models: a name that stands several times is a pool of them."""
     offered: dict[str, tuple[str, ...]] = {}
     for model in models:
