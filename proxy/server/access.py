@@ -18,7 +18,10 @@ KEY_CHARACTERS_MIN = 8
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
 """Beside ``Authorization: Bearer``: Anthropic's, Google's, Azure's."""
-PRIVATE_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", *KEY_HEADERS})
+PROTOCOL_HEADER = "sec-websocket-protocol"
+KEY_PROTOCOL = "openai-insecure-api-key."
+"""Before the key of a web page that opens a WebSocket: it has no other place for one."""
+PRIVATE_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", PROTOCOL_HEADER, *KEY_HEADERS})
 """Never go on to a provider: they are between the client and us."""
 KEY_PARAMETER = "key"
 
@@ -54,9 +57,12 @@ _SAMPLES = SAMPLE_KEYS | {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """Who asks. `name` is safe in logs; empty: nobody in particular, on this machine."""
+    """Who asks. `name` is safe in logs; empty: nobody in particular, on this machine. `scope`: what one client keeps
+    here no other finds, even one whose key has the same name.
+    """
 
     name: str = ""
+    scope: str = field(default="local", compare=False, repr=False)
     is_keyed: bool = False
     is_strict: bool = False
 
@@ -105,7 +111,10 @@ class ClientKeys:
                 refused[digest] = fault
                 complaints.append(f"api-keys[{index}] is refused: {fault}; take a long random one")
             else:
-                by_digest[digest] = (digest, Client(name=name, is_keyed=True, is_strict=each.strict))
+                by_digest[digest] = (
+                    digest,
+                    Client(name=name, scope=digest.hex(), is_keyed=True, is_strict=each.strict),
+                )
         return cls(by_digest, refused, tuple(complaints))
 
     def __bool__(self) -> bool:
@@ -156,7 +165,23 @@ def _offered_keys(visitor: Visitor) -> list[str]:
         token.strip() if scheme.lower() == "bearer" else "",
         *(visitor.headers.get(name, "") for name in KEY_HEADERS),
         visitor.query.get(KEY_PARAMETER, ""),
+        *protocol_keys(visitor.headers),
     ]
+
+
+def protocol_keys(headers: Mapping[str, str]) -> list[str]:
+    offered = (each.strip() for each in headers.get(PROTOCOL_HEADER, "").split(","))
+    return [each.removeprefix(KEY_PROTOCOL) for each in offered if each.startswith(KEY_PROTOCOL)]
+
+
+def check_origin(visitor: Visitor, origins: Collection[str]) -> None:
+    """Raises `Forbidden`. Of a WebSocket, for which browsers ask no permission beforehand: with a key, too."""
+    if _web_page(visitor, origins):
+        raise Forbidden(
+            f"a web page of {visitor.headers.get('origin', 'another site')[:255]!r} may not open a WebSocket here; "
+            "add its origin to server.cors-origins to let it in",
+            code="foreign_origin",
+        )
 
 
 def check_host(visitor: Visitor, allowed: Iterable[str]) -> None:

@@ -26,6 +26,7 @@ from proxy.dispatch.inquiry import Inquiry, Outcome
 from proxy.hub.events import Failure
 from proxy.observe.metrics import Metrics
 from proxy.server.access import ClientKeys
+from proxy.server.archive import Archive
 from proxy.server.models import Listing
 from proxy.wire.base import Wire
 
@@ -71,6 +72,10 @@ class Running(Protocol):
 
     task: asyncio.Task[object]
 
+    def leave(self) -> None:
+        """Nothing new is begun; what is under way may come to its end."""
+        ...
+
     def stop(self, failure: Failure) -> None:
         """Ends it, with `failure` told to the client."""
         ...
@@ -88,6 +93,8 @@ class App:
     """Unix seconds."""
     new_id: Callable[[], str]
     """A fresh request id."""
+    archive: Archive = field(default_factory=Archive)
+    """Outlives reloads, but not the process."""
     is_draining: bool = False
     exchanges: set[Running] = field(default_factory=set)
     """What is being answered."""

@@ -88,7 +88,7 @@ class Gate:
 
 
 class Connection(web.RequestHandler):
-    __slots__ = ("_gate", "_head_timer", "_patience", "_stall_timer")
+    __slots__ = ("_gate", "_head_timer", "_patience", "_stall_timer", "received_at")
 
     def __init__(
         self, server: web.Server, gate: Gate, patience: Patience, *, loop: asyncio.AbstractEventLoop, **options: Any
@@ -98,6 +98,8 @@ class Connection(web.RequestHandler):
         self._patience = patience
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
+        self.received_at = loop.time()
+        """When the last byte of the client's came, on the loop's clock."""
 
     @property
     def is_busy(self) -> bool:
@@ -120,6 +122,7 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self.received_at = self._loop.time()
         heads = self._request_count
         super().data_received(data)
         if self._request_count != heads:

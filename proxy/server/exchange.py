@@ -10,15 +10,14 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 from multidict import CIMultiDict
 
-from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Outcome, Report
-from proxy.errors import Malformed
+from proxy.dispatch.inquiry import Inquiry, Outcome, Report
+from proxy.errors import Malformed, ShuttingDown
 from proxy.hub.events import Failure, Heartbeat
 from proxy.hub.residue import JsonObject, JsonValue
-from proxy.hub.response import Usage
-from proxy.observe.metrics import CONTENT_TYPE, Finished
+from proxy.observe.metrics import CONTENT_TYPE
 from proxy.server import body, code_assist, codex, cors, health, models, routes
 from proxy.server.access import (
     KEY_PARAMETER,
@@ -27,10 +26,14 @@ from proxy.server.access import (
     Visitor,
     admit,
     check_host,
+    check_origin,
     is_local,
 )
 from proxy.server.app import App, Edition
+from proxy.server.ending import Ended, tell_end
+from proxy.server.responses_socket import ResponsesSocket
 from proxy.server.stream import EVENT_STREAM, Pump, clean_headers, last_frame, whole
+from proxy.server.websocket import check_handshake
 from proxy.wire.base import Reply, dumps
 
 R = TypeVar("R", bound=web.StreamResponse)
@@ -39,7 +42,7 @@ CLIENT_GONE = 499
 """What the log says where nobody was left to be told a status (nginx's word)."""
 STRICT_HEADER = "x-proxy-strict"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_CALLERS = frozenset({"ask", "models", "model", "codex_models", "codex_usage", "code_assist"})
+_CALLERS = frozenset({"ask", "models", "model", "codex_models", "codex_usage", "code_assist", "socket"})
 """Kinds of routes that need a client key, and that a web page may be allowed to use."""
 _PROBES = frozenset({"healthz", "livez", "readyz", "metrics"})
 """Kinds of routes that are asked every few seconds, for ever."""
@@ -77,6 +80,7 @@ class Exchange:
         self._report: Report | None = None
         self._response: web.StreamResponse | None = None
         self._pump: Pump | None = None
+        self._socket: ResponsesSocket | None = None
         self._failure: Failure | None = None
         self._status = CLIENT_GONE
         self.stopped: Failure | None = None
@@ -101,6 +105,9 @@ class Exchange:
             self._client = admit(visitor, self._edition.keys, config.server.cors_origins)
         if kind == "ask":
             return await self._ask(match)
+        if kind == "socket":
+            check_origin(visitor, config.server.cors_origins)
+            return await self._converse()
         return await self._answer_here(match, visitor)
 
     def _visitor(self) -> Visitor:
@@ -173,9 +180,6 @@ class Exchange:
         if route.is_enveloped:
             content, model = code_assist.unwrap(content)
         peek = await body.peek(content, model=model, is_stream=route.is_stream)
-        headers = CIMultiDict(request.headers)
-        for name in PRIVATE_HEADERS:
-            headers.popall(name, None)
         query = {name: value for name, value in request.query.items() if name != KEY_PARAMETER}
         is_array = route.wire == "gemini" and peek.is_stream and query.get("alt") != "sse" and not route.is_enveloped
         return Inquiry(
@@ -185,14 +189,23 @@ class Exchange:
             model=peek.model,
             is_stream=peek.is_stream,
             body=content,
-            headers=headers,
+            headers=self._public_headers(),
             query=query,
             framing="json-array" if is_array else "sse",
             client=self._client.name,
-            is_strict=self._client.is_strict
-            or self._edition.config.strict
-            or request.headers.get(STRICT_HEADER, "").lower() in {"1", "true"},
+            is_strict=self._is_strict,
         )
+
+    def _public_headers(self) -> Mapping[str, str]:
+        headers = CIMultiDict(self._request.headers)
+        for name in PRIVATE_HEADERS:
+            headers.popall(name, None)
+        return headers
+
+    @property
+    def _is_strict(self) -> bool:
+        asked = self._request.headers.get(STRICT_HEADER, "").lower()
+        return self._client.is_strict or self._edition.config.strict or asked in {"1", "true"}
 
     async def _stream(self, inquiry: Inquiry, outcome: Outcome) -> web.StreamResponse:
         headers = clean_headers(outcome.headers)
@@ -210,6 +223,29 @@ class Exchange:
             code_assist.Wrapped(outcome.body, self.request_id) if self._route.is_enveloped else outcome.body
         )
         return response
+
+    async def _converse(self) -> web.StreamResponse:
+        """Over a WebSocket: each answer has its own log line and figures there."""
+        app, request = self._app, self._request
+        check_handshake(request)
+        if app.is_draining:
+            raise ShuttingDown("the server is shutting down; try again", retry_after_seconds=5)
+        conversation = ResponsesSocket(
+            app,
+            self._edition,
+            self._client,
+            headers=self._public_headers(),
+            is_strict=self._is_strict,
+            owner=f"websocket {app.new_id()}",
+        )
+        await self._dressed(conversation.socket).open(request)
+        self._socket = conversation
+        app.metrics.in_flight.dec()  # what is in flight is its answers
+        try:
+            await conversation.run()
+        finally:
+            app.metrics.in_flight.inc()
+        return conversation.socket
 
     def _in_band(self, event: Heartbeat | Failure) -> bytes:
         """In the client's dialect, by a renderer of its own: the answer's may be anywhere."""
@@ -231,6 +267,11 @@ class Exchange:
         self.stopped = failure
         self.task.cancel()
 
+    def leave(self) -> None:
+        """The server takes nothing new: a WebSocket ends with what is under way on it."""
+        if self._socket is not None:
+            self._socket.leave()
+
     def abandon(self) -> None:
         """The client is gone."""
         self._status = CLIENT_GONE
@@ -239,6 +280,11 @@ class Exchange:
         """Tells it: as a whole answer, or within the stream that has begun."""
         failure = replace(failure, request_id=failure.request_id or self.request_id)
         self._failure = failure
+        if self._socket is not None:
+            await self._socket.end(
+                failure, WSCloseCode.INTERNAL_ERROR if self.stopped is None else WSCloseCode.GOING_AWAY
+            )
+            return self._socket.socket
         response = self._response
         if response is not None and response.prepared and self._pump is not None:
             response.force_close()
@@ -289,63 +335,21 @@ class Exchange:
 
     def finish(self, report: Report | None = None) -> None:
         """The log line and the figures."""
-        report = report or self._report or Report(request_id=self.request_id, model_asked="")
         seconds = self._loop.time() - self._began
-        tokens = _tokens(report.usage)
-        failure = report.failure or self._failure
-        tell = self._app.log.debug if self._route.kind in _PROBES and self._status < 400 else self._app.log.info
-        tell(
-            "request.finished",
-            request_id=self.request_id,
+        if self._socket is not None:
+            self._app.log.info(
+                "websocket.closed", request_id=self.request_id, client=self._client.name, seconds=round(seconds, 4)
+            )
+            return
+        report = report or self._report
+        if report is None:
+            report = Report(request_id=self.request_id, model_asked=self._inquiry.model if self._inquiry else "")
+        ended = Ended(
             route=self._route.label,
             status=self._status,
-            seconds=round(seconds, 4),
-            **_told(
-                client=self._client.name,
-                model=report.model_asked or (self._inquiry.model if self._inquiry else ""),
-                model_served=report.model_served,
-                provider=report.provider,
-                credential=report.credential,
-                first_byte_seconds=report.first_byte_seconds and round(report.first_byte_seconds, 4),
-                tokens=tokens,
-                retries=max(0, len(report.attempts) - 1),
-                finish=report.finish,
-                losses=[str(loss) for loss in report.losses],
-                error=failure and failure.message,
-            ),
+            seconds=seconds,
+            client=self._client.name,
+            failure=self._failure,
+            is_probe=self._route.kind in _PROBES,
         )
-        self._app.metrics.request_finished(
-            Finished(
-                route=self._route.label,
-                status=self._status,
-                seconds=seconds,
-                first_byte_seconds=report.first_byte_seconds,
-                provider=report.provider or "",
-                tokens=tokens,
-                attempts=[(each.provider, _result(each)) for each in report.attempts],
-                losses=len(report.losses),
-            )
-        )
-
-
-def _told(**fields: object) -> dict[str, object]:
-    """What there is to tell."""
-    return {name: value for name, value in fields.items() if value}
-
-
-def _tokens(usage: Usage | None) -> dict[str, int]:
-    """By kind. An upstream may say anything; a counter only rises."""
-    if usage is None:
-        return {}
-    kinds = {
-        "input_uncached": usage.input_uncached,
-        "cache_read": usage.cache_read,
-        "cache_write": usage.cache_write,
-        "output": usage.output,
-        "reasoning": usage.reasoning,
-    }
-    return {kind: tokens for kind, tokens in kinds.items() if tokens is not None and tokens > 0}
-
-
-def _result(attempt: AttemptRecord) -> str:
-    return "ok" if attempt.status is not None and attempt.status < 400 else "failed"
+        tell_end(self._app, report, ended)

@@ -12,7 +12,10 @@ from proxy.errors import AccessDenied, Malformed, ProxyError
 from proxy.hub.events import Failure
 from proxy.server.app import App
 from proxy.server.exchange import Exchange
-from proxy.server.routes import WrongMethod
+from proxy.server.routes import NoWebSocket, WrongMethod
+
+UPGRADE_HEADERS = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+"""What goes with a 426 (RFC 9110 §15.5.22, RFC 6455 §4.4)."""
 
 
 async def handle(app: App, request: web.BaseRequest) -> web.StreamResponse:
@@ -28,7 +31,10 @@ async def handle(app: App, request: web.BaseRequest) -> web.StreamResponse:
             report = refused.report
             return await exchange.fail(refused.failure, refused.headers)
         except ProxyError as error:
-            return await exchange.fail(Failure.of(error), _headers(error))
+            answer = await exchange.fail(Failure.of(error), _headers(error))
+            if isinstance(error, NoWebSocket):
+                answer.headers.update(UPGRADE_HEADERS)
+            return answer
         except RecursionError:
             return await exchange.fail(Failure.of(Malformed("the body is nested too deeply", code="invalid_json")), ())
         except asyncio.CancelledError:

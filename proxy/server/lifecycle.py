@@ -112,6 +112,8 @@ class Listener:
         if self._sockets is not None:
             self._sockets.close()
         self._gate.close_idle()
+        for exchange in self._app.exchanges:
+            exchange.leave()
         await self._wait(self._app.edition().config.server.drain_seconds)
         for exchange in self._app.exchanges:
             exchange.stop(Failure.of(ShuttingDown("the server is shutting down; try again", retry_after_seconds=5)))

@@ -14,9 +14,11 @@ from proxy.server import code_assist
 
 Kind: TypeAlias = Literal[
     "ask", "models", "model", "codex_models", "codex_usage", "code_assist",
-    "index", "healthz", "livez", "readyz", "health", "metrics", "idle",
+    "socket", "index", "healthz", "livez", "readyz", "health", "metrics", "idle",
 ]  # fmt: skip
-"""ask: a request to a model. The others are answered here; idle: what a client asks of its vendor by habit."""
+"""ask: a request to a model; socket: many, over a WebSocket. The others are answered here; idle: what a client asks of
+its vendor by habit.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ _V1: Mapping[str, Route] = {
     },
     "models": Route(label="/v1/models", kind="models"),
 }
+_SOCKET = Route(label="/v1/responses (WebSocket)", kind="socket", wire="openai_responses")
 _V1_MODEL = Route(label="/v1/models/{model}", kind="model")
 _V1BETA: Mapping[str, Route] = {"models": Route(label="/v1beta/models", kind="models", wire="gemini")}
 _V1BETA_MODEL = Route(label="/v1beta/models/{model}", kind="model", wire="gemini")
@@ -149,7 +152,9 @@ def find(path: str, method: str, headers: Mapping[str, str], query: Mapping[str,
     for match in matches:
         if method == match.route.method or (method == "HEAD" and match.route.method == "GET"):
             return Match(_shaped(match.route, path, headers, query), match.model)
-    if matches and headers.get("upgrade", "").lower() == "websocket":
+    if matches and _wants_websocket(headers):
+        if method == "GET" and matches[0].route is _V1["responses"]:
+            return Match(_SOCKET)
         raise NoWebSocket(f"{path} is served over HTTP: send a POST", code="websocket_not_served")
     if matches and not _is_unknown_verb(matches[0], method):
         raise WrongMethod(path, method, [match.route.method for match in matches])
@@ -170,6 +175,11 @@ class NoWebSocket(UnknownRoute):
     status = 426
 
 
+def _wants_websocket(headers: Mapping[str, str]) -> bool:
+    """Also where a reverse proxy took ``Upgrade`` out: then only the rest of the handshake is left."""
+    return headers.get("upgrade", "").strip().lower() == "websocket" or "sec-websocket-key" in headers
+
+
 def _is_unknown_verb(match: Match, method: str) -> bool:
     """``POST …/models/x:predict``: Google has it, we have not."""
     return method == "POST" and match.route.kind == "model" and ":" in (match.model or "")
@@ -186,7 +196,7 @@ def dialect(path: str, headers: Mapping[str, str]) -> str:
 def endpoints() -> list[str]:
     """For ``GET /``: method and path of all that is served."""
     routes = (
-        *_V1.values(), _V1_MODEL, *_BY_VERB.values(), *_V1BETA.values(), _V1BETA_MODEL,
+        *_V1.values(), _SOCKET, _V1_MODEL, *_BY_VERB.values(), *_V1BETA.values(), _V1BETA_MODEL,
         *_CODEX.values(), *_CODE_ASSIST.values(), *_OWN.values(),
     )  # fmt: skip
     return [f"{route.method} {route.label}" for route in routes]

@@ -66,7 +66,7 @@ async def test_the_routes(house: House) -> None:
         assert (await house.get(path)).json["plan_type"] == "team"
 
 
-async def test_a_websocket_is_refused_so_that_codex_goes_over_to_http(house: House) -> None:
+async def test_half_a_websocket_handshake_sends_codex_over_to_http(house: House) -> None:
     refused = await house.get("/backend-api/codex/responses", Connection="Upgrade", Upgrade="websocket")
     assert (refused.status, refused.error["code"]) == (426, "websocket_not_served")
 

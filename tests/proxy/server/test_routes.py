@@ -119,14 +119,32 @@ def test_code_assist_asks_about_the_account(name: str) -> None:
     assert found(f"/v1internal:{name}") == ("code_assist", "gemini", "generate", name)
 
 
-@pytest.mark.parametrize("path", ["/v1/responses", "/backend-api/codex/responses", "/v1/models"])
-def test_who_wants_a_websocket_hears_that_http_will_do(path: str) -> None:
-    if path == "/v1/models":
-        assert found(path, "GET", upgrade="websocket")[0] == "models"
-        return
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/responses", "/backend-api/codex/responses", "/v1/v1/responses", "/api/v1/responses",
+        "/v1beta/openai/responses", "/openai/v1/responses/",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("mark", [{"upgrade": "WebSocket"}, {"sec-websocket-key": "x"}])
+def test_responses_has_a_websocket(path: str, mark: dict[str, str]) -> None:
+    assert find(path, "GET", mark).route.kind == "socket"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses/compact", "/v1/messages"])
+def test_who_wants_another_websocket_hears_that_http_will_do(path: str) -> None:
     with pytest.raises(NoWebSocket) as raised:
         find(path, "GET", {"upgrade": "WebSocket"})
     assert raised.value.status == 426
+
+
+def test_a_wish_for_a_websocket_does_not_matter_where_get_is_served() -> None:
+    assert found("/v1/models", "GET", upgrade="websocket")[0] == "models"
+
+
+def test_without_a_wish_for_a_websocket_get_is_the_wrong_method() -> None:
+    with pytest.raises(WrongMethod):
+        find("/v1/responses", "GET", {})
 
 
 @pytest.mark.parametrize(

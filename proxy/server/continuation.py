@@ -1,0 +1,129 @@
+"""Where a Responses request stands in its conversation: what came before it, and what is kept for those after it.
+
+``previous_response_id`` means something to whoever kept the answer. Where that is us, the whole conversation is put
+into the request, so that any provider can go on with it; where it is a provider, the request is tied to the account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from proxy.dispatch.inquiry import Report, Tie
+from proxy.dispatch.splice import Members, joined, raw
+from proxy.errors import Malformed, TooLarge
+from proxy.hub.residue import JsonValue
+from proxy.server.archive import Told
+from proxy.server.scribe import Scribe
+from proxy.wire.base import json_type, loads
+
+PREVIOUS = "previous_response_id"
+_items = msgspec.json.Decoder(tuple[msgspec.Raw, ...]).decode
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """`fields`: the request's, ready to be sent. `tie`: to the account that keeps what came before."""
+
+    fields: Members
+    parent: Told | None = None
+    own: tuple[bytes, ...] = ()
+    """The items that the client brought."""
+    tie: Tie | None = None
+
+    @property
+    def body(self) -> bytes:
+        return joined(self.fields)
+
+    def told(self, scribe: Scribe, report: Report, *, is_stored: bool) -> Told | None:
+        """What to keep of the answer; None: it did not come to its proper end.
+
+        `is_stored`: the client has not refused it. A provider that was asked in its own format then keeps the answer.
+        """
+        if report.is_relay and is_stored:
+            return (
+                Told(id=scribe.id, credential=report.credential or "", model=report.model_asked) if scribe.id else None
+            )
+        if not scribe.response or not scribe.id:
+            return None
+        return Told(
+            id=scribe.id,
+            parent=self.parent,
+            items=self.own + scribe.items(),
+            response=scribe.response if is_stored else b"",
+            model=report.model_asked,
+        )
+
+    def prepared(self, response_id: str, response: bytes, model: str) -> Told:
+        """For an answer without output (``generate: false``)."""
+        return Told(id=response_id, parent=self.parent, items=self.own, response=response, model=model)
+
+
+def turn_of(fields: Members, find: Callable[[str], Told | None], *, bytes_max: int) -> Turn:
+    """Raises `Malformed`, also for an answer that nobody here has heard of, and `TooLarge`."""
+    own = input_items(fields)
+    previous = _value(fields, PREVIOUS)
+    if previous is None:
+        fields.pop(PREVIOUS, None)
+        return Turn(fields=fields, own=own)
+    if not isinstance(previous, str):
+        raise Malformed(f"{PREVIOUS} must be a string, not {json_type(previous)}", path=PREVIOUS)
+    parent = find(previous)
+    if parent is None:
+        raise not_found(previous)
+    said: list[tuple[bytes, ...]] = [own]
+    keeper: Told | None = None
+    for told in parent.way():
+        if told.credential:
+            keeper = told
+            break
+        said.append(told.items)
+    items = [item for each in reversed(said) for item in each]
+    if sum(map(len, items)) > bytes_max:
+        raise TooLarge(
+            f"the conversation so far is larger than {bytes_max} bytes; server.body-bytes-max sets the limit",
+            code="request_too_large",
+        )
+    fields["input"] = msgspec.Raw(b"[" + b",".join(items) + b"]")
+    if keeper is None:
+        del fields[PREVIOUS]
+        return Turn(fields=fields, own=own, parent=parent)
+    fields[PREVIOUS] = raw(keeper.id)
+    return Turn(fields=fields, own=own, parent=parent, tie=Tie(keeper.credential, is_hard=True))
+
+
+def not_found(response_id: str) -> Malformed:
+    return Malformed(
+        f"there is no response {response_id[:100]!r} to go on from; send the whole conversation as input",
+        path=PREVIOUS,
+        code="previous_response_not_found",
+    )
+
+
+def input_items(fields: Members) -> tuple[bytes, ...]:
+    """Raises `Malformed`."""
+    value = bytes(fields.get("input", b"null"))
+    match value[:1]:
+        case b'"':
+            return (b'{"type":"message","role":"user","content":' + value + b"}",)
+        case b"[":
+            return tuple(bytes(item) for item in _items(value))
+        case b"n":
+            return ()
+        case _:
+            raise Malformed(f"input must be a string or an array, not {json_type(loads(value))}", path="input")
+
+
+def is_stored(fields: Members) -> bool:
+    """The API stores answers unless it is told not to. Raises `Malformed`."""
+    store = _value(fields, "store")
+    if store is None or isinstance(store, bool):
+        return store is not False
+    raise Malformed(f"store must be a boolean, not {json_type(store)}", path="store")
+
+
+def _value(fields: Members, key: str) -> JsonValue:
+    value = fields.get(key)
+    return None if value is None else loads(bytes(value))

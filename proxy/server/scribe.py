@@ -1,0 +1,124 @@
+"""Reads along while a Responses answer is told, and knows at its end what was said."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+import msgspec
+
+from proxy.dispatch.frames import payloads
+from proxy.dispatch.splice import joined, members
+from proxy.errors import Malformed
+
+_TELLING = re.compile(rb'"type"\s*:\s*"response\.(?:created|queued|output_item\.done|completed|incomplete|failed)"')
+"""What a model writes cannot look like it: its quotes are escaped."""
+_SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
+_ENDS = frozenset({"response.completed", "response.incomplete"})
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    output_index: int = -1
+    item: msgspec.Raw = msgspec.Raw(b"")
+    response: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Response(msgspec.Struct):
+    id: str = ""
+    output: tuple[msgspec.Raw, ...] | None = None
+
+
+class _Item(msgspec.Struct):
+    type: str = ""
+    encrypted_content: str | None = None
+    content: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_event = msgspec.json.Decoder(_Event).decode
+_response = msgspec.json.Decoder(_Response).decode
+_item = msgspec.json.Decoder(_Item).decode
+
+
+class Scribe:
+    """`id` is known as soon as the answer has begun. `response`: the answer, JSON, when it has ended as it should."""
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.response = b""
+        self._last = b""
+        self._items: dict[int, bytes] = {}
+
+    @property
+    def sequence(self) -> int:
+        """The number of the last frame; -1: none had one."""
+        found = _SEQUENCE.search(self._last)
+        return int(found[1]) if found else -1
+
+    def read_frame(self, frame: bytes) -> bool:
+        """Whether it ends the answer as it should. What cannot be read is the client's to judge."""
+        self._last = frame
+        if _TELLING.search(frame):
+            with suppress(ValueError, Malformed):
+                return self._note(_event(frame))
+        return False
+
+    def read_events(self, block: bytes) -> None:
+        """Complete server-sent events."""
+        if _TELLING.search(block):
+            for frame in payloads(block):
+                self.read_frame(frame)
+
+    def read_whole(self, body: bytes) -> None:
+        with suppress(ValueError, Malformed):
+            self._end(body)
+
+    def _note(self, event: _Event) -> bool:
+        if event.type == "response.output_item.done" and event.output_index >= 0:
+            self._items[event.output_index] = bytes(event.item)
+        elif event.type in _ENDS:
+            self._end(bytes(event.response))
+            return True
+        elif bytes(event.response):
+            self.id = _response(event.response).id or self.id
+        return False
+
+    def _end(self, response: bytes) -> None:
+        """Some vendors leave the output of the last event empty: then it is what was told item by item."""
+        head = _response(response)
+        self.id = head.id or self.id
+        if head.output:
+            self._items = {at: bytes(item) for at, item in enumerate(head.output)}
+        elif self._items:
+            fields = members(response)
+            fields["output"] = msgspec.Raw(b"[" + b",".join(self._in_order()) + b"]")
+            response = joined(fields)
+        self.response = response
+
+    def _in_order(self) -> list[bytes]:
+        return [self._items[at] for at in sorted(self._items)]
+
+    def items(self) -> tuple[bytes, ...]:
+        """The output, as the input of a later request."""
+        return replayable(self._in_order())
+
+
+def replayable(items: list[bytes]) -> tuple[bytes, ...]:
+    """Thoughts that hold neither text nor a blob are mere references to what a server keeps, and nobody does. Without
+    them the items beside them lose their ids, or their maker would ask for the thoughts that belong to them.
+    """
+    kept = [item for item in items if not _is_empty_thought(item)]
+    return tuple(kept if len(kept) == len(items) else [_without_id(item) for item in kept])
+
+
+def _is_empty_thought(item: bytes) -> bool:
+    if b'"reasoning"' not in item:
+        return False
+    about = _item(item)
+    return about.type == "reasoning" and not about.encrypted_content and bytes(about.content) in {b"null", b"[]"}
+
+
+def _without_id(item: bytes) -> bytes:
+    fields = members(item)
+    fields.pop("id", None)
+    return joined(fields)
