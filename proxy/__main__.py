@@ -18,7 +18,8 @@ import msgspec
 from rich.console import Console
 
 from auth.credential import Credential
-from auth.pool import ALL_MODELS, Pool, Standing
+from auth.pool import Pool
+from auth.standing import ALL_MODELS, Standing
 from proxy import __version__
 from proxy.banner import AccountLine, BannerFacts, show
 from proxy.cli import ServeOptions, build

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from auth.pool import ALL_MODELS, Lease, Setback
+from auth.pool import Lease
+from auth.standing import ALL_MODELS, Setback
 from proxy.dispatch.decision import Candidate, Verdict
 from proxy.dispatch.shared import Shared
 from proxy.dispatch.verdict import judge

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Literal, TypeAlias
 
-from auth.pool import READY, Lease, Pool, Standing
+from auth.pool import Lease, Pool
+from auth.standing import READY, Standing
 from auth.turns import STRIDE
 from proxy.dispatch.decision import Candidate, Decision, PassedOver
 from proxy.dispatch.inquiry import Tie

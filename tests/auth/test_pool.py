@@ -1,20 +1,22 @@
 from __future__ import annotations
 
+from typing import Any
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from auth.pool import (
+from auth.book import MODELS_MAX, PROBE_SECONDS_MAX, PROVEN_MIN, RECOVERY_SECONDS_MAX
+from auth.pool import Lease, Pool
+from auth.quota import Window
+from auth.standing import (
     ALL_MODELS,
     GUESS_SECONDS_MAX,
-    MODELS_MAX,
-    PROBE_SECONDS_MAX,
     READY,
     STATED_SECONDS_MAX,
     TRANSIENT_SECONDS_MAX,
-    Lease,
-    Pool,
+    UNNAMED,
     Setback,
 )
 
@@ -245,7 +247,154 @@ def test_a_pool_without_trouble_is_calm_again() -> None:
     assert not pool.is_clear("account-1", "")
     assert not pool.is_clear("other", "vendor")
     assert pool.is_clear("other", "other")
-    pool.succeed(pool.lend(KEY, 2.0), "vendor")
+    for _ in range(PROVEN_MIN):
+        pool.succeed(pool.lend(KEY, 2.0), "vendor")
+    assert pool.is_calm
+
+
+# The way back is a slow start
+
+
+def under_way(pool: Pool, now: float) -> int:
+    """So many can be lent at once."""
+    count = 0
+    while pool.standing(KEY, now) is READY and count < 100:
+        pool.lend(KEY, now)
+        count += 1
+    return count
+
+
+def test_after_a_limit_one_then_two_then_four_at_once() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), limited(10.0), 0.0)
+    rounds = []
+    for _ in range(5):
+        leases = []
+        while pool.standing(KEY, 10.0) is READY and len(leases) < 100:
+            leases.append(pool.lend(KEY, 10.0))
+        rounds.append(len(leases))
+        for lease in leases:
+            pool.succeed(lease)
+            pool.give_back(lease)
+    assert rounds == [1, 2, 4, 8, 16]
+    assert under_way(pool, 10.0) == 100
+
+
+def test_a_failure_on_the_way_back_begins_anew() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), limited(10.0), 0.0)
+    for _ in range(3):
+        pool.succeed(pool.lend(KEY, 10.0))
+    pool.fail(pool.lend(KEY, 10.0), limited(10.0), 10.0)
+    assert pool.standing(KEY, 11.0).state == "cooling"
+    assert under_way(pool, 20.0) == 1
+
+
+def test_a_success_forgets_the_growth() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), guessed(1.0), 0.0, chance=1.0)
+    pool.fail(pool.lend(KEY, 1.0), guessed(1.0), 1.0, chance=1.0)
+    pool.succeed(pool.lend(KEY, 3.0))
+    assert pool.fail(pool.lend(KEY, 3.0), guessed(1.0), 3.0, chance=1.0).until == 4.0
+
+
+def test_the_way_back_ends_by_itself() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), limited(10.0), 0.0)
+    pool.succeed(pool.lend(KEY, 10.0))
+    pool.lend(KEY, 10.0 + RECOVERY_SECONDS_MAX)
+    assert pool.is_calm
+
+
+def test_after_a_transient_fault_one_success_is_enough() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), fault(1.0), 0.0)
+    pool.succeed(pool.lend(KEY, 2.0))
+    assert pool.is_calm
+
+
+def test_five_hundred_who_wait_at_a_reset_send_one_probe() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), limited(3600.0), 0.0, chance=0.5)
+    until = pool.standing(KEY, 1.0).until
+    assert until is not None
+    sent = 0
+    for _ in range(500):
+        if pool.standing(KEY, until) is READY:
+            pool.lend(KEY, until)
+            sent += 1
+    assert sent == 1
+
+
+# Fresher readings
+
+
+def reading(slot: str = "5h", used: float | None = 0.2, **fields: Any) -> Window:
+    return Window(slot=slot, name="5-hour", read_at=10.0, source="test", used=used, **fields)
+
+
+def windowed(window: str = "5h", model: str = ALL_MODELS) -> Setback:
+    return Setback(model=model, why="full", seconds=3600.0, is_stated=True, window=window)
+
+
+def test_a_fresher_reading_with_room_ends_the_cooldown_and_one_probe_goes_first() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), windowed(), 0.0)
+    pool.read("account-1", [reading()], 10.0)
+    assert under_way(pool, 10.0) == 1
+
+
+@pytest.mark.parametrize(
+    ("window", "told"),
+    [
+        ("5h", [reading(used=1.0)]),
+        ("5h", [reading(is_rejected=True)]),
+        ("5h", [reading("7d")]),
+        ("", [reading()]),
+        (UNNAMED, [reading(), reading("7d", used=1.0)]),
+        (UNNAMED, []),
+    ],
+)
+def test_what_shows_no_room_in_that_window_ends_nothing(window: str, told: list[Window]) -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), windowed(window), 0.0)
+    pool.read("account-1", told, 10.0)
+    assert pool.standing(KEY, 11.0).state == "cooling"
+
+
+def test_room_in_every_window_ends_the_cooldown_of_one_that_was_not_named() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), windowed(UNNAMED), 0.0)
+    pool.read("account-1", [reading(), reading("7d", used=0.9)], 10.0)
+    assert pool.standing(KEY, 11.0) is READY
+
+
+def test_the_answer_to_an_older_request_is_no_fresher_reading() -> None:
+    pool = Pool()
+    slow = pool.lend(KEY, 0.0)
+    pool.fail(pool.lend(KEY, 1.0), windowed(), 2.0)
+    pool.read("account-1", [reading()], 3.0, lease=slow)
+    assert pool.standing(KEY, 3.0).state == "cooling"
+    pool.read("account-1", [reading()], 4.0, lease=pool.lend(OTHER_MODEL, 4.0))
+    assert pool.standing(KEY, 4.0) is READY
+
+
+def test_a_reading_mends_no_revoked_login() -> None:
+    pool = Pool()
+    pool.fail(pool.lend(KEY, 0.0), Setback(model=ALL_MODELS, why="revoked", seconds=None, window=UNNAMED), 0.0)
+    pool.read("account-1", [reading()], 10.0)
+    assert pool.standing(KEY, 11.0).state == "broken"
+
+
+# Limits on what is under way
+
+
+def test_a_credential_that_has_all_it_may_is_not_clear_until_one_comes_back() -> None:
+    pool = Pool()
+    leases = [pool.lend(KEY, 0.0, at_most=2) for _ in range(2)]
+    assert not pool.is_clear("account-1", "")
+    assert not pool.is_calm
+    pool.give_back(leases[0])
     assert pool.is_calm
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from multidict import CIMultiDict
 
-from auth.pool import READY
+from auth.standing import READY
 from proxy.config.provider_keys import ModelAlias
 from proxy.config.schema import Config, Routing, Streaming
 from proxy.dispatch import attempt, failover
