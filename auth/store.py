@@ -94,7 +94,7 @@ class Store(Generic[T]):
 
     def _entry(self, folder: int, name: str) -> Entry[T] | None:
         shown = _printable(name)
-        was = self.entries.get(shown) or Entry[T](name=shown)
+        was: Entry[T] = self.entries.get(shown) or Entry(name=shown)
         signature = _signature(folder, name)
         if signature is not None and was.signature == signature:
             return was

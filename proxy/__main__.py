@@ -21,6 +21,7 @@ from auth.credential import Credential
 from auth.pool import Pool
 from auth.standing import ALL_MODELS, Standing
 from proxy import __version__
+from proxy.accounts.enrolment import Enrolment
 from proxy.banner import AccountLine, BannerFacts, show
 from proxy.cli import ServeOptions, build
 from proxy.config.json_schema import json_schema
@@ -40,7 +41,7 @@ from proxy.observe.scrub import Scrubber
 from proxy.providers import sandbox
 from proxy.providers.table import PROVIDERS
 from proxy.server.access import ClientKeys, is_loopback
-from proxy.server.app import AccountState, App, Edition
+from proxy.server.app import AccountState, App, Edition, Quarantine
 from proxy.server.lifecycle import serve
 from proxy.upstream.base import Answer, Call, Upstream
 from proxy.upstream.http import HttpUpstream
@@ -109,6 +110,9 @@ class House:
             is_json=is_json(self.config),
             is_debug=options.is_debug or self.config.debug,
         )
+        self.enrolment = Enrolment(
+            Path(self.config.auth_dir).expanduser().absolute(), log=self.log, on_change=self.accounts_changed
+        )
         self.standpoint = self._stand(self.config)
 
     def _stand(self, config: Config) -> Standpoint:
@@ -121,12 +125,13 @@ class House:
         keys = ClientKeys.of(config.api_keys)
         for complaint in keys.complaints:
             self.log.warning("client_key.refused", complaint=complaint)
-        snapshot = Snapshot.of(config)
-        is_sandbox = self._options.is_sandbox or (not snapshot.credentials and self._options.replay is None)
+        snapshot = self.enrolment.snapshot(config)
+        is_empty = not snapshot.credentials and self.enrolment.is_empty
+        is_sandbox = self._options.is_sandbox or (is_empty and self._options.replay is None)
         if self._options.replay is not None:
-            snapshot = Snapshot.of(config, credentials=players(snapshot))
+            snapshot = self.enrolment.snapshot(config, credentials=players(snapshot))
         elif is_sandbox:
-            snapshot = Snapshot.of(config, providers=sandbox.PROVIDERS, credentials=sandbox.CREDENTIALS)
+            snapshot = self.enrolment.snapshot(config, providers=sandbox.PROVIDERS, credentials=sandbox.CREDENTIALS)
         self._learn_secrets(config, snapshot.credentials)
         self.pool.retain({credential.id for credential in snapshot.credentials})
         self.config = config
@@ -137,7 +142,7 @@ class House:
         """Before they are used. They stay known after a reload: requests in flight may still hold them."""
         secrets_now = [key.api_key for key in config.api_keys]
         secrets_now += [credential.secret for credential in credentials if credential.secret is not None]
-        secrets_now.append(config.remote_management.secret_key)
+        secrets_now += [config.remote_management.secret_key, *self.enrolment.secrets()]
         for secret in secrets_now:
             if secret and secret.digest not in self._known:
                 self._known.add(secret.digest)
@@ -149,9 +154,12 @@ class House:
         for warning in loaded.warnings:
             self.log.warning("config.warned", warning=warning)
         self.log.info("config.reloaded", accounts=len(self.standpoint.snapshot.credentials))
-        fixed = ("host", "port", "tls", "log_format", "logging_to_file", "debug")
+        fixed = ("host", "port", "tls", "auth_dir", "log_format", "logging_to_file", "debug")
         if waiting := [name for name in fixed if getattr(before, name) != getattr(self.config, name)]:
             self.log.warning("config.restart_needed", settings=[name.replace("_", "-") for name in waiting])
+
+    def accounts_changed(self) -> None:
+        self.standpoint = self._stand(self.config)
 
     def refuse(self, error: ConfigError) -> None:
         self.log.error("config.refused", complaints=error.message.splitlines(), still="the last good one is in force")
@@ -164,6 +172,9 @@ class House:
             if model == ALL_MODELS or credential_id not in worst:
                 worst[credential_id] = standing
         return [account_state(each, worst.get(each.id), offset) for each in self.standpoint.snapshot.credentials]
+
+    def quarantined(self) -> Sequence[Quarantine]:
+        return self.enrolment.quarantined()
 
     def reload_error(self) -> str | None:
         error = self._reloader.last_error if self._reloader is not None else None
@@ -203,12 +214,14 @@ class House:
             clock=time.time,
         )
         self._reloader.start()
+        self.enrolment.start(asyncio.get_running_loop())
         try:
             await serve(
                 app, host=self.config.host, port=self.config.port, tls=self.config.tls, when_listening=self.greet
             )
         finally:
             await self._reloader.close()
+            await self.enrolment.close()
             for upstream in upstreams.values():
                 await upstream.close()
             logging.getLogger().removeHandler(library_log)
@@ -297,6 +310,7 @@ def banner_facts(house: House, urls: Sequence[str]) -> BannerFacts:
         samples={maker: samples.get(maker, anything) for maker in ("openai", "anthropic", "gemini") if anything},
         needs_key=bool(house.config.api_keys),
         is_sandbox=house.standpoint.is_sandbox,
+        notes=house.enrolment.notes(),
     )
 
 

@@ -59,8 +59,19 @@ class AccountState:
     why: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """A file of the auth-dir that is not in force as it is now. `is_served`: what it said before is."""
+
+    file: str
+    why: str
+    is_served: bool
+
+
 class Status(Protocol):
     def accounts(self) -> Sequence[AccountState]: ...
+
+    def quarantined(self) -> Sequence[Quarantine]: ...
 
     def reload_error(self) -> str | None:
         """Why the last reload was refused; None when it was not."""

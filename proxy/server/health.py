@@ -33,4 +33,5 @@ def detail(app: App) -> JsonObject:
         "requests_in_flight": len(app.exchanges),
         "config_error": app.status.reload_error(),
         "accounts": accounts,
+        "quarantined": [asdict(each) for each in app.status.quarantined()],
     }

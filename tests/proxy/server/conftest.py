@@ -23,7 +23,7 @@ from proxy.observe.log import make_log
 from proxy.observe.metrics import Metrics
 from proxy.providers.base import Model
 from proxy.server.access import ClientKeys
-from proxy.server.app import AccountState, App, Edition
+from proxy.server.app import AccountState, App, Edition, Quarantine
 from proxy.server.connection import Patience
 from proxy.server.lifecycle import Listener
 from proxy.wire.table import wire_named
@@ -103,9 +103,13 @@ class FakeStatus:
         default_factory=lambda: [AccountState(id="a-1", label="first", provider="anthropic", state="ready")]
     )
     error: str | None = None
+    broken: Sequence[Quarantine] = ()
 
     def accounts(self) -> Sequence[AccountState]:
         return self.states
+
+    def quarantined(self) -> Sequence[Quarantine]:
+        return self.broken
 
     def reload_error(self) -> str | None:
         return self.error

@@ -1,0 +1,121 @@
+"""The auth-dir while the server runs: what its files say is part of every snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import structlog
+
+from auth.credential import Credential
+from auth.document import Document
+from auth.refusal import Refused
+from auth.secret import Secret
+from auth.store import Entry, Store
+from auth.watch import Added, AuthWatch, Event, Removed
+from proxy.config.account_files import AccountFile, interpret
+from proxy.config.schema import Config
+from proxy.dispatch.snapshot import Snapshot
+from proxy.providers.base import Provider
+from proxy.providers.configured import from_config
+from proxy.providers.enrolled import Enrolled, from_files, secrets_of
+from proxy.server.app import Quarantine
+
+
+def open_store(folder: Path) -> Store[AccountFile]:
+    """With a look at what is there."""
+    store = Store(folder, _interpret)
+    store.look()
+    return store
+
+
+def _interpret(_name: str, document: Document) -> AccountFile:
+    file = interpret(document.fields)
+    if isinstance(file, str):
+        raise Refused(file)
+    return file
+
+
+def enrolled(store: Store[AccountFile], config: Config) -> Enrolled:
+    """What the files add to a configuration."""
+    files = {name: entry.value for name, entry in store.entries.items() if entry.value is not None}
+    providers, credentials = from_config(config)
+    return from_files(files, providers=providers, credentials=credentials, proxy_url=config.proxy_url)
+
+
+class Enrolment:
+    """`on_change` is called on the watch's loop, after the files have changed."""
+
+    def __init__(
+        self, folder: Path, *, log: structlog.typing.FilteringBoundLogger, on_change: Callable[[], None]
+    ) -> None:
+        self._log = log
+        self._on_change = on_change
+        self._store = open_store(folder)
+        self._watch: AuthWatch[AccountFile] | None = None
+        self._tell(tuple(Added(entry) for entry in self._store.entries.values() if entry.fault or entry.remarks))
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._watch = AuthWatch(self._store, loop=loop, on_events=self._changed)
+        self._watch.start()
+
+    async def close(self) -> None:
+        if self._watch is not None:
+            await self._watch.close()
+
+    @property
+    def is_empty(self) -> bool:
+        """No file at all, good or bad: nobody has enrolled anything."""
+        return not self._store.entries
+
+    def snapshot(
+        self, config: Config, *, providers: Iterable[Provider] = (), credentials: Iterable[Credential] = ()
+    ) -> Snapshot:
+        mine = enrolled(self._store, config)
+        return Snapshot.of(
+            config,
+            providers=(*mine.providers, *providers),
+            credentials=(*mine.credentials.values(), *credentials),
+        )
+
+    def secrets(self) -> Iterator[Secret]:
+        for entry in self._store.entries.values():
+            if entry.value is not None:
+                yield from secrets_of(entry.value)
+
+    def quarantined(self) -> Sequence[Quarantine]:
+        files = [
+            Quarantine(file=entry.name, why=entry.fault, is_served=entry.value is not None)
+            for entry in self._store.entries.values()
+            if entry.fault is not None
+        ]
+        if self._store.fault is not None:
+            files.insert(0, Quarantine(file=str(self._store.folder), why=self._store.fault, is_served=bool(files)))
+        return files
+
+    def notes(self) -> Sequence[str]:
+        """For the banner: what a human should mend."""
+        return [f"Not used: {each.file} {each.why}" for each in self.quarantined()]
+
+    def _changed(self, events: tuple[Event[AccountFile], ...]) -> None:
+        self._on_change()  # first: from here on the log hides the new secrets
+        self._tell(events)
+
+    def _tell(self, events: tuple[Event[AccountFile], ...]) -> None:
+        if self._store.fault is not None:
+            self._log.error("auth_dir.refused", why=self._store.fault)
+        for remark in self._store.remarks:
+            self._log.warning("auth_dir.mended", what=remark)
+        for event in events:
+            self._tell_of(event.entry, type(event).__name__.lower(), is_gone=isinstance(event, Removed))
+
+    def _tell_of(self, entry: Entry[AccountFile], what: str, *, is_gone: bool) -> None:
+        if entry.fault is not None and not is_gone:
+            still = "what it said before is in force" if entry.value is not None else "it is not used"
+            self._log.error("account.quarantined", file=entry.name, why=entry.fault, still=still)
+            return
+        self._log.info(f"account.{what}", file=entry.name)
+        hints = entry.value.hints if entry.value is not None else ()
+        for remark in (*entry.remarks, *hints):
+            self._log.warning("account.warned", file=entry.name, what=remark)
