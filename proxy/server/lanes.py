@@ -28,7 +28,7 @@ class Lanes:
         answer: Callable[[Creation], Awaitable[None]],
         *,
         bytes_max: int,
-        at_rest: Callable[[], Awaitable[None]],
+        at_rest: Callable[[], None],
     ) -> None:
         self._group = group
         self._answer = answer
@@ -74,7 +74,7 @@ class Lanes:
         finally:
             del self._queues[lane]
         if not self._queues:
-            await self._at_rest()
+            self._at_rest()
 
     def cancel(self) -> None:
         for task in self._tasks:

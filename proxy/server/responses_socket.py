@@ -74,38 +74,40 @@ class ResponsesSocket:
         self._bytes_max = edition.config.server.body_bytes_max
         self._answering: set[_Answering] = set()
         self._lanes: Lanes | None = None
+        self._group: asyncio.TaskGroup | None = None
         self._credential = ""
         self._is_leaving = False
-        self._leaving: asyncio.Task[None] | None = None
         self._active_at = self._loop.time()
         self.socket = WebSocket(bytes_max=self._bytes_max, complaint=self._complaint)
 
     async def run(self) -> None:
         """After the handshake, until the connection is closed."""
         try:
-            async with asyncio.TaskGroup() as group:
-                self._lanes = Lanes(group, self._answer, bytes_max=self._bytes_max, at_rest=self._at_rest)
-                pulse = group.create_task(self._pulse())
+            async with asyncio.TaskGroup() as self._group:
+                self._lanes = Lanes(self._group, self._answer, bytes_max=self._bytes_max, at_rest=self._at_rest)
+                pulse = self._group.create_task(self._pulse())
                 await self._listen(self._lanes)
                 pulse.cancel()
                 self._lanes.cancel()
         finally:
+            self._group = None
             self._app.archive.forget_all(self._owner)
 
     def leave(self) -> None:
         """The server goes: nothing new is begun, and the connection ends with what is under way."""
         self._is_leaving = True
         if self._lanes is not None and not self._lanes.is_busy:
-            self._leaving = self._loop.create_task(self._go())
+            self._go()
 
-    async def _at_rest(self) -> None:
+    def _at_rest(self) -> None:
         self._active_at = self._loop.time()
         if self._is_leaving:
-            await self._go()
+            self._go()
 
-    async def _go(self) -> None:
-        with suppress(ConnectionError):
-            await self.socket.close(code=WSCloseCode.GOING_AWAY)
+    def _go(self) -> None:
+        """In a task of its own: the client has a while to say goodbye, too."""
+        if self._group is not None:
+            self._group.create_task(self.socket.close(code=WSCloseCode.GOING_AWAY))
 
     async def end(self, failure: Failure, code: int) -> None:
         """Tells everybody who still waits, and closes."""
@@ -125,10 +127,10 @@ class ResponsesSocket:
                 self.socket.cut()
                 return
             is_busy = self._lanes is not None and self._lanes.is_busy
+            if not is_busy and now - self._active_at > IDLE_SECONDS_MAX:
+                self._go()
+                return
             with suppress(ConnectionError):
-                if not is_busy and now - self._active_at > IDLE_SECONDS_MAX:
-                    await self.socket.close(code=WSCloseCode.GOING_AWAY)
-                    return
                 await self.socket.ping()
 
     # What the client says
@@ -199,7 +201,8 @@ class ResponsesSocket:
         except RecursionError:
             await self._tell_failure(answering, _TOO_DEEP)
         except ConnectionError:
-            pass  # the client is gone: the listener hears of it
+            if self._lanes is not None:
+                self._lanes.cancel()  # the client is gone: nobody waits for the others either
         finally:
             self._finish(answering)
 

@@ -11,9 +11,10 @@ from proxy.dispatch.frames import payloads
 from proxy.dispatch.splice import joined, members
 from proxy.errors import Malformed
 
-_TELLING = re.compile(rb'"type"\s*:\s*"response\.(?:created|queued|output_item\.done|completed|incomplete|failed)"')
+_TELLING = re.compile(rb'"type"\s*:\s*"response\.(?:created|queued|output_item\.done|completed|incomplete)"')
 """What a model writes cannot look like it: its quotes are escaped."""
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
+_BEGINNINGS = frozenset({"response.created", "response.queued"})
 _ENDS = frozenset({"response.completed", "response.incomplete"})
 
 
@@ -79,7 +80,7 @@ class Scribe:
         elif event.type in _ENDS:
             self._end(bytes(event.response))
             return True
-        elif bytes(event.response):
+        elif event.type in _BEGINNINGS:
             self.id = _response(event.response).id or self.id
         return False
 

@@ -126,7 +126,7 @@ class WebSocket(web.WebSocketResponse):
     async def _answer_close(self, code: int) -> None:
         if code in _NEVER_ON_THE_WIRE or code > _CODE_MAX:
             code = WSCloseCode.PROTOCOL_ERROR
-        await super().close(code=code or WSCloseCode.OK)
+        await super().close(code=code or WSCloseCode.OK, drain=False)
 
     async def send(self, message: bytes) -> None:
         """Text. Raises ConnectionError when the client is gone; waits while it does not read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -67,8 +68,11 @@ def render_error(failure: Failure) -> JsonObject:
 
 
 def render_error_frame(failure: Failure) -> JsonObject:
-    """On a WebSocket there is no status line."""
-    return {"type": "error", "status": failure.status, **render_error(failure)}
+    """On a WebSocket there is no status line, and no header: Codex reads ``headers`` for how long to wait."""
+    frame: JsonObject = {"type": "error", "status": failure.status, **render_error(failure)}
+    if failure.retry_after_seconds is not None:
+        frame["headers"] = {"retry-after": str(max(1, math.ceil(failure.retry_after_seconds)))}
+    return frame
 
 
 def stream_error(failure: Failure) -> JsonObject:
