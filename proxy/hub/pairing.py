@@ -8,15 +8,18 @@ call, in the order of the calls; what answers no call is dropped, with a `Loss`.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 from proxy.hub.loss import Loss
-from proxy.hub.parts import Text, ToolCall, ToolResult
+from proxy.hub.names import synthetic_call_id
+from proxy.hub.parts import Part, Text, ToolCall, ToolResult
 from proxy.hub.request import Message
 
 STUB = "No result was recorded for this call."
+FILLER = "."
+"""The user's turn that must be there, where the client's history has none to begin with, or none that says anything."""
 
 
 class Placed(NamedTuple):
@@ -59,6 +62,31 @@ def paired(messages: Sequence[Message]) -> tuple[list[Placed], list[Loss]]:
             placed.append(Placed(turn, f"messages[{position}]", tuple(answer.path for answer in answers)))
     losses.extend(_orphan(filed) for queue in results.values() for filed in queue)
     return placed, losses
+
+
+def with_unique_ids(messages: Iterable[Placed]) -> Iterator[Placed]:
+    """What `paired` gave, for wires in which each call of a history has an id of its own: ids that are used again
+    (some models count from ``call_0`` in every turn), or empty, get another. Always the same one.
+    """
+    taken: set[str] = set()
+    latest: list[str] = []
+    for each in messages:
+        if each.message.role == "assistant":
+            latest = []
+        parts: list[Part] = []
+        for number, part in enumerate(each.message.parts):
+            if isinstance(part, ToolCall):
+                call_id = part.id
+                if not call_id or call_id in taken:
+                    call_id = synthetic_call_id(len(taken), part.name, part.arguments)
+                taken.add(call_id)
+                latest.append(call_id)
+                parts.append(replace(part, id=call_id))
+            elif isinstance(part, ToolResult) and number < len(latest):
+                parts.append(replace(part, call_id=latest[number]))
+            else:
+                parts.append(part)
+        yield each._replace(message=replace(each.message, parts=tuple(parts)))
 
 
 def _paths(position: int, message: Message) -> list[str]:

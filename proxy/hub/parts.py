@@ -8,6 +8,8 @@ bring them back.
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -88,6 +90,16 @@ class Media:
     origin: str | None = None
     cache: CacheMark | None = None
     residue: Residue | None = None
+
+    @property
+    def plain_text(self) -> str | None:
+        """What a plain-text document says, for wires that have it as text; None for other media."""
+        if self.data is None or not (self.media_type or "").startswith("text/"):
+            return None
+        try:
+            return base64.b64decode(self.data).decode("utf-8", "replace")
+        except binascii.Error:
+            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,6 +102,8 @@ class PartWriter:
                 block = self._opaque(part, path)
         if block is not None:
             self.mark(block, part.cache, path)
+        elif part.cache is not None:
+            self.lose(f"{path}.cache_control", "cache mark", "there is nothing to bear it")
         return block
 
     def mark(self, block: JsonObject, cache: CacheMark | None, path: str) -> None:

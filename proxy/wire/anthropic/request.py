@@ -7,6 +7,7 @@ history is put into this one's grammar first (`turns`).
 from __future__ import annotations
 
 from proxy.errors import Malformed
+from proxy.hub.pairing import FILLER
 from proxy.hub.parts import Media, Opaque
 from proxy.hub.profile import Profile
 from proxy.hub.request import Request
@@ -151,6 +152,8 @@ class _RequestWriter:
         make = home_turns if self._is_home else foreign_turns
         turns = make(self._request.messages, self._losses, has_mid_system=self._profile.has_mid_system)
         messages = [message for turn in turns if (message := self._message(turn)) is not None]
+        if not self._is_home and (not messages or messages[0]["role"] != "user"):
+            messages.insert(0, {"role": "user", "content": FILLER})
         last = messages[-1] if messages else None
         if last is not None and last["role"] == "assistant":
             self._prefill(messages, last)

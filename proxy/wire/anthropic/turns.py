@@ -1,7 +1,7 @@
 """Messages of the hub → turns as this wire has them.
 
 A turn is `user`, `assistant` or `system`; tool results stand first in the user's turn after the calls that they answer,
-each call has one, and the first turn is the user's.
+and each call has one.
 """
 
 from __future__ import annotations
@@ -10,16 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from proxy.hub.loss import Loss
-from proxy.hub.names import synthetic_call_id
-from proxy.hub.pairing import Placed, paired
-from proxy.hub.parts import Part, Text, ToolCall, ToolResult
+from proxy.hub.pairing import paired, with_unique_ids
+from proxy.hub.parts import Part, Text, ToolResult
 from proxy.hub.request import Message
 from proxy.hub.residue import Residue
 from proxy.wire.anthropic.blocks import NAME
 from proxy.wire.fields import residue_losses, residue_shape
 
-FILLER = "."
-"""The user's turn that must come first, where the client's history begins with the assistant or has no turn at all."""
 CONTINUE = "Go on from the exact point where your last message ends. Do not repeat any of it."
 
 
@@ -55,37 +52,12 @@ def foreign_turns(messages: Sequence[Message], losses: list[Loss], *, has_mid_sy
     placed_messages, dropped = paired(messages)
     losses.extend(dropped)
     turns: list[Turn] = []
-    for each in _unique(placed_messages):
+    for each in with_unique_ids(placed_messages):
         role = "user" if each.message.role == "tool" else each.message.role
         _extend(turns, role, zip(each.paths, each.message.parts, strict=True))
     if not has_mid_system:
         turns = without_mid_system(turns, losses)
-    if not turns or turns[0].role != "user":
-        turns.insert(0, Turn("user", [("messages", Text(text=FILLER))]))
     return turns
-
-
-def _unique(messages: Iterable[Placed]) -> Iterator[Placed]:
-    """Ids that are used again, or empty, get another: in this wire each call of a history has its own."""
-    taken: set[str] = set()
-    latest: list[tuple[str, str]] = []
-    for each in messages:
-        parts: list[Part] = []
-        if each.message.role == "assistant":
-            latest = []
-        for number, part in enumerate(each.message.parts):
-            if isinstance(part, ToolCall):
-                call_id = part.id
-                if not call_id or call_id in taken:
-                    call_id = synthetic_call_id(len(taken), part.name, part.arguments)
-                taken.add(call_id)
-                latest.append((part.id, call_id))
-                parts.append(replace(part, id=call_id))
-            elif isinstance(part, ToolResult) and number < len(latest):
-                parts.append(replace(part, call_id=latest[number][1]))
-            else:
-                parts.append(part)
-        yield each._replace(message=replace(each.message, parts=tuple(parts)))
 
 
 def _extend(turns: list[Turn], role: str, parts: Iterable[tuple[str, Part]]) -> None:

@@ -14,13 +14,13 @@ from itertools import groupby
 from proxy.errors import Malformed
 from proxy.hub.loss import Loss
 from proxy.hub.names import synthetic_call_id
-from proxy.hub.pairing import Placed, paired
+from proxy.hub.pairing import Placed, paired, with_unique_ids
 from proxy.hub.parts import Part, Text, ToolCall, ToolResult
 from proxy.hub.profile import Profile
 from proxy.hub.request import Message, Role
 from proxy.hub.residue import JsonObject, JsonValue, Residue
 from proxy.wire.fields import Fields, residue_fields, residue_losses, residue_shape
-from proxy.wire.gemini.part_reader import PartReader
+from proxy.wire.gemini.part_reader import PartReader, joined_thoughts
 from proxy.wire.gemini.part_writer import PartWriter
 from proxy.wire.gemini.words import BYPASS, NAME, nested, overlaid
 
@@ -59,7 +59,7 @@ class ContentsReader:
             raise Malformed(f"{at} must be 'user' or 'model', not {word!r}", path=at)
         if fields.peek("parts") is None:
             shape["parts"] = "absent"
-        parts = [self._known(part) for part in self.parts(fields)]
+        parts = [self._known(part) for part in joined_thoughts(self.parts(fields))]
         if role == "assistant":
             yield Message(role="assistant", parts=tuple(parts), residue=fields.residue(**shape))
             return
@@ -112,13 +112,14 @@ class ContentsWriter:
         self._called: dict[str, str] = {}
 
     def written(self, messages: Sequence[Message]) -> list[JsonValue]:
-        calls = (part for message in messages for part in message.parts if isinstance(part, ToolCall))
-        self._called = {call.id: call.name for call in calls}
         if self._is_home:
+            self._called = _names_of(messages)
             contents = self._as_they_came(messages)
         else:
-            placed, losses = paired(messages)
+            found, losses = paired(messages)
             self._losses.extend(losses)
+            placed = list(with_unique_ids(found))
+            self._called = _names_of(turn.message for turn in placed)
             contents = [content for turn in placed if (content := self._turn(turn)) is not None]
             if not contents or contents[0]["role"] == "model":
                 contents.insert(0, dict(_OPENING))
@@ -169,6 +170,11 @@ class ContentsWriter:
         if not isinstance(part, ToolResult) or (self._is_home and part.name):
             return part
         return replace(part, name=self._called.get(part.call_id, part.name))
+
+
+def _names_of(messages: Iterable[Message]) -> dict[str, str]:
+    """By call id."""
+    return {part.id: part.name for message in messages for part in message.parts if isinstance(part, ToolCall)}
 
 
 def _vouch(content: JsonObject) -> None:

@@ -9,7 +9,7 @@ from proxy.hub.parts import CacheMark, Media, MediaKind, Opaque, Part, Refusal, 
 from proxy.hub.profile import Profile
 from proxy.hub.residue import JsonObject, JsonValue
 from proxy.wire.fields import residue_losses
-from proxy.wire.openai_chat.parts import MARKS, text_of, url_of
+from proxy.wire.openai_chat.parts import MARKS, url_of
 from proxy.wire.openai_chat.words import CACHE_MARKS_MAX, NAME, own_fields, own_shape, shape_of
 
 _TIMES: Mapping[str, str] = {"5m": "30m", "30m": "30m", "1h": "12h", "12h": "12h"}
@@ -66,6 +66,8 @@ class Blocks:
         if block is not None:
             block = {**own_fields(part.residue), **block}
             self._mark(part, block, path)
+        elif part.cache is not None:
+            self.lose(f"{path}.cache_control", "cache mark", "there is nothing to bear it")
         return block
 
     def _block(self, part: Part, path: str) -> JsonObject | None:
@@ -100,19 +102,20 @@ class Blocks:
             block.update(mark_of(part.cache, shape_of(part.residue, "mark")))
 
     def _media_block(self, media: Media, path: str) -> JsonObject | None:
-        if media.kind not in self.profile.media and text_of(media) is None:
-            return self._without(path, media.kind, "the model does not read it")
+        if media.kind not in self.profile.media and media.plain_text is None:
+            return self._without(media, path, media.kind, "the model does not read it")
         if media.file_id is not None and media.origin not in {self.profile.maker, None}:
-            return self._without(path, "file id", f"it belongs to {media.origin}")
+            return self._without(media, path, "file id", f"it belongs to {media.origin}")
         if media.url is not None and not self.profile.takes_media_url:
-            return self._without(path, f"{media.kind} url", "the upstream does not fetch files")
+            return self._without(media, path, f"{media.kind} url", "the upstream does not fetch files")
         carrier = shape_of(media.residue, "as")
         write = self._media.get(carrier) if isinstance(carrier, str) else None
         return (write or self._natural(media))(media, path)
 
-    def _without(self, path: str, what: str, why: str) -> JsonObject | None:
+    def _without(self, media: Media, path: str, what: str, why: str) -> JsonObject:
+        """A word in its place: else the model would answer as if nothing had been there."""
         self.lose(path, what, why)
-        return None
+        return {"type": "text", "text": f"[{media.kind} left out: {why}]"}
 
     def _natural(self, media: Media) -> Callable[[Media, str], JsonObject | None]:
         carriers: Mapping[MediaKind, str] = {"image": "image_url", "audio": "input_audio", "video": "video_url"}
@@ -135,7 +138,9 @@ class Blocks:
     def _input_audio(self, media: Media, path: str) -> JsonObject | None:
         form = shape_of(media.residue, "format") or _AUDIO_FORMATS.get(media.media_type or "")
         if media.data is None or (form is None and media.residue is None):
-            return self._without(path, f"audio ({media.media_type or 'by url'})", "this wire takes wav and mp3 data")
+            return self._without(
+                media, path, f"audio ({media.media_type or 'by url'})", "this wire takes wav and mp3 data"
+            )
         data = media.data
         if shape_of(media.residue, "is_data_url"):
             data = url_of(media, own_shape(media.residue))
@@ -145,10 +150,10 @@ class Blocks:
         is_own = shape_of(media.residue, "as") == "file"
         if media.file_id is not None:
             values: JsonObject = {"file_id": media.file_id}
-        elif not is_own and (text := text_of(media)) is not None:
+        elif not is_own and (text := media.plain_text) is not None:
             return {"type": "text", "text": f"{media.name}:\n\n{text}" if media.name else text}
         elif not is_own and media.data is None:
-            return self._without(path, f"{media.kind} url", "this wire takes a file's data, not its address")
+            return self._without(media, path, f"{media.kind} url", "this wire takes a file's data, not its address")
         else:
             values = {"file_data": url_of(media, own_shape(media.residue))}
         if media.name is not None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from proxy.hub.custom import wrapped
 from proxy.hub.loss import Loss
 from proxy.hub.names import IdMap, NameMap
-from proxy.hub.pairing import Placed, paired
+from proxy.hub.pairing import FILLER, Placed, paired
 from proxy.hub.parts import Media, Opaque, Part, Text, Thinking, ToolCall, ToolResult
 from proxy.hub.profile import Profile
 from proxy.hub.request import Request, Role
@@ -72,11 +72,18 @@ class History(Saying):
         for each in placed:
             losses.extend(residue_losses(each.message.residue, NAME, each.path))
             history._write[each.message.role](each)
+        history.fill()
         last = request.messages[-1] if request.messages else None
         is_prefill = last is not None and last.role == "assistant" and not any(_asks(part) for part in last.parts)
         if is_prefill and not profile.has_prefill:
             losses.append(Loss(f"messages[{len(request.messages) - 1}]", "prefill", "the model begins anew"))
         return history, losses
+
+    def fill(self) -> None:
+        """Upstreams refuse a conversation without a turn."""
+        turns = (message for message in self.messages if isinstance(message, dict))
+        if not self.is_home and all(turn["role"] in {"system", "developer"} for turn in turns):
+            self._add("user", {}, FILLER)
 
     def write_instructions(self, parts: Sequence[Part]) -> None:
         """One system message for each that the client wrote; one for all that come from another wire."""

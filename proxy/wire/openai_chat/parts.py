@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -70,16 +69,6 @@ def kind_of(media_type: str | None) -> MediaKind:
     family = (media_type or "").partition("/")[0]
     kinds: Mapping[str, MediaKind] = {"image": "image", "audio": "audio", "video": "video"}
     return kinds.get(family, "document")
-
-
-def text_of(media: Media) -> str | None:
-    """What a plain-text document says; None for other files."""
-    if media.data is None or not (media.media_type or "").startswith("text/"):
-        return None
-    try:
-        return base64.b64decode(media.data).decode("utf-8", "replace")
-    except binascii.Error:
-        return None
 
 
 def take_mark(fields: Fields) -> tuple[CacheMark | None, JsonObject]:

@@ -235,7 +235,7 @@ class SettingsWriter:
                 self.body["response_format"] = {**(have if isinstance(have, dict) else {}), "type": kind}
             return
         if not self.profile.has_json_schema:
-            self._lose("response_format.json_schema", "output schema", "the model is told in words, and may not obey")
+            self._lose("response_format.schema", "output schema", "the model is told in words, and may not obey")
             self.body["response_format"] = {"type": "json_object"}
             return
         inner = own_fields(output.residue)
@@ -249,7 +249,7 @@ class SettingsWriter:
             if self.profile.has_strict_schema:
                 inner["strict"] = output.is_strict
             elif output.is_strict:
-                self._lose("response_format.json_schema.strict", "strict schema")
+                self._lose("response_format.strict", "strict schema")
         self.body["response_format"] = {"type": "json_schema", "json_schema": inner}
 
     def _format_name(self, output: OutputFormat) -> str | None:
@@ -259,7 +259,7 @@ class SettingsWriter:
             return _FORMAT_NAME
         name = re.sub(r"[^A-Za-z0-9_-]", "_", output.name)[:64] or _FORMAT_NAME
         if name != output.name:
-            self._lose("response_format.json_schema.name", f"name {output.name}", f"it is written {name} here")
+            self._lose("response_format.name", f"name {output.name}", f"it is written {name} here")
         return name
 
 

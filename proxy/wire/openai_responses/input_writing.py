@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from proxy.hub.custom import wrapped
 from proxy.hub.names import IdMap, NameMap
-from proxy.hub.pairing import Placed, paired
+from proxy.hub.pairing import FILLER, Placed, paired, with_unique_ids
 from proxy.hub.parts import Media, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
 from proxy.hub.profile import Profile
 from proxy.hub.request import Request, Role
@@ -63,6 +63,8 @@ class InputWriter:
             self._open.append(Text(text=instruction))
             self._close()
         self._insert_due()
+        if not self._is_own and not any(_is_turn(item) for item in self._items):
+            self._items.append({"type": "message", "role": "user", "content": FILLER})
         return {**body, **self._input(request)}
 
     def _placed(self, request: Request) -> list[Placed]:
@@ -70,7 +72,7 @@ class InputWriter:
         if not self._is_own:
             placed, losses = paired(request.messages)
             self._losses.extend(losses)
-            return placed
+            return list(with_unique_ids(placed))
         return [
             Placed(message, f"messages[{at}]", tuple(f"messages[{at}].content[{n}]" for n in range(len(message.parts))))
             for at, message in enumerate(request.messages)
@@ -160,6 +162,8 @@ class InputWriter:
             self._open.append(self._with_mark(part, path))
         elif isinstance(part, Refusal):
             self._losses.note(path, "refusal", "only the model refuses")
+        else:
+            self._note_mark(part, path)
 
     def _said(self, part: Part, path: str) -> None:
         """What another wire's model said: text only, an item each."""
@@ -245,6 +249,10 @@ class InputWriter:
         if result.is_error:
             self._losses.note(f"{path}.is_error", "error flag", "a result has none here; its text says so")
         self._append({"type": kind, "call_id": self._ids.to_upstream(result.call_id), "output": output})
+
+
+def _is_turn(item: JsonValue) -> bool:
+    return isinstance(item, dict) and item.get("role") not in {"developer", "system"}
 
 
 def _own_result(result: ToolResult, marks: JsonObject) -> JsonObject:

@@ -23,6 +23,9 @@ class MediaWriter:
         self._held: list[Media] = []
 
     def written(self, media: Media, path: str) -> Media | Text:
+        if media.plain_text is not None:  # as a file it is refused: the API takes PDFs
+            text = f"{media.name}:\n\n{media.plain_text}" if media.name else media.plain_text
+            return Text(text=text, cache=media.cache)
         why = self._refused(media)
         if why is not None:
             self._losses.note(path, media.kind, why)

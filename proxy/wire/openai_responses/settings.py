@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
@@ -17,7 +18,7 @@ from proxy.wire.openai_responses.losses import NAME, Losses
 
 OUTPUT_TOKENS_MIN = 16
 KEY_CHARS_MAX = 64
-"""Of ``prompt_cache_key`` and ``user``."""
+"""Of ``prompt_cache_key``, ``user`` and a format's name."""
 LOGPROBS = "message.output_text.logprobs"
 _FORMATS: Mapping[str, Literal["text", "json", "json_schema"]] = {
     "text": "text",
@@ -151,13 +152,20 @@ def _render_format(output: OutputFormat, profile: Profile, losses: Losses) -> Js
         return {"type": "json_object"}
     body: JsonObject = {"type": _FORMAT_TYPES[output.kind], "schema": output.schema, "description": output.description}
     if output.kind == "json_schema":
-        body["name"] = output.name if is_own else output.name or "response"
+        body["name"] = output.name if is_own else _format_name(output.name, losses)
         if output.is_strict and not profile.has_strict_schema:
             losses.note("response_format.strict", "strict", "this model does not take it")
         else:
             body["strict"] = output.is_strict
     present: JsonObject = {key: value for key, value in body.items() if value is not None}
     return {**present, **residue_fields(output.residue, NAME)}
+
+
+def _format_name(name: str | None, losses: Losses) -> str:
+    legal = re.sub(r"[^A-Za-z0-9_-]", "_", name or "")[:KEY_CHARS_MAX] or "response"
+    if name is not None and legal != name:
+        losses.note("response_format.name", f"name {name}", f"it is written {legal} here")
+    return legal
 
 
 def schema_instruction(output: OutputFormat | None, profile: Profile) -> str | None:
@@ -182,9 +190,9 @@ def parse_sampling(fields: Fields, include: list[JsonValue]) -> Sampling:
 
 def render_sampling(sampling: Sampling, profile: Profile, losses: Losses, *, is_own: bool) -> JsonObject:
     body: JsonObject = {}
-    if sampling.max_output_tokens is not None:
-        least = 0 if is_own else OUTPUT_TOKENS_MIN
-        body["max_output_tokens"] = _limit(sampling.max_output_tokens, least, profile.max_output_tokens, losses)
+    if (tokens := sampling.max_output_tokens) is not None:
+        least = tokens if is_own else OUTPUT_TOKENS_MIN
+        body["max_output_tokens"] = _limit(tokens, least, profile.max_output_tokens, losses)
     for key in _SAMPLING:
         value = getattr(sampling, key)
         if value is not None and key in profile.sampling:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from proxy.hub.pairing import STUB, paired
+from proxy.hub.pairing import STUB, paired, with_unique_ids
 from proxy.hub.parts import Part, Text, ToolCall, ToolResult
 from proxy.hub.request import Message
 
@@ -79,3 +79,19 @@ def test_each_part_keeps_its_path() -> None:
 def test_two_calls_of_one_id_in_one_turn_take_a_result_each() -> None:
     messages = [said(call("a"), call("a")), tool(result("a", "1"), result("a", "2"))]
     assert transcript(messages) == ["call a", "call a", "result a: 1", "result a: 2"]
+
+
+def test_ids_that_are_used_again_or_empty_get_others_that_stay() -> None:
+    history = [
+        said(call("call_0"), call("")),
+        tool(result("call_0", "one"), result("", "two")),
+        said(call("call_0")),
+        tool(result("call_0", "three")),
+    ]
+    parts = [part for each in with_unique_ids(paired(history)[0]) for part in each.message.parts]
+    calls = [part.id for part in parts if isinstance(part, ToolCall)]
+    assert calls[0] == "call_0"
+    assert len({*calls, ""}) == 4
+    assert [part.call_id for part in parts if isinstance(part, ToolResult)] == calls
+    again = [part for each in with_unique_ids(paired(history)[0]) for part in each.message.parts]
+    assert again == parts

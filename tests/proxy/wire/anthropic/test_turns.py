@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from proxy.hub.loss import Loss
-from proxy.hub.pairing import STUB
+from proxy.hub.pairing import FILLER, STUB
 from proxy.hub.parts import Part, Text, ToolCall, ToolResult
 from proxy.hub.profile import Profile
 from proxy.hub.request import Message, Request, Role
 from proxy.hub.residue import JsonValue
 from proxy.wire.anthropic import WIRE
-from proxy.wire.anthropic.turns import FILLER, foreign_turns
+from proxy.wire.anthropic.turns import foreign_turns
 
 
 def said(role: Role, *parts: Part) -> Message:
@@ -114,14 +114,20 @@ def test_bug_26_empty_ids_too() -> None:
     assert answer == f"result {made.removeprefix('call ')}: x"
 
 
-def test_the_first_turn_is_the_users() -> None:
-    assert turns(said("assistant", Text(text="Hello"))) == [("user", [FILLER]), ("assistant", ["Hello"])]
-    assert turns() == [("user", [FILLER])]
-    assert turns(said("system", Text(text="s"))) == [("user", ["<system>\ns\n</system>"])]
-
-
 def rendered(*messages: Message) -> JsonValue:
     return WIRE.render_request(Request(model="m", messages=messages), Profile(maker="anthropic")).body["messages"]
+
+
+def test_the_first_turn_is_the_users() -> None:
+    filler = {"role": "user", "content": FILLER}
+    assert rendered(said("assistant", Text(text="Hello"))) == [filler, {"role": "assistant", "content": "Hello"}]
+    assert rendered() == rendered(said("user", Text(text=" "))) == [filler]
+    assert rendered(said("user", Text(text="")), said("assistant", Text(text="a")), ASK) == [
+        filler,
+        {"role": "assistant", "content": "a"},
+        {"role": "user", "content": "ask"},
+    ]
+    assert rendered(said("system", Text(text="s"))) == [{"role": "user", "content": "<system>\ns\n</system>"}]
 
 
 def test_bug_27_illegal_ids_are_mapped_and_still_match() -> None:

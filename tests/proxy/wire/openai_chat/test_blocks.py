@@ -65,8 +65,11 @@ def test_files_of_other_wires(media: Media, written: JsonObject, able: Profile) 
     ],
     ids=str,
 )
-def test_what_cannot_be_said_is_a_loss(media: Media, change: dict[str, Any], able: Profile) -> None:
-    assert block(media, replace(able, **change)) == (None, ["at"])
+def test_what_cannot_be_said_is_a_loss_and_leaves_a_word(media: Media, change: dict[str, Any], able: Profile) -> None:
+    written, losses = block(media, replace(able, **change))
+    assert losses == ["at"]
+    assert written is not None
+    assert str(written["text"]).startswith(f"[{media.kind} left out: ")
 
 
 def test_text_is_read_by_models_that_read_no_documents(able: Profile) -> None:

@@ -286,7 +286,7 @@ def test_thoughts_alone_are_a_loss_also_where_they_could_be_replayed() -> None:
     assert paths(answer) == ["messages[1]"]
 
 
-def test_a_text_document_stays_in_its_result_and_an_unreadable_file_is_lost() -> None:
+def test_a_text_document_stays_in_its_result_and_an_unreadable_file_leaves_a_word() -> None:
     note = Media(kind="document", media_type="text/plain", data="aGk=", name="n.txt")
     film = Media(kind="video", url="https://x.test/v")
     answer = rendered(
@@ -295,7 +295,11 @@ def test_a_text_document_stays_in_its_result_and_an_unreadable_file_is_lost() ->
         results(ToolResult(call_id="call_1", parts=(note, film))),
         profile=replace(PLAIN, has_media_in_results=False),
     )
-    assert messages_of(answer)[2:] == [{"role": "tool", "content": "n.txt:\n\nhi", "tool_call_id": "call_1"}]
+    told = [
+        {"type": "text", "text": "n.txt:\n\nhi"},
+        {"type": "text", "text": "[video left out: the model does not read it]"},
+    ]
+    assert messages_of(answer)[2:] == [{"role": "tool", "content": told, "tool_call_id": "call_1"}]
     assert paths(answer) == ["messages[2].content[0].content[1]"]
 
 

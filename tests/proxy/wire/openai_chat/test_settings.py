@@ -73,7 +73,7 @@ def test_bug_53_a_schema_is_told_in_words_where_the_upstream_takes_none() -> Non
     answer = rendered(replace(PLAIN, has_json_schema=False), output=OutputFormat(kind="json_schema", schema=SCHEMA))
     assert answer.body["response_format"] == {"type": "json_object"}
     assert '"properties":{"a"' in str(answer.body["messages"])
-    assert paths(answer) == ["response_format.json_schema"]
+    assert paths(answer) == ["response_format.schema"]
 
 
 @pytest.mark.parametrize(("text", "messages"), [("go", 2), ("give me JSON", 1)])
@@ -92,13 +92,13 @@ def test_a_schemas_name_is_made_legal_with_a_loss() -> None:
         "type": "json_schema",
         "json_schema": {"name": "my_answer", "schema": SCHEMA, "strict": True},
     }
-    assert paths(answer) == ["response_format.json_schema.name"]
+    assert paths(answer) == ["response_format.name"]
 
 
 def test_strict_is_lost_where_it_is_unknown() -> None:
     strict = OutputFormat(kind="json_schema", schema=SCHEMA, name="n", is_strict=True)
     answer = rendered(replace(PLAIN, has_strict_schema=False), output=strict)
-    assert paths(answer) == ["response_format.json_schema.strict"]
+    assert paths(answer) == ["response_format.strict"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.hub.pairing import STUB
+from proxy.hub.pairing import FILLER, STUB
 from proxy.hub.parts import CacheMark, Media, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
 from proxy.hub.profile import Profile
 from proxy.hub.request import Message, Request, Role
@@ -38,7 +38,8 @@ def result(call_id: str, *parts: Text | Media | Opaque, **more: object) -> ToolR
 
 def test_one_system_prompt_is_the_field() -> None:
     body = WIRE.render_request(Request(model="m", instructions=(Text(text="be short"),)), ABLE).body
-    assert (body["instructions"], body["input"]) == ("be short", [])
+    assert body["instructions"] == "be short"
+    assert body["input"] == [{"type": "message", "role": "user", "content": FILLER}]
 
 
 def test_system_prompts_with_marks_are_what_the_developer_says() -> None:
@@ -305,3 +306,11 @@ def test_what_only_another_wire_knows_is_told() -> None:
         "messages[3].content[0].citations",
         "messages[3].content[1]",
     ]
+
+
+def test_a_text_document_is_text_here() -> None:
+    """As a file it is refused: the API reads PDFs."""
+    note = Media(kind="document", media_type="text/plain", data="aGk=", name="n.txt")
+    items, losses = written(turn("user", note))
+    assert items == [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "n.txt:\n\nhi"}]}]
+    assert losses == []
