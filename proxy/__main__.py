@@ -24,6 +24,9 @@ from proxy import __version__
 from proxy.accounts.enrolment import Enrolment
 from proxy.banner import AccountLine, BannerFacts, show
 from proxy.cli import ServeOptions, build
+from proxy.clients import terminal
+from proxy.clients.base import Client
+from proxy.clients.commands import SetupOptions, Wish
 from proxy.config.json_schema import json_schema
 from proxy.config.load import Loaded, load
 from proxy.config.reload import Reloader
@@ -343,14 +346,23 @@ class Commands:
         return msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode()
 
     def show(self, path: Path | None) -> str:
+        return as_yaml(self._config(path))
+
+    def run_client(self, path: Path | None, client: Client, wish: Wish, arguments: Sequence[str]) -> None:
+        terminal.run_client(self._config(path), client, wish, arguments)
+
+    def set_up_client(self, path: Path | None, client: Client, options: SetupOptions) -> bool:
+        return terminal.set_up_client(self._config(path), client, options)
+
+    def _config(self, path: Path | None) -> Config:
         where, is_optional = config_path(path)
-        return as_yaml(load(where, is_optional=is_optional).config)
+        return load(where, is_optional=is_optional).config
 
 
 def main() -> None:
     """The console script. Every foreseen error is a line or a few on stderr, and an exit code that is not 0."""
     try:
-        build(Commands()).main(prog_name="proxy", standalone_mode=False)
+        code = build(Commands()).main(prog_name="proxy", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
@@ -363,6 +375,8 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         sys.exit(tell(f"this is a fault of proxy itself ({type(error).__name__}: {error}); --debug shows where", 70))
+    if code:
+        sys.exit(code)
 
 
 def tell(message: str, code: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +10,11 @@ from typing import Protocol
 import click
 from click.shell_completion import get_completion_class
 
+from auth.secret import Secret
 from proxy import __version__
+from proxy.clients.base import Client
+from proxy.clients.commands import SetupOptions, Wish
+from proxy.clients.table import CLIENTS, client_named
 
 LOGINS = {
     "--login": "Gemini CLI (Google)",
@@ -48,6 +53,14 @@ class Actions(Protocol):
 
     def show(self, path: Path | None) -> str:
         """The effective config as YAML, secrets masked. Raises `ConfigError`."""
+        ...
+
+    def run_client(self, path: Path | None, client: Client, wish: Wish, arguments: Sequence[str]) -> None:
+        """Does not come back. Raises `ProxyError`."""
+        ...
+
+    def set_up_client(self, path: Path | None, client: Client, options: SetupOptions) -> bool:
+        """Whether all went well. Raises `ProxyError`."""
         ...
 
 
@@ -152,10 +165,70 @@ def _config_group(actions: Actions) -> click.Group:
     return group
 
 
+_CLIENT = click.Argument(["client"], type=click.Choice([client.name for client in CLIENTS]))
+
+
+def _wish_options() -> list[click.Parameter]:
+    return [
+        click.Option(["--url"], help="Where the server is. Default: where the config says."),
+        click.Option(["--key"], envvar="PROXY_KEY", help="The client key. Default: the config's first."),
+        click.Option(["--model"], help="The model to ask for. Default: the client's own, where it is served."),
+    ]
+
+
+def _wish(given: Mapping[str, object]) -> Wish:
+    texts = {name: value for name in ("url", "key", "model") if isinstance(value := given[name], str) and value}
+    key = texts.pop("key", None)
+    return Wish(key=None if key is None else Secret(key), **texts)
+
+
+def _run_command(actions: Actions) -> click.Command:
+    def run(context: click.Context, /, **given: object) -> None:
+        arguments = given["arguments"]
+        assert isinstance(arguments, tuple)
+        actions.run_client(_path(context.obj), client_named(str(given["client"])), _wish(given), arguments)
+
+    return click.Command(
+        "run",
+        callback=click.pass_context(run),
+        help="Start a coding CLI against the running server. Writes nothing. Its own arguments stand behind its name.",
+        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+        params=[*_wish_options(), _CLIENT, click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+    )
+
+
+def _setup_command(actions: Actions) -> click.Command:
+    def set_up(context: click.Context, /, **given: object) -> None:
+        options = SetupOptions(
+            wish=_wish(given),
+            is_undone=bool(given["undo"]),
+            is_dry=bool(given["dry_run"]),
+            is_sure=bool(given["yes"]),
+            is_verified=not given["no_verify"],
+        )
+        if not actions.set_up_client(_path(context.obj), client_named(str(given["client"])), options):
+            context.exit(1)
+
+    return click.Command(
+        "setup",
+        callback=click.pass_context(set_up),
+        help="Point a coding CLI at the server for good: shows what changes, asks, backs up, and tries it.",
+        params=[
+            *_wish_options(),
+            click.Option(["--undo"], is_flag=True, help="Put everything back."),
+            click.Option(["--dry-run"], is_flag=True, help="Show what would change, and change nothing."),
+            click.Option(["--yes", "-y"], is_flag=True, help="Do not ask."),
+            click.Option(["--no-verify"], is_flag=True, help="Do not try it with one request."),
+            _CLIENT,
+        ],
+    )
+
+
 def build(actions: Actions) -> click.Group:
     """The whole command line. Raises `click.ClickException` and `ProxyError`, which `proxy.__main__` prints."""
     root = _serve_command(actions)
-    root.add_command(_config_group(actions))
+    for command in (_config_group(actions), _run_command(actions), _setup_command(actions)):
+        root.add_command(command)
 
     @root.command("completion")
     @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,14 +8,19 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from auth.secret import Secret
 from proxy import __version__
 from proxy.cli import LOGINS, ServeOptions, build
+from proxy.clients.base import Client
+from proxy.clients.commands import SetupOptions, Wish
 
 
 @dataclass
 class Recorded:
     served: list[ServeOptions] = field(default_factory=list)
     asked: list[Path | None] = field(default_factory=list)
+    ran: list[tuple[Path | None, str, Wish, tuple[str, ...]]] = field(default_factory=list)
+    set_up: list[tuple[Path | None, str, SetupOptions]] = field(default_factory=list)
 
     def serve(self, options: ServeOptions) -> None:
         self.served.append(options)
@@ -29,6 +35,13 @@ class Recorded:
     def show(self, path: Path | None) -> str:
         self.asked.append(path)
         return "port: 8317\n"
+
+    def run_client(self, path: Path | None, client: Client, wish: Wish, arguments: Sequence[str]) -> None:
+        self.ran.append((path, client.name, wish, tuple(arguments)))
+
+    def set_up_client(self, path: Path | None, client: Client, options: SetupOptions) -> bool:
+        self.set_up.append((path, client.name, options))
+        return not options.is_undone
 
 
 @pytest.fixture
@@ -104,3 +117,29 @@ def test_every_option_says_what_it_does(actions: Recorded) -> None:
     for parameter in build(actions).params:
         assert isinstance(parameter, click.Option)
         assert parameter.help, parameter.name
+
+
+def test_a_clients_own_arguments_are_its_own(actions: Recorded) -> None:
+    result = run(actions, "--config", "c.yaml", "run", "--model", "m", "claude", "-p", "--model", "x", "--help", "hi")
+    assert result.exit_code == 0, result.output
+    assert actions.ran == [(Path("c.yaml"), "claude", Wish(model="m"), ("-p", "--model", "x", "--help", "hi"))]
+
+
+def test_the_key_may_come_from_the_environment(actions: Recorded) -> None:
+    CliRunner(env={"PROXY_KEY": "k"}).invoke(build(actions), ["run", "--url", "http://h", "codex"])
+    assert actions.ran == [(None, "codex", Wish(url="http://h", key=Secret("k")), ())]
+
+
+def test_a_setup(actions: Recorded) -> None:
+    assert run(actions, "setup", "--dry-run", "-y", "--no-verify", "qwen").exit_code == 0
+    assert actions.set_up == [(None, "qwen", SetupOptions(is_dry=True, is_sure=True, is_verified=False))]
+
+
+def test_a_setup_that_failed(actions: Recorded) -> None:
+    assert run(actions, "setup", "--undo", "gemini").exit_code == 1
+
+
+def test_clients_that_we_do_not_know_are_named(actions: Recorded) -> None:
+    result = run(actions, "run", "emacs")
+    assert result.exit_code == 2
+    assert "claude, codex, gemini, qwen, opencode" in result.output.replace("'", "")
