@@ -1,6 +1,6 @@
 """Streamed answers on their way to a client: the mirror of `stream`.
 
-Chunks may interleave parts, so nothing waits. ``data: {… "delta": {…}}`` is written around the encoded text alone.
+Chunks may interleave calls, so none of them waits; texts of one kind follow each other. ``data: {… "delta": {…}}`` is written around the encoded text alone.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class ChatStreamRenderer:
         self._tail = b""
         self._open: dict[int, _Open] = {}
         self._told: dict[str, int] = {}  # the last part that wrote under a key
+        self._speaking: dict[str, int] = {}  # the open part that writes under a key
+        self._held: dict[int, list[PartStart | PartDelta | PartEnd]] = {}  # of parts that wait for it
         self._last: int | None = None  # the last part that began
         self._calls = 0
         self._has_refusal = False
@@ -111,6 +113,9 @@ class ChatStreamRenderer:
         if key is None or (isinstance(part, Thinking) and self._listener.hides_thinking):
             self._open[event.index] = _Open()
             return b""
+        if self._speaking.setdefault(key, event.index) != event.index:
+            self._held[event.index] = [event]
+            return b""
         opened = _Open(self._head + b'{"' + key.encode() + b'":', b"}" + self._tail)
         self._open[event.index] = opened
         is_apart = key in self._told and (isinstance(part, Thinking) or self._told[key] != before)
@@ -140,6 +145,9 @@ class ChatStreamRenderer:
         return self._chunk({"tool_calls": [{"index": position, "id": part.id, "type": key, key: inner}]})
 
     def _delta(self, event: PartDelta) -> bytes:
+        if event.index in self._held:
+            self._held[event.index].append(event)
+            return b""
         opened = self._open[event.index]
         text = event.text
         if not opened.head or not text:
@@ -158,6 +166,24 @@ class ChatStreamRenderer:
         return text if is_first else GAP + text
 
     def _part_end(self, event: PartEnd) -> bytes:
+        if event.index in self._held:
+            self._held[event.index].append(event)
+            return b""
+        written = self._finished(event)
+        key = _KEYS.get(type(event.part), "")
+        if self._speaking.get(key) == event.index:
+            del self._speaking[key]
+            written += self._next(key)
+        return written
+
+    def _next(self, key: str) -> bytes:
+        """Lets the part speak that has waited longest."""
+        for index, (start, *_) in self._held.items():
+            if isinstance(start, PartStart) and _KEYS.get(type(start.part)) == key:
+                return b"".join(self._write[type(event)](event) for event in self._held.pop(index))
+        return b""
+
+    def _finished(self, event: PartEnd) -> bytes:
         opened = self._open.pop(event.index)
         part, path = event.part, f"content[{event.index}]"
         if type(part) in _KEYS and opened.has_text:

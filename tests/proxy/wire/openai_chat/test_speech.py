@@ -257,3 +257,24 @@ def test_every_recorded_stream_goes_through(recordings: list[Any]) -> None:
             replace(part, residue=None) for part in before.parts
         ], each.name
         assert (after.finish, after.usage) == (before.finish, before.usage), each.name
+
+
+def test_texts_of_one_kind_follow_each_other_however_they_come() -> None:
+    events: list[Event] = [
+        PartStart(0, Thinking()),
+        PartStart(1, Thinking()),
+        PartDelta(1, "two"),
+        PartStart(2, Text(text="")),
+        PartDelta(0, "one"),
+        PartDelta(2, "said"),
+        PartEnd(1, Thinking(sections=("two",))),
+        PartDelta(0, "!"),
+        PartEnd(0, Thinking(sections=("one!",))),
+        PartEnd(2, Text(text="said")),
+    ]
+    assert deltas(written(START, *events, end()))[1:-1] == [
+        {"reasoning_content": "one"},
+        {"content": "said"},
+        {"reasoning_content": "!"},
+        {"reasoning_content": "\n\ntwo"},
+    ]
