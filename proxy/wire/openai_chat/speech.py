@@ -1,6 +1,7 @@
 """Streamed answers on their way to a client: the mirror of `stream`.
 
-Chunks may interleave calls, so none of them waits; texts of one kind follow each other. ``data: {… "delta": {…}}`` is written around the encoded text alone.
+Chunks may interleave calls, so that none of them waits; texts of one kind follow each other. ``data: {… "delta": …}``
+is written around the encoded text alone.
 """
 
 from __future__ import annotations
