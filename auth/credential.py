@@ -32,4 +32,8 @@ class Credential:
     """Wildcards (``*``) over upstream model names."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Sent with every request of this credential."""
+    concurrency: int = 0
+    """The most requests under way at a time; 0: any number."""
+    reserve_percent: int = 0
+    """The share of each usage window that is left to its owner."""
     is_disabled: bool = False

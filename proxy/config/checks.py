@@ -107,6 +107,15 @@ def headers(value: Mapping[str, str]) -> Fault:
     return None
 
 
+def fallbacks(value: Mapping[str, tuple[str, ...]]) -> Fault:
+    for model, others in value.items():
+        if model in others:
+            return f"has {model} go on with itself"
+        if not all(name.strip() for name in others):
+            return f"has an empty name behind {model}"
+    return None
+
+
 def is_sample(value: Secret) -> bool:
     """Whether it was copied from documentation, and protects nothing."""
     return value.reveal() in SAMPLE_KEYS

@@ -78,8 +78,11 @@ class ClientKey:
 class QuotaExceeded:
     switch_project: bool = setting(default=True, sentence="Go on with another account when one has used up its quota.")
     switch_preview_model: bool = setting(
-        default=True, sentence="Go on with a model's preview when its quota is used up."
+        default=False, sentence="Go on with a model's preview when its quota is used up everywhere, and say so."
     )
+
+
+_NO_FALLBACKS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,14 @@ class Routing:
     session_affinity: bool = setting(default=True, sentence="Keep a conversation on its account while that is ready.")
     session_affinity_ttl: Duration = setting(
         Duration(3600.0), "How long a silent conversation is remembered.", Limits(low=1)
+    )
+    prefix_affinity: bool = setting(
+        default=False, sentence="Know a conversation by its first turn, where the client gives it no name."
+    )
+    fallbacks: Mapping[str, tuple[str, ...]] = setting(
+        _NO_FALLBACKS,
+        "The models to go on with, in order, when nobody can serve one; x-proxy-fallback says which it was.",
+        Limits(check=checks.fallbacks, example={"claude-opus-5": ["claude-sonnet-5", "gpt-5.5"]}),
     )
 
 

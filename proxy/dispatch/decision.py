@@ -36,7 +36,8 @@ class Verdict:
     credential; `provider`: overloaded as a whole, which benches no account.
 
     `cooldown_seconds`: the upstream's own word where `is_stated`, else a first guess that doubles with repetition. None
-    with a scope: not by time, until somebody acts. `is_transient`: no fault of the account.
+    with a scope: not by time, until somebody acts. `is_transient`: no fault of the account. `is_quota`: a window or a
+    balance is used up, rather than too much asked at once; `window`: its slot (`auth.standing.Setback`).
     """
 
     action: Action
@@ -44,6 +45,8 @@ class Verdict:
     cooldown_seconds: float | None = None
     is_stated: bool = False
     is_transient: bool = False
+    is_quota: bool = False
+    window: str = ""
     why: str
 
 

@@ -22,7 +22,7 @@ def learn(
     request_id: str,
 ) -> Verdict:
     """`headers`: the upstream's."""
-    verdict = judge(candidate.provider.wire, failure, headers, shared.clock.unix())
+    verdict = judge(candidate.provider.wire, failure, headers, shared.clock.unix(), candidate.model)
     if verdict.scope == "none":
         return verdict
     setback = Setback(
@@ -31,6 +31,7 @@ def learn(
         seconds=verdict.cooldown_seconds,
         is_stated=verdict.is_stated,
         is_transient=verdict.is_transient,
+        window=verdict.window,
     )
     now, chance = shared.clock.monotonic(), shared.clock.chance()
     if verdict.scope == "provider":

@@ -10,8 +10,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from auth.standing import UNNAMED
+from proxy.dispatch.amounts import until_month_ends
 from proxy.dispatch.decision import Scope, Verdict
-from proxy.dispatch.resets import Reset, read_reset, until_month_ends
+from proxy.dispatch.resets import Reset, read_reset
 from proxy.hub.events import Failure
 from proxy.hub.residue import JsonValue
 
@@ -40,10 +42,10 @@ class Row:
         )
 
 
-def judge(wire: str, failure: Failure, headers: Mapping[str, str], now: float) -> Verdict:
-    """`wire`: the upstream's. `now`: Unix seconds."""
+def judge(wire: str, failure: Failure, headers: Mapping[str, str], now: float, model: str = "") -> Verdict:
+    """`wire`, `headers` and `model`: the upstream's. `now`: Unix seconds."""
     words = frozenset(_words(failure))
-    reset = read_reset(headers, failure, now)
+    reset = read_reset(headers, failure, now, model)
     for row in (*_ROWS.get(wire, ()), *_COMMON):
         if row.fits(failure, words):
             return row.meaning(failure, reset, now)
@@ -81,19 +83,27 @@ def _elsewhere(why: str) -> Meaning:
     return lambda _failure, _reset, _now: Verdict(action="retry", why=why)
 
 
-def _limited(why: str, guess_seconds: float, scope: Scope = "model") -> Meaning:
-    """Waits as long as the provider says, for as much as it says."""
+def _limited(why: str, guess_seconds: float, scope: Scope = "model", *, is_quota: bool = False) -> Meaning:
+    """Waits as long as the provider says, for as much as it says. `is_quota`: it is a window, whichever."""
 
     def meaning(_failure: Failure, reset: Reset | None, _now: float) -> Verdict:
         if reset is None:
-            return Verdict(action="retry", scope=scope, cooldown_seconds=guess_seconds, why=why)
-        window = f"the {reset.window} window is exhausted" if reset.window else why
+            return Verdict(
+                action="retry",
+                scope=scope,
+                cooldown_seconds=guess_seconds,
+                is_quota=is_quota,
+                window=UNNAMED if is_quota else "",
+                why=why,
+            )
         return Verdict(
             action="retry",
             scope="model" if reset.is_model_only else "credential" if reset.window else scope,
             cooldown_seconds=reset.seconds,
             is_stated=True,
-            why=window,
+            is_quota=is_quota or bool(reset.window),
+            window=reset.slot or (UNNAMED if is_quota else ""),
+            why=f"the {reset.window} window is exhausted" if reset.window else why,
         )
 
     return meaning
@@ -116,10 +126,10 @@ def _fault(why: str, guess_seconds: float = 1.0, scope: Scope = "model") -> Mean
     return meaning
 
 
-def _refused(why: str, guess_seconds: float, scope: Scope = "credential") -> Meaning:
+def _refused(why: str, guess_seconds: float, scope: Scope = "credential", *, is_quota: bool = False) -> Meaning:
     """The account's: no time is stated, and it may heal unseen; so it is asked again, ever more rarely."""
     return lambda _failure, _reset, _now: Verdict(
-        action="retry", scope=scope, cooldown_seconds=guess_seconds, is_stated=False, why=why
+        action="retry", scope=scope, cooldown_seconds=guess_seconds, is_quota=is_quota, why=why
     )
 
 
@@ -134,16 +144,17 @@ def _until_next_month(why: str) -> Meaning:
         scope="credential",
         cooldown_seconds=reset.seconds if reset is not None else until_month_ends(now),
         is_stated=True,
+        is_quota=True,
         why=why,
     )
 
 
 # Rows
 
-_BALANCE = _refused("its balance or spending limit is used up", 5 * 60.0)
+_BALANCE = _refused("its balance or spending limit is used up", 5 * 60.0, is_quota=True)
 _KEY = _refused("its key or login was refused", 120.0)
 _OVERLOAD = _fault("the provider is overloaded", 2.0, "provider")
-_WINDOW = _limited("its quota is exhausted", 5 * 60.0, "credential")
+_WINDOW = _limited("its quota is exhausted", 5 * 60.0, "credential", is_quota=True)
 _BURST = _limited("it is rate limited", 1.0)
 
 
@@ -170,10 +181,20 @@ _COMMON: tuple[Row, ...] = (
         meaning=_stop("the request is at fault"),
     ),
     Row(words=_set("empty_answer"), meaning=_elsewhere("it answered nothing")),
+    Row(
+        status=frozenset({400, 403, 404}),
+        text=_text(r"\bno such file|\bfiles? .{0,120}\b(not found|not exist)|\bfile not found|access the file\b"),
+        meaning=_elsewhere("it does not have the file"),  # each account has files of its own
+    ),
     Row(words=_set("unreachable"), meaning=_fault("it cannot be reached", 1.0, "credential")),
     Row(
         words=_set(
-            "account_deactivated", "account_disabled", "organization_disabled", "token_revoked", "invalid_grant"
+            "account_deactivated",
+            "account_disabled",
+            "organization_disabled",
+            "deactivated_workspace",
+            "token_revoked",
+            "invalid_grant",
         ),
         meaning=_broken("the account is disabled or its login was revoked"),
     ),

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from auth.credential import Credential
 from auth.secret import Secret
-from proxy.config.provider_keys import CompatibleProvider, ModelAlias, ProviderKey
+from proxy.config.provider_keys import CompatibleKey, CompatibleProvider, ModelAlias, ProviderKey
 from proxy.config.schema import Config
 from proxy.providers import anthropic, gemini, openai, vertex
 from proxy.providers.base import Provider
@@ -46,8 +46,8 @@ def from_config(config: Config) -> tuple[tuple[Provider, ...], tuple[Credential,
     return tuple(providers), tuple(credentials)
 
 
-_KEYLESS: tuple[tuple[Secret | None, str, int], ...] = ((None, "", 1),)
-"""Key, egress proxy and weight of a local server that asks for no key."""
+_KEYLESS = CompatibleKey(api_key=Secret(""))
+"""Of a local server that asks for no key."""
 
 
 class _Ids:
@@ -90,6 +90,8 @@ def _credential(key: ProviderKey, provider: Provider, own_id: str, number: int, 
         prefix=key.prefix,
         priority=key.priority,
         weight=key.weight,
+        concurrency=key.concurrency,
+        reserve_percent=key.reserve_percent,
         models=offered(key.models),
         excluded_models=key.excluded_models,
         headers=key.headers,
@@ -97,18 +99,19 @@ def _credential(key: ProviderKey, provider: Provider, own_id: str, number: int, 
 
 
 def _compatible(entry: CompatibleProvider, name: str, ids: _Ids, proxy_url: str) -> Iterable[Credential]:
-    keys: list[tuple[Secret | None, str, int]]
-    keys = [(key.api_key, key.proxy_url, key.weight) for key in entry.api_key_entries]
-    for number, (secret, own_proxy_url, weight) in enumerate(keys or _KEYLESS, 1):
+    for number, key in enumerate(entry.api_key_entries or (_KEYLESS,), 1):
+        secret = key.api_key or None
         yield Credential(
             id=ids.take(name, secret),
             provider=name,
             label=name if secret is None else f"{name} key {number}",
             secret=secret,
-            proxy_url=own_proxy_url or proxy_url or None,
+            proxy_url=key.proxy_url or proxy_url or None,
             prefix=entry.prefix,
             priority=entry.priority,
-            weight=weight,
+            weight=key.weight,
+            concurrency=key.concurrency,
+            reserve_percent=key.reserve_percent,
             models=offered(entry.models),
             headers=entry.headers,
             is_disabled=entry.disabled,

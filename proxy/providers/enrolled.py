@@ -88,6 +88,8 @@ def _credential(key: AccountKey, file: AccountFile, own_id: str, name: str, prox
         prefix=key.prefix,
         priority=key.priority,
         weight=key.weight,
+        concurrency=key.concurrency,
+        reserve_percent=key.reserve_percent,
         models=offered(key.models),
         excluded_models=key.excluded_models,
         headers=key.headers,

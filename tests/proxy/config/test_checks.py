@@ -63,3 +63,16 @@ def test_keys_of_documentation_are_known() -> None:
         True,
         False,
     ]
+
+
+@pytest.mark.parametrize(
+    ("chains", "fault"),
+    [
+        ({}, None),
+        ({"a": ("b", "c")}, None),
+        ({"a": ("b", "a")}, "has a go on with itself"),
+        ({"a": ("b", " ")}, "has an empty name behind a"),
+    ],
+)
+def test_chains_of_models(chains: dict[str, tuple[str, ...]], fault: str | None) -> None:
+    assert checks.fallbacks(chains) == fault

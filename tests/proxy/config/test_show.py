@@ -22,7 +22,13 @@ def test_secrets_are_masked_and_the_rest_is_there() -> None:
     assert "s3cret" not in str(shown)
     assert shown["proxy-url"] == "http://•••@h:1"
     assert shown["api-keys"] == [{"api-key": "•••", "name": "", "strict": False}]
-    assert shown["routing"] == {"strategy": "fill-first", "session-affinity": True, "session-affinity-ttl": "1h30m"}
+    assert shown["routing"] == {
+        "strategy": "fill-first",
+        "session-affinity": True,
+        "session-affinity-ttl": "1h30m",
+        "prefix-affinity": False,
+        "fallbacks": {},
+    }
     [key] = shown["claude-api-key"] if isinstance(shown["claude-api-key"], list) else []
     assert isinstance(key, dict)
     assert key["headers"] == {"X-Key": "•••"}

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from proxy.dispatch.resets import duration, http_date, read_reset, until_month_ends, until_pacific_midnight
+from proxy.dispatch.amounts import duration, http_date, until_month_ends, until_pacific_midnight
+from proxy.dispatch.resets import read_reset
 from proxy.hub.events import Failure
 from proxy.hub.residue import JsonValue
 

@@ -52,6 +52,7 @@ def test_ids_are_stable_unique_and_tell_nothing_of_the_key() -> None:
 def test_the_settings_of_a_key() -> None:
     entry = key(
         "k", base_url="https://h/", proxy_url="direct", prefix="team", priority=3, weight=2,
+        concurrency=4, reserve_percent=20,
         excluded_models=("*-preview",), headers={"X-A": "b"},
         models=(ModelAlias(name="m1", alias="x"), ModelAlias(name="m2", alias="x"), ModelAlias(name="m3")),
     )  # fmt: skip
@@ -59,6 +60,7 @@ def test_the_settings_of_a_key() -> None:
     assert credential.base_url == "https://h"
     assert credential.proxy_url == "direct"
     assert (credential.prefix, credential.priority, credential.weight) == ("team", 3, 2)
+    assert (credential.concurrency, credential.reserve_percent) == (4, 20)
     assert credential.models == {"x": ("m1", "m2"), "m3": ("m3",)}
     assert credential.excluded_models == ("*-preview",)
     assert credential.headers == {"X-A": "b"}
@@ -78,6 +80,17 @@ def test_a_local_server_needs_no_key() -> None:
     assert provider.base_url == "https://h/v1"
     assert [model.id for model in provider.models] == ["m"]
     assert provider.families == ()
+
+
+def test_each_key_of_an_entry_has_limits_of_its_own() -> None:
+    entries = (
+        CompatibleKey(api_key=Secret("a"), concurrency=2),
+        CompatibleKey(api_key=Secret("b"), reserve_percent=30),
+    )
+    config = Config(
+        openai_compatibility=(CompatibleProvider(name="x", base_url="https://h/v1", api_key_entries=entries),)
+    )
+    assert [(each.concurrency, each.reserve_percent) for each in from_config(config)[1]] == [(2, 0), (0, 30)]
 
 
 def test_an_entry_without_models_takes_any_name() -> None:
