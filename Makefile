@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check bench lock format clean help
+.PHONY: run test faults check bench lock format clean help
 
 help:
 	@echo "make run     start the server on 127.0.0.1:8317 (ARGS='--sandbox --port 9000' passes options on)"
 	@echo "make test    run the whole test suite"
+	@echo "make faults  the long form of the tests that kill and starve: hours of bad luck in minutes"
 	@echo "make check   ruff, mypy --strict, import contracts, tidy tests"
 	@echo "make bench   what a stream event costs, next to the JSON library alone"
 	@echo "make format  let ruff format the tree"
@@ -19,6 +20,9 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	@$(BIN)/pytest -n auto --dist worksteal
+
+faults: $(VENV)/.dev
+	@PROXY_FAULT_ROUNDS=500 $(BIN)/pytest tests/auth/test_atomic.py
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check --quiet .

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.server.app import AccountState
+from proxy.server.app import AccountState, Quarantine
 
 if TYPE_CHECKING:
     from tests.proxy.server.conftest import House, Open
@@ -44,6 +44,7 @@ async def test_the_detail_names_accounts_and_the_refused_reload(house: House) ->
         AccountState(id="a-1", label="first", provider="anthropic", state="cooling", until=1_800_000_060.0, why="429")
     ]
     house.status.error = "config.yaml:3: port must be a number"
+    house.status.broken = [Quarantine(file="a.json", why="is empty", is_served=True)]
     detail = (await house.get("/health?detail=1")).json
     assert detail.pop("version")
     assert detail == {
@@ -61,6 +62,7 @@ async def test_the_detail_names_accounts_and_the_refused_reload(house: House) ->
                 "why": "429",
             }
         ],
+        "quarantined": [{"file": "a.json", "why": "is empty", "is_served": True}],
     }
 
 
