@@ -1,45 +1,67 @@
-"""The call to a provider: its address, our own honest headers, the credential's."""
+"""The call to a provider: its address, our own honest headers or an official CLI's own, and the credential's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import quote
 
+from multidict import CIMultiDict
+
 from proxy.dispatch.decision import Candidate
-from proxy.providers.base import USER_AGENT, Operation
+from proxy.dispatch.genuine import is_genuine, own_headers, with_query
+from proxy.providers.base import USER_AGENT, Operation, Provider
 from proxy.upstream.base import Call
 
 _VERSIONS = ("/v1beta", "/v1")
 """Operators write base URLs with and without them."""
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def call_for(
-    candidate: Candidate, operation: Operation, body: bytes, *, is_stream: bool, client: Mapping[str, str]
+    candidate: Candidate,
+    operation: Operation,
+    body: bytes,
+    *,
+    is_stream: bool,
+    client: Mapping[str, str],
+    query: Mapping[str, str] = _NOTHING,
 ) -> Call:
-    """`client`: the client's headers, of which those go on that the provider is known to read; empty in a translation.
+    """`client`: the client's headers, of which those go on that the provider is known to read; all of them, and the
+    `query`, where it is the vendor's own CLI; empty in a translation.
 
     What a credential's own `headers` say beats all the others.
     """
     provider, credential = candidate.provider, candidate.credential
-    headers = {
-        "content-type": "application/json",
-        "accept": "text/event-stream" if is_stream else "application/json",
-        "user-agent": USER_AGENT,
-    }
-    headers.update(provider.headers)
-    if provider.forwarded and client:
-        headers.update({name: client[name] for name in provider.forwarded if name in client})
+    url = address(candidate, operation, is_stream=is_stream)
+    if is_genuine(provider, client):
+        headers = own_headers(client)
+        url = with_query(url, query)
+    else:
+        headers = _ours(provider, client, is_stream=is_stream)
     headers.update(provider.authorize(credential))
-    if credential.headers:
-        headers.update({name.lower(): value for name, value in credential.headers.items()})
+    headers.update({name.lower(): value for name, value in credential.headers.items()})
     proxy_url = credential.proxy_url
     return Call(
         method="POST",
-        url=address(candidate, operation, is_stream=is_stream),
+        url=url,
         headers=tuple(headers.items()),
         body=body,
         proxy_url=None if proxy_url in {None, "", "direct", "none"} else proxy_url,
     )
+
+
+def _ours(provider: Provider, client: Mapping[str, str], *, is_stream: bool) -> CIMultiDict[str]:
+    headers = CIMultiDict(
+        {
+            "content-type": "application/json",
+            "accept": "text/event-stream" if is_stream else "application/json",
+            "user-agent": USER_AGENT,
+        }
+    )
+    headers.update(provider.headers)
+    headers.update({name: client[name] for name in sorted(provider.forwarded) if name in client})
+    return headers
 
 
 def address(candidate: Candidate, operation: Operation, *, is_stream: bool) -> str:

@@ -90,7 +90,12 @@ class RelayPlan:
         inquiry = asked.inquiry
         sent = outgoing_body(asked, candidate, edits) if body is None else dumps(body)
         self.call: Call = call_for(
-            candidate, inquiry.operation, sent, is_stream=inquiry.is_stream, client=inquiry.headers
+            candidate,
+            inquiry.operation,
+            sent,
+            is_stream=inquiry.is_stream,
+            client=inquiry.headers,
+            query=inquiry.query,
         )
 
     def passage(self) -> RelayPassage:

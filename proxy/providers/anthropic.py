@@ -18,6 +18,8 @@ PROVIDER = Provider(
     # The older of the two versions takes the sampling fields of older models; newer models refuse them under both.
     headers=(("anthropic-version", "2023-06-01"),),
     forwarded=frozenset({"anthropic-version", "anthropic-beta"}),
+    # Others call themselves so, too; the session is Claude Code's alone.
+    official=(("user-agent", "claude-cli/"), ("x-claude-code-session-id", "")),
     models=models()["anthropic"],
     families=("claude-*",),
 )

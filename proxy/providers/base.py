@@ -63,6 +63,10 @@ class Provider:
     """Documented headers that each request needs (``anthropic-version``), unless the client sent its own."""
     forwarded: frozenset[str] = frozenset()
     """Lower-case names of the client's headers that go on to the provider in a relay (``anthropic-beta``)."""
+    official: tuple[tuple[str, str], ...] = ()
+    """By what the requests of its vendor's own CLI are known: each of these headers, lower-case, and how its value
+    begins, lower-case.
+    """
     patches: tuple[Patch, ...] = ()
     models: tuple[Model, ...] = ()
     """What its credentials offer that name no models of their own."""

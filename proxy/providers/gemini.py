@@ -21,6 +21,7 @@ PROVIDER = Provider(
     },
     authorize=header_key("x-goog-api-key"),
     profile=profiles("gemini"),
+    official=(("user-agent", "geminicli"),),
     models=models()["gemini"],
     families=("gemini-*", "gemma-*", "learnlm-*", "text-embedding-*"),
 )

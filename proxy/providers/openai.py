@@ -17,6 +17,7 @@ PROVIDER = Provider(
     authorize=bearer,
     profile=profiles("openai"),
     forwarded=frozenset({"openai-beta"}),
+    official=(("user-agent", "codex"), ("originator", "codex")),
     models=models()["openai"],
     families=("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "codex-*"),
 )

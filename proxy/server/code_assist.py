@@ -20,6 +20,9 @@ from proxy.server.models import Listing
 from proxy.server.stream import close
 from proxy.wire.base import dumps, loads
 
+MARKS = ("user-agent", "x-goog-api-client")
+"""Headers by which Gemini CLI is known. Without its envelope the request is its own no more, and does not claim to be.
+"""
 PROJECT = "proxy"
 TIER: JsonObject = {"id": "standard-tier", "name": "proxy", "description": "A pool of accounts", "isDefault": True}
 _ERROR = re.compile(rb'\s*\{\s*"error"\s*:')

@@ -198,7 +198,7 @@ class Exchange:
 
     def _public_headers(self) -> Mapping[str, str]:
         headers = CIMultiDict(self._request.headers)
-        for name in PRIVATE_HEADERS:
+        for name in (*PRIVATE_HEADERS, *(code_assist.MARKS if self._route.is_enveloped else ())):
             headers.popall(name, None)
         return headers
 

@@ -87,3 +87,41 @@ def test_egress_proxies(given: str | None, used: str | None) -> None:
 def test_the_key_never_prints() -> None:
     call = call_for(candidate(anthropic.PROVIDER), "generate", b"", is_stream=True, client={})
     assert "'k'" not in repr(call)
+
+
+CLAUDE = {
+    "User-Agent": "claude-cli/9 (external)",
+    "X-Claude-Code-Session-Id": "s",
+    "Anthropic-Beta": "b",
+    "Via": "1.1 x",
+}
+
+
+def test_an_official_clis_headers_and_query_go_on_at_home() -> None:
+    call = call_for(
+        candidate(anthropic.PROVIDER), "generate", b"{}", is_stream=True, client=CIMultiDict(CLAUDE),
+        query={"beta": "true"},
+    )  # fmt: skip
+    assert call.url == "https://api.anthropic.com/v1/messages?beta=true"
+    assert call.headers == (
+        ("User-Agent", "claude-cli/9 (external)"),
+        ("X-Claude-Code-Session-Id", "s"),
+        ("Anthropic-Beta", "b"),
+        ("x-api-key", "k"),
+    )
+
+
+def test_elsewhere_they_are_left_out_and_we_say_who_we_are() -> None:
+    call = call_for(
+        candidate(openai.PROVIDER), "generate", b"{}", is_stream=True, client=CIMultiDict(CLAUDE),
+        query={"beta": "true"},
+    )  # fmt: skip
+    assert call.url == "https://api.openai.com/v1/responses"
+    assert dict(call.headers)["user-agent"] == f"proxy/{__version__}"
+    assert "x-claude-code-session-id" not in dict(call.headers)
+
+
+def test_a_credentials_headers_beat_an_official_clis() -> None:
+    given = candidate(anthropic.PROVIDER, headers={"ANTHROPIC-BETA": "ours"})
+    call = call_for(given, "generate", b"{}", is_stream=True, client=CIMultiDict(CLAUDE))
+    assert [value for name, value in call.headers if name.lower() == "anthropic-beta"] == ["ours"]
