@@ -59,6 +59,8 @@ class PassedOver:
     """On the decision's clock; None: not by itself."""
     is_transient: bool = False
     """For a fault of its provider, not for a limit of the account."""
+    is_busy: bool = False
+    """It may be free as soon as one of its requests ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,11 @@ class Decision:
     rule: str
     passed_over: tuple[PassedOver, ...] = ()
     now: float
+
+    @property
+    def is_busy(self) -> bool:
+        """Somebody could serve if less were under way."""
+        return any(each.is_busy for each in self.passed_over)
 
     @property
     def returns_at(self) -> float | None:

@@ -15,11 +15,16 @@ from proxy.providers.base import Operation
 @dataclass(frozen=True, slots=True)
 class Tie:
     """To the credential that served the conversation so far. `is_hard`: no other can go on with it, as only that
-    account's provider keeps it; else it is preferred while it is ready.
+    account's provider keeps it; else it is preferred while it is ready. `model`: the upstream's; empty: any.
     """
 
     credential: str
     is_hard: bool = False
+    model: str = ""
+
+    def fits(self, key: tuple[str, str]) -> bool:
+        """`key`: a candidate's."""
+        return self.credential == key[0] and self.model in {"", key[1]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

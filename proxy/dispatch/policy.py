@@ -2,16 +2,18 @@
 
 `decide` reads, `commit` acts on what was decided; nothing may await between the two.
 
-Order of preference: ready and of a provider that is not overloaded; of an overloaded one; and, for the first attempt
-of a request only, one that cools down for a transient fault of its provider: such faults never take the last
-candidate, and never more than half of a priority's candidates. Later attempts get no such grace, or a total outage
-would be answered with a storm of retries.
+Order of preference: ready and of a provider that is not overloaded; of an overloaded one; one whose window is full
+while its provider goes on for money; and, for the first attempt of a request only, one that cools down for a transient
+fault of its provider, or of which nothing is known but what was remembered over a restart. Transient faults never take
+the last candidate, and never more than half of a priority's candidates. Later attempts get no such grace, or a total
+outage would be answered with a storm of retries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
+from math import inf
 from operator import attrgetter
 from typing import Literal, TypeAlias
 
@@ -20,6 +22,7 @@ from auth.standing import READY, Standing
 from auth.turns import STRIDE
 from proxy.dispatch.decision import Candidate, Decision, PassedOver
 from proxy.dispatch.inquiry import Tie
+from proxy.dispatch.score import Load, score
 
 Strategy: TypeAlias = Literal["round-robin", "weighted-round-robin", "fill-first", "quota-aware"]
 
@@ -45,28 +48,28 @@ def decide(candidates: Sequence[Candidate], state: Pool, ask: Ask, now: float) -
     if ask.tie is not None and ask.tie.is_hard:
         candidates = [each for each in candidates if each.credential.id == ask.tie.credential]
     sorted_out = _SortedOut(candidates, state, ask, now)
-    eligible = sorted_out.ready or sorted_out.crowded
+    eligible = sorted_out.ready or sorted_out.crowded or sorted_out.spent
     chosen, rule = None, "nobody"
     if eligible:
         highest = eligible[0].credential.priority
         tier = eligible
         if eligible[-1].credential.priority != highest:
             tier = [each for each in eligible if each.credential.priority == highest]
-        chosen, rule = _choose(tier, state, ask)
+        chosen, rule = _choose(tier, state, ask, now)
     elif sorted_out.benched and ask.is_first:
         chosen, rule = min(sorted_out.benched, key=lambda each: each[0])[1], "last-resort"
     passed_over = [each for each in sorted_out.passed_over if each.candidate is not chosen]
     if ask.wants_all:
-        passed_over += _not_their_turn(sorted_out, chosen)
+        passed_over += _not_their_turn(sorted_out, chosen, state, ask, now)
     return Decision(chosen=chosen, rule=rule, passed_over=tuple(passed_over), now=now)
 
 
-def _choose(tier: Sequence[Candidate], state: Pool, ask: Ask) -> tuple[Candidate, str]:
+def _choose(tier: Sequence[Candidate], state: Pool, ask: Ask, now: float) -> tuple[Candidate, str]:
     if ask.tie is not None:
         for each in tier:
-            if each.credential.id == ask.tie.credential:
+            if ask.tie.fits(each.key):
                 return each, "bound" if ask.tie.is_hard else "affinity"
-    return _CHOOSERS[ask.strategy](tier, state, ask), ask.strategy
+    return _CHOOSERS[ask.strategy](tier, state, ask, now), ask.strategy
 
 
 def commit(decision: Decision, candidates: Sequence[Candidate], state: Pool, ask: Ask) -> Lease:
@@ -76,7 +79,7 @@ def commit(decision: Decision, candidates: Sequence[Candidate], state: Pool, ask
     turn = state.turns.of(ask.group)
     turn.seat(candidates, _key, lambda each: stride(each, ask.strategy))
     turn.take(chosen.key, stride(chosen, ask.strategy))
-    return state.lend(chosen.key, decision.now)
+    return state.lend(chosen.key, decision.now, at_most=chosen.credential.concurrency)
 
 
 _key = attrgetter("key")
@@ -87,31 +90,52 @@ def stride(candidate: Candidate, strategy: Strategy) -> int:
     return STRIDE * candidate.siblings // weight
 
 
-def _by_turn(tier: Sequence[Candidate], state: Pool, ask: Ask) -> Candidate:
+def _by_turn(tier: Sequence[Candidate], state: Pool, ask: Ask, _now: float) -> Candidate:
     return state.turns.peek(ask.group).first(tier, _key, lambda each: stride(each, ask.strategy))
 
 
-def _in_order(tier: Sequence[Candidate], _state: Pool, _ask: Ask) -> Candidate:
+def _in_order(tier: Sequence[Candidate], _state: Pool, _ask: Ask, _now: float) -> Candidate:
     return tier[0]
 
 
-_CHOOSERS: dict[Strategy, Callable[[Sequence[Candidate], Pool, Ask], Candidate]] = {
+def _by_score(tier: Sequence[Candidate], state: Pool, ask: Ask, now: float) -> Candidate:
+    scores = [score_of(each, state, now) for each in tier]
+    highest = max(scores)
+    return _by_turn([each for each, one in zip(tier, scores, strict=True) if one == highest], state, ask, now)
+
+
+def score_of(candidate: Candidate, state: Pool, now: float) -> float:
+    credential = candidate.credential
+    served_at = state.served_at(credential.id)
+    load = Load(
+        in_flight=state.in_flight(credential.id),
+        at_most=credential.concurrency,
+        idle_seconds=None if served_at is None else now - served_at,
+    )
+    windows = state.quotas.current(credential.id, candidate.model, now)
+    return score(windows, reserve=credential.reserve_percent / 100, load=load, now=now)
+
+
+_CHOOSERS: dict[Strategy, Callable[[Sequence[Candidate], Pool, Ask, float], Candidate]] = {
     "round-robin": _by_turn,
     "weighted-round-robin": _by_turn,
     "fill-first": _in_order,
-    "quota-aware": _by_turn,  # as long as no windows are known, nobody's quota is more urgent than another's
+    "quota-aware": _by_score,
 }
 
 
 class _SortedOut:
-    """The candidates by what they can be used for. `benched`: cooling for a transient fault, and until when."""
+    """The candidates by what they can be used for. `crowded`: of an overloaded provider. `spent`: for money only.
+    `benched`: cooling for a transient fault, or by hearsay, and which of them is asked first.
+    """
 
-    __slots__ = ("benched", "crowded", "passed_over", "ready")
+    __slots__ = ("benched", "crowded", "passed_over", "ready", "spent")
 
     def __init__(self, candidates: Sequence[Candidate], state: Pool, ask: Ask, now: float) -> None:
         self.ready: list[Candidate] = []
         self.crowded: list[Candidate] = []
-        self.benched: list[tuple[float, Candidate]] = []
+        self.spent: list[Candidate] = []
+        self.benched: list[tuple[tuple[bool, float], Candidate]] = []
         self.passed_over: list[PassedOver] = []
         if not ask.tried and state.is_calm:
             self.ready.extend(candidates)
@@ -129,27 +153,33 @@ class _SortedOut:
     def _look_at(self, candidate: Candidate, state: Pool, now: float) -> None:
         standing = state.standing(candidate.key, now)
         if standing is READY:
-            overload = state.overload(candidate.provider.name, candidate.model, now)
-            if overload is READY:
-                self.ready.append(candidate)
+            standing = _limit(candidate, state, now)
+        if standing is READY:
+            standing = state.overload(candidate.provider.name, candidate.model, now)
+            (self.ready if standing is READY else self.crowded).append(candidate)
+            if standing is READY:
                 return
-            self.crowded.append(candidate)
-            standing = overload
+        elif standing.state == "spent":
+            self.spent.append(candidate)
         elif standing.is_transient and standing.until is not None:
-            self.benched.append((standing.until, candidate))
+            self.benched.append(((False, standing.until), candidate))
+        elif standing.is_remembered:
+            self.benched.append(((True, inf if standing.until is None else standing.until), candidate))
         self.passed_over.append(
             PassedOver(
                 candidate=candidate,
                 why=_clause(standing),
                 returns_at=standing.until,
                 is_transient=standing.is_transient,
+                is_busy=standing.state in {"busy", "probing"},
             )
         )
 
     def readmit(self, candidates: Sequence[Candidate]) -> None:
         """At most half of each priority is benched for transient faults: those that return first are readmitted."""
-        for priority in {each.credential.priority for _, each in self.benched}:
-            benched = [each for each in self.benched if each[1].credential.priority == priority]
+        transient = [each for each in self.benched if not each[0][0]]
+        for priority in {each.credential.priority for _, each in transient}:
+            benched = [each for each in transient if each[1].credential.priority == priority]
             quota = sum(each.credential.priority == priority for each in candidates) // 2
             for each in sorted(benched, key=lambda pair: pair[0])[: max(0, len(benched) - quota)]:
                 self.ready.append(each[1])
@@ -157,20 +187,39 @@ class _SortedOut:
         self.ready.sort(key=lambda each: -each.credential.priority)
 
 
+def _limit(candidate: Candidate, state: Pool, now: float) -> Standing:
+    """What stands against one that is ready: as much under way as may be, or a window used as far as may be."""
+    credential = candidate.credential
+    at_most, in_flight = credential.concurrency, state.in_flight(credential.id)
+    if at_most and in_flight >= at_most:
+        return Standing("busy", f"{in_flight} of {at_most} requests are under way")
+    reserve = credential.reserve_percent
+    window = state.quotas.beyond(credential.id, candidate.model, now, 1 - reserve / 100)
+    if window is None:
+        return READY
+    if reserve:
+        return Standing("reserved", f"{reserve} % of its {window.name} window are kept for its owner", window.resets_at)
+    return Standing("spent", f"its {window.name} window is full", window.resets_at)
+
+
 def _clause(standing: Standing) -> str:
     return f"{standing.state}: {standing.why}" if standing.why else standing.state
 
 
-def _not_their_turn(sorted_out: _SortedOut, chosen: Candidate | None) -> list[PassedOver]:
+def _not_their_turn(
+    sorted_out: _SortedOut, chosen: Candidate | None, state: Pool, ask: Ask, now: float
+) -> list[PassedOver]:
     named = {id(each.candidate) for each in sorted_out.passed_over}
     return [
-        PassedOver(candidate=each, why=_why_not_now(each, chosen))
+        PassedOver(candidate=each, why=_why_not_now(each, chosen, state, ask, now))
         for each in sorted_out.ready
         if each is not chosen and id(each) not in named
     ]
 
 
-def _why_not_now(candidate: Candidate, chosen: Candidate | None) -> str:
+def _why_not_now(candidate: Candidate, chosen: Candidate | None, state: Pool, ask: Ask, now: float) -> str:
     if chosen is not None and candidate.credential.priority < chosen.credential.priority:
         return "ready: of lower priority"
+    if ask.strategy == "quota-aware" and chosen is not None:
+        return f"ready: scores {score_of(candidate, state, now):.2f}, the chosen {score_of(chosen, state, now):.2f}"
     return "ready: not its turn"
