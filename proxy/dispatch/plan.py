@@ -17,8 +17,10 @@ from proxy.hub.parts import Part
 from proxy.wire.anthropic.breakpoints import with_breakpoints
 from proxy.wire.table import wire_named
 
-TAG = b"px1."
-"""Marks another maker's signature in the history (`proxy.hub.names.tag`): no provider understands it."""
+TAGS = (b"px1.", b'"cHgxL')
+"""Mark another maker's signature in the history (`proxy.hub.names.tag`): no provider understands it. In plain, and as
+base64 begins where Gemini has bytes.
+"""
 _NAMED_MAX = 10
 
 
@@ -53,7 +55,7 @@ def _must_render(asked: Asked) -> bool:
     """At home: what a suffix asked for is put into the wire's own field, and what no provider understands taken out."""
     if asked.inquiry.operation not in {"generate", "count_tokens"}:
         return False
-    return asked.found.reasoning is not None or TAG in asked.inquiry.body
+    return asked.found.reasoning is not None or any(tag in asked.inquiry.body for tag in TAGS)
 
 
 def strict_refusal(losses: Sequence[Loss]) -> Untranslatable:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from proxy.hub.parts import Media, MediaKind, Opaque, Part, Text, Thinking, ToolCall, ToolResult
 from proxy.hub.residue import JsonObject, JsonValue, Residue
@@ -88,7 +89,8 @@ class PartReader:
             return self._maker, signature, {}
         if is_bypass(signature):
             return None, None, {"bypass": signature}
-        return *unsealed(signature), {}
+        origin, blob = unsealed(signature)
+        return origin, blob or None, {}
 
     def _call(self, fields: Fields) -> Part:
         inner = Fields(fields.take("functionCall"), wire=NAME, path=fields.at("functionCall"))
@@ -158,6 +160,24 @@ class PartReader:
             origin=self._maker or (NAME if is_ours else None),
             residue=_residue(fields, "fileData", inner, {}),
         )
+
+
+def joined_thoughts(parts: Iterable[Part]) -> Iterator[Part]:
+    """A client brings back another maker's thought as it was streamed: in pieces, and behind them the mark that says
+    whose it is. What was signed must come back whole. Gemini's own pieces stay as they are.
+    """
+    pieces: list[Thinking] = []
+    for part in parts:
+        if isinstance(part, Thinking) and part.origin is None:
+            pieces.append(part)
+            continue
+        if pieces and isinstance(part, Thinking) and part.origin != NAME:
+            text = "".join(piece.text for piece in (*pieces, part))
+            yield replace(part, sections=(text,) if text else (), residue=None)
+        else:
+            yield from (*pieces, part)
+        pieces = []
+    yield from pieces
 
 
 _BESIDE = frozenset({

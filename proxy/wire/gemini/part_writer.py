@@ -76,13 +76,16 @@ class PartWriter:
         self._losses.append(Loss(path, what, why))
 
     def signature(self, part: Text | Thinking | ToolCall, path: str) -> str | None:
-        """In the form that may go to the reader."""
+        """In the form that may go to the reader. A client is told whose a thought is, signed or not: what comes back
+        without that word would be taken for Gemini's own.
+        """
+        if self._profile is None and isinstance(part, Thinking) and part.origin not in {None, NAME}:
+            return sealed(part.origin, ("!" if part.is_redacted else "") + (part.signature or ""))
         if part.signature is None:
             bypass = residue_shape(part.residue, NAME, "bypass")
             return bypass if isinstance(bypass, str) else None
         if self._profile is None:
-            mark = "!" if isinstance(part, Thinking) and part.is_redacted and part.origin not in {None, NAME} else ""
-            return sealed(part.origin, mark + part.signature)
+            return sealed(part.origin, part.signature)
         if part.origin == self._profile.maker:
             return part.signature
         self.lose(f"{path}.signature", "signature", f"only {part.origin or 'its maker'} reads it")
@@ -142,9 +145,12 @@ class PartWriter:
         media: list[JsonValue] = []
         for index, item in enumerate(part.parts):
             where = f"{path}.content[{index}]"
-            if isinstance(item, Text):
+            plain = item.text if isinstance(item, Text) else None
+            if spills and isinstance(item, Media):
+                plain = item.plain_text
+            if plain is not None:
                 self._losses.extend(residue_losses(item.residue, NAME, where))
-                texts.append(item.text)
+                texts.append(plain)
             elif (written := self.written(item, where)) is not None:
                 note = written.get("text") if isinstance(item, Media) else None  # it cannot be shown
                 if isinstance(note, str):

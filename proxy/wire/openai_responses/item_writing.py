@@ -61,11 +61,13 @@ def reasoning_item(thinking: Thinking, blob: str | None, made: JsonObject) -> Js
 
 
 def tagged_blob(thinking: Thinking) -> str | None:
-    """For a client: our own maker's blob as it is, another's with its maker's mark."""
-    if thinking.signature is None or thinking.origin in {None, NAME}:
+    """For a client: our own maker's blob as it is, another's with its maker's mark. The mark also where there is no
+    blob: another wire's thought that comes back without it would be taken for an item that OpenAI has stored.
+    """
+    is_ours = thinking.origin in {None, NAME} or (thinking.signature is None and _own_marks(thinking) is not None)
+    if is_ours:
         return thinking.signature
-    blob = REDACTED + thinking.signature if thinking.is_redacted else thinking.signature
-    return tag(thinking.origin or NAME, blob)
+    return tag(thinking.origin or NAME, (REDACTED if thinking.is_redacted else "") + (thinking.signature or ""))
 
 
 def call_item(call: ToolCall, spelling: Spelling, made: JsonObject) -> JsonObject:

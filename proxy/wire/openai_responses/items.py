@@ -128,7 +128,7 @@ def _opened(blob: str | None, maker: str | None) -> tuple[str, str | None, bool]
         return maker or NAME, blob, False
     origin, signature = untag(blob, NAME)
     is_redacted = origin != NAME and signature.startswith(REDACTED)
-    return origin, signature.removeprefix(REDACTED) if is_redacted else signature, is_redacted
+    return origin, (signature.removeprefix(REDACTED) if is_redacted else signature) or None, is_redacted
 
 
 def _texts(fields: Fields, key: str, kind: str) -> tuple[str, ...] | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
 from typing import Any
 
@@ -96,6 +97,21 @@ async def test_other_makers_signatures_do_not_reach_an_upstream_of_the_same_wire
     told = await sent(lab, make, Config(claude_api_key=make.keys("k")), lab.inquiry("anthropic", body))
     assert "px1." not in str(told)
     assert "'y'" in str(told)
+
+
+async def test_nor_do_those_that_stand_in_bytes(lab: Any, make: Any) -> None:
+    """Gemini's signatures are base64, so the tag is, too."""
+    seal = b64encode(b"px1.anthropic.blob").decode()
+    history = [
+        {"role": "user", "parts": [{"text": "x"}]},
+        {"role": "model", "parts": [{"text": "hm", "thought": True, "thoughtSignature": seal}, {"text": "y"}]},
+        {"role": "user", "parts": [{"text": "z"}]},
+    ]
+    answer = {"candidates": [{"content": {"role": "model", "parts": [{"text": "Hi"}]}, "finishReason": "STOP"}]}
+    config = Config(gemini_api_key=make.keys("k"))
+    inquiry = lab.inquiry("gemini", {"contents": history}, model="gemini-3.5-flash")
+    told = await sent(lab, make, config, inquiry, answer)
+    assert [part["text"] for content in told["contents"] for part in content["parts"]] == ["x", "y", "z"]
 
 
 async def test_a_tagged_signature_goes_back_to_its_maker(lab: Any, make: Any) -> None:

@@ -227,6 +227,23 @@ class TestSignatures:
         assert isinstance(part, Thinking)
         assert (part.is_redacted, part.signature, part.sections) == (True, "opaque", ())
 
+    def test_a_thought_that_was_streamed_in_pieces_comes_back_whole(self) -> None:
+        """Its maker checks the signature against all of it."""
+        pieces = [{"text": text, "thought": True} for text in ("One, ", "two.")]
+        mark = {"text": "", "thought": True, "thoughtSignature": sealed("anthropic", "s1")}
+        unsigned = {"text": "", "thought": True, "thoughtSignature": sealed("openai_chat", "")}
+        (message,) = read(model(*pieces, mark, pieces[0], unsigned, {"text": "x"}))
+        assert message.parts == (
+            Thinking(sections=("One, two.",), signature="s1", origin="anthropic"),
+            Thinking(sections=("One, ",), origin="openai_chat"),
+            Text(text="x"),
+        )
+
+    def test_geminis_own_pieces_stay_as_they_are(self) -> None:
+        own = [{"text": "One, ", "thought": True}, {"text": "two.", "thought": True, "thoughtSignature": "c2ln"}]
+        (message,) = read(model(*own))
+        assert [part.text for part in message.parts if isinstance(part, Thinking)] == ["One, ", "two."]
+
     def test_a_tag_that_is_broken_is_gemini_own(self) -> None:
         for blob in ("cHgxL", "cHgxL!!!", "cHgxLg=="):
             (message,) = read(model({"text": "x", "thoughtSignature": blob}))

@@ -318,3 +318,14 @@ def _items(body: JsonObject) -> list[JsonValue]:
 def _list(value: JsonValue) -> list[JsonValue]:
     assert isinstance(value, list)
     return value
+
+
+def test_a_thought_of_another_wire_is_marked_though_it_has_no_signature() -> None:
+    """Unmarked it would come back as an item that OpenAI's servers are asked to know."""
+    response = Response(id="x", model="m", parts=(Thinking(sections=("hm",), origin="gemini"), Text(text="y")))
+    (thinking, _) = _items(WIRE.render_response(response, REPLY).body)
+    assert inner(thinking, "encrypted_content") == "px1.gemini."
+    back = WIRE.parse_request({"model": "m", "input": [thinking]})
+    (part,) = back.messages[0].parts
+    assert isinstance(part, Thinking)
+    assert (part.sections, part.signature, part.origin) == (("hm",), None, "gemini")
