@@ -1,7 +1,8 @@
 """Where a Responses request stands in its conversation: what came before it, and what is kept for those after it.
 
 ``previous_response_id`` means something to whoever kept the answer. Where that is us, the whole conversation is put
-into the request, so that any provider can go on with it; where it is a provider, the request is tied to the account.
+into the request, so that any provider can go on with it; where it is a provider, the request is tied to the account,
+and the whole conversation is for when that account has to rest.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ from dataclasses import dataclass
 
 import msgspec
 
-from proxy.dispatch.inquiry import Report, Tie
+from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report, Tie
 from proxy.dispatch.splice import Members, joined, raw
-from proxy.errors import Malformed, TooLarge
+from proxy.errors import Kind, Malformed, TooLarge
 from proxy.hub.residue import JsonValue
+from proxy.server.app import Dispatcher
 from proxy.server.archive import Told
 from proxy.server.scribe import Scribe
 from proxy.wire.base import json_type, loads
 
 PREVIOUS = "previous_response_id"
+NOT_FOUND = "previous_response_not_found"
+_NOT_THE_CLIENTS: frozenset[Kind] = frozenset(
+    {"rate_limit", "quota", "overloaded", "timeout", "unavailable", "server", "stream_corrupt"}
+)
+"""Faults that another account may not have."""
 _items = msgspec.json.Decoder(tuple[msgspec.Raw, ...]).decode
 
 
@@ -37,22 +44,30 @@ class Turn:
     def body(self) -> bytes:
         return joined(self.fields)
 
+    def untied(self) -> Turn:
+        """For when the account cannot go on: with the whole conversation, as far as it is known here."""
+        fields = {key: value for key, value in self.fields.items() if key != PREVIOUS}
+        fields["input"] = _listed([item for told in self._way() for item in told.items] + [*self.own])
+        return Turn(fields=fields, parent=self.parent, own=self.own)
+
+    def _way(self) -> list[Told]:
+        """From the first answer on."""
+        return [] if self.parent is None else [*self.parent.way()][::-1]
+
     def told(self, scribe: Scribe, report: Report, *, is_stored: bool) -> Told | None:
         """What to keep of the answer; None: it did not come to its proper end.
 
-        `is_stored`: the client has not refused it. A provider that was asked in its own format then keeps the answer.
+        `is_stored`: the client has not refused it. A provider that was asked in its own format then keeps it, too.
         """
-        if report.is_relay and is_stored:
-            return (
-                Told(id=scribe.id, credential=report.credential or "", model=report.model_asked) if scribe.id else None
-            )
         if not scribe.response or not scribe.id:
             return None
+        is_elsewhere = bool(report.is_relay) and is_stored
         return Told(
             id=scribe.id,
             parent=self.parent,
             items=self.own + scribe.items(),
-            response=scribe.response if is_stored else b"",
+            response=scribe.response if is_stored and not is_elsewhere else b"",
+            credential=(report.credential or "") if is_elsewhere else "",
             model=report.model_asked,
         )
 
@@ -73,32 +88,48 @@ def turn_of(fields: Members, find: Callable[[str], Told | None], *, bytes_max: i
     parent = find(previous)
     if parent is None:
         raise not_found(previous)
-    said: list[tuple[bytes, ...]] = [own]
-    keeper: Told | None = None
-    for told in parent.way():
-        if told.credential:
-            keeper = told
-            break
-        said.append(told.items)
-    items = [item for each in reversed(said) for item in each]
-    if sum(map(len, items)) > bytes_max:
+    if sum(len(item) for told in parent.way() for item in told.items) + sum(map(len, own)) > bytes_max:
         raise TooLarge(
             f"the conversation so far is larger than {bytes_max} bytes; server.body-bytes-max sets the limit",
             code="request_too_large",
         )
-    fields["input"] = msgspec.Raw(b"[" + b",".join(items) + b"]")
-    if keeper is None:
-        del fields[PREVIOUS]
-        return Turn(fields=fields, own=own, parent=parent)
-    fields[PREVIOUS] = raw(keeper.id)
-    return Turn(fields=fields, own=own, parent=parent, tie=Tie(keeper.credential, is_hard=True))
+    turn = Turn(fields=fields, own=own, parent=parent)
+    since: list[tuple[bytes, ...]] = [own]
+    for told in parent.way():
+        if told.credential:
+            if told is not parent:
+                fields[PREVIOUS] = raw(told.id)
+                fields["input"] = _listed([item for items in reversed(since) for item in items])
+            turn.tie = Tie(told.credential, is_hard=True)
+            return turn
+        since.append(told.items)
+    turn.fields = turn.untied().fields
+    return turn
+
+
+def _listed(items: list[bytes]) -> msgspec.Raw:
+    return msgspec.Raw(b"[" + b",".join(items) + b"]")
+
+
+async def open_turn(dispatcher: Dispatcher, turn: Turn, inquiry: Callable[[Turn], Inquiry]) -> Outcome:
+    """Where the account that keeps the conversation has to rest, another goes on with the whole of it.
+
+    Raises `Refused`.
+    """
+    try:
+        return await dispatcher.open(inquiry(turn))
+    except Refused as refused:
+        failure = refused.failure
+        if turn.tie is None or (failure.kind not in _NOT_THE_CLIENTS and failure.code != NOT_FOUND):
+            raise
+    return await dispatcher.open(inquiry(turn.untied()))
 
 
 def not_found(response_id: str) -> Malformed:
     return Malformed(
         f"there is no response {response_id[:100]!r} to go on from; send the whole conversation as input",
         path=PREVIOUS,
-        code="previous_response_not_found",
+        code=NOT_FOUND,
     )
 
 

@@ -22,7 +22,7 @@ from proxy.hub.response import Finish, Usage
 from proxy.server.access import Client
 from proxy.server.app import App, Edition
 from proxy.server.archive import Told
-from proxy.server.continuation import Turn, is_stored, turn_of
+from proxy.server.continuation import Turn, is_stored, open_turn, turn_of
 from proxy.server.creation import Creation, Steering, mark_of, read_message, said_lane
 from proxy.server.ending import Ended, tell_end
 from proxy.server.lanes import Lanes
@@ -212,7 +212,7 @@ class ResponsesSocket:
         if creation.is_prewarm:
             await self._prepare(turn, answering, is_stored=must_store)
             return
-        outcome = await self._app.dispatcher.open(self._inquiry(turn, answering))
+        outcome = await open_turn(self._app.dispatcher, turn, lambda each: self._inquiry(each, answering))
         answering.report = outcome.report
         try:
             await self._pass(outcome, turn, answering, is_stored=must_store)

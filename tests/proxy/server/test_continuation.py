@@ -78,6 +78,25 @@ def test_what_was_said_since_then_goes_with_it() -> None:
     assert asked.tie == Tie("key-1", is_hard=True)
 
 
+def test_what_only_refers_to_the_providers_memory_stays_as_it_is() -> None:
+    body = b'{"input":"text","previous_response_id":"r1"}'
+    assert turn(body, Told(id="r1", credential="key-1", items=(ITEM,))).body == body
+
+
+def test_where_that_account_cannot_go_on_the_whole_conversation_does() -> None:
+    first = Told(id="r1", credential="key-1", items=(b'{"a":1}', b'{"b":2}'))
+    second = Told(id="r2", credential="key-1", items=(b'{"c":3}',), parent=first)
+    asked = turn({"previous_response_id": "r2", "input": "x", "model": "m"}, first, second)
+    untied = asked.untied()
+    assert untied.tie is None
+    assert sent(untied) == {
+        "input": [{"a": 1}, {"b": 2}, {"c": 3}, {"type": "message", "role": "user", "content": "x"}],
+        "model": "m",
+    }
+    assert (untied.parent, untied.own) == (second, asked.own)
+    assert "previous_response_id" in sent(asked), "the tied request is left as it was"
+
+
 def test_an_unknown_answer_is_refused_in_the_words_that_clients_know() -> None:
     with pytest.raises(Malformed) as raised:
         turn({"previous_response_id": "r1"})
@@ -128,10 +147,11 @@ class TestWhatIsKept:
         assert told is not None
         assert told.response == b""
 
-    def test_of_what_the_provider_stores_only_who_has_it(self) -> None:
+    def test_of_what_the_provider_stores_also_who_has_it(self) -> None:
         told = turn({"input": [{"a": 1}]}).told(answered([{"b": 2}]), HOME, is_stored=True)
         assert told is not None
-        assert (told.credential, told.model, told.items, told.response) == ("key-1", "m", (), b"")
+        assert (told.credential, told.model, told.response) == ("key-1", "m", b"")
+        assert told.items == (b'{"a":1}', b'{"b":2}')
 
     def test_of_what_the_provider_forgets_all_that_was_said(self) -> None:
         told = turn({"input": [{"a": 1}]}).told(answered([{"b": 2}]), HOME, is_stored=False)
