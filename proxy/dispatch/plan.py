@@ -46,7 +46,9 @@ def plan_for(asked: Asked, candidate: Candidate, *, snapshot: Snapshot, recall: 
         return RelayPlan(asked, candidate, edits, body=rendered.body, losses=rendered.losses)
 
     def remember(parts: Sequence[Part]) -> None:
-        recall.remember(inquiry.client, parts, now)
+        recall.remember(
+            inquiry.client, parts, now, after=asked.request.messages[-1] if asked.request.messages else None
+        )
 
     return TranslationPlan(asked=asked, candidate=candidate, upstream=upstream, rendered=rendered, remember=remember)
 

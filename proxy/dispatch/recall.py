@@ -1,6 +1,7 @@
 """Signed and encrypted thinking that a client's wire has no room for, kept until the client comes back with it.
 
-Kept by client and tool call id; answers without a call by client and the hash of their text. Bounded in number, bytes
+Kept by client and tool call id; answers without a call by client and the hash of what they said to what (many an answer
+is "Done.", and each was thought about differently). Bounded in number, bytes
 and time; what has been forgotten costs the model its earlier thoughts, never the answer. Only what was signed is kept:
 plain text of thoughts is of no use to its maker. The clock is passed in.
 """
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from proxy.hub.parts import Part, Text, Thinking, ToolCall
+from proxy.hub.parts import Part, Text, Thinking, ToolCall, ToolResult
 from proxy.hub.request import Message, Request
 
 ENTRIES_MAX = 20_000
@@ -47,8 +48,8 @@ class Recall:
     def __len__(self) -> int:
         return len(self._memories)
 
-    def remember(self, client: str, parts: Sequence[Part], now: float) -> None:
-        """`parts` of an answer, as the client got them."""
+    def remember(self, client: str, parts: Sequence[Part], now: float, *, after: Message | None = None) -> None:
+        """`parts` of an answer, as the client got them. `after`: the message that it answers."""
         thoughts: list[Thinking] = []
         has_call = False
         for part in parts:
@@ -65,7 +66,7 @@ class Recall:
         if texts and not has_call:
             signed = next((part for part in reversed(texts) if part.signature is not None), None)
             signature, origin = (signed.signature, signed.origin) if signed else (None, None)
-            self._keep(_key(client, "text", _text(texts)), thoughts, signature, origin, now)
+            self._keep(_text_key(client, texts, after), thoughts, signature, origin, now)
 
     def _keep(
         self, key: bytes, thoughts: list[Thinking], signature: str | None, origin: str | None, now: float
@@ -89,14 +90,18 @@ class Recall:
         """With what `maker` has signed put back in its place, where the client did not bring it itself."""
         if not self._memories:
             return request
-        messages = tuple(self._restored(client, each, maker, now) for each in request.messages)
+        before = (None, *request.messages)
+        messages = tuple(
+            self._restored(client, each, after, maker, now)
+            for after, each in zip(before, request.messages, strict=False)
+        )
         return request if messages == request.messages else replace(request, messages=messages)
 
-    def _restored(self, client: str, message: Message, maker: str, now: float) -> Message:
+    def _restored(self, client: str, message: Message, after: Message | None, maker: str, now: float) -> Message:
         if message.role != "assistant":
             return message
         if not any(isinstance(part, ToolCall) for part in message.parts):
-            return self._restored_text(client, message, maker, now)
+            return self._restored_text(client, message, after, maker, now)
         parts: list[Part] = []
         segment: list[Part] = []  # since the last call
         for part in message.parts:
@@ -109,9 +114,9 @@ class Recall:
                 segment = []
         return replace(message, parts=(*parts, *segment))
 
-    def _restored_text(self, client: str, message: Message, maker: str, now: float) -> Message:
+    def _restored_text(self, client: str, message: Message, after: Message | None, maker: str, now: float) -> Message:
         texts = [part for part in message.parts if isinstance(part, Text)]
-        memory = self._find(_key(client, "text", _text(texts)), maker, now) if texts else None
+        memory = self._find(_text_key(client, texts, after), maker, now) if texts else None
         if memory is None:
             return message
         parts = [_signed(part, memory) if part is texts[-1] else part for part in message.parts]
@@ -143,8 +148,10 @@ def _signed(part: _Signable, memory: _Memory) -> _Signable:
     return replace(part, signature=memory.signature, origin=memory.maker)
 
 
-def _text(parts: Iterable[Text]) -> str:
-    return "".join(part.text for part in parts)
+def _text_key(client: str, texts: Iterable[Text], after: Message | None) -> bytes:
+    asked = () if after is None else after.parts
+    words = [part.call_id if isinstance(part, ToolResult) else getattr(part, "text", "") for part in asked]
+    return _key(client, "text", "\0".join((*words, "".join(part.text for part in texts))))
 
 
 def _key(client: str, kind: str, what: str) -> bytes:

@@ -5,6 +5,7 @@ from proxy.hub.parts import Part, Text, Thinking, ToolCall, ToolResult
 from proxy.hub.request import Message, Request
 
 THOUGHT = Thinking(sections=("hm",), signature="s1", origin="anthropic")
+ASKED = Message(role="user", parts=(Text(text="go"),))
 CALL = ToolCall(id="call-1", name="f", arguments="{}")
 
 
@@ -12,7 +13,7 @@ def history(*parts: Part) -> Request:
     return Request(
         model="m",
         messages=(
-            Message(role="user", parts=(Text(text="go"),)),
+            ASKED,
             Message(role="assistant", parts=parts),
             Message(role="tool", parts=(ToolResult(call_id="call-1"),)),
         ),
@@ -62,9 +63,21 @@ def test_a_texts_signature_and_thoughts_when_there_is_no_call() -> None:
     recall = Recall()
     signed = Text(text="done", signature="t1", origin="gemini")
     thought = Thinking(signature="s9", origin="gemini")
-    recall.remember("c", [thought, signed], 0.0)
+    recall.remember("c", [thought, signed], 0.0, after=ASKED)
     assert restored(recall, Text(text="done"), maker="gemini") == [thought, signed]
     assert restored(recall, Text(text="changed"), maker="gemini") == [Text(text="changed")]
+
+
+def test_the_same_text_to_another_question_was_thought_about_differently() -> None:
+    recall = Recall()
+    other = Message(role="user", parts=(Text(text="go elsewhere"),))
+    recall.remember("c", [THOUGHT, Text(text="Done.")], 0.0, after=other)
+    assert restored(recall, Text(text="Done.")) == [Text(text="Done.")]
+    results = Message(role="tool", parts=(ToolResult(call_id="call-9"),))
+    recall.remember("c", [THOUGHT, Text(text="Done.")], 0.0, after=results)
+    assert restored(recall, Text(text="Done.")) == [Text(text="Done.")]
+    recall.remember("c", [THOUGHT, Text(text="Done.")], 0.0, after=ASKED)
+    assert restored(recall, Text(text="Done.")) == [THOUGHT, Text(text="Done.")]
 
 
 def test_only_their_maker_gets_them_and_only_for_the_same_client() -> None:
