@@ -28,7 +28,7 @@ from proxy.server.ending import Ended, tell_end
 from proxy.server.lanes import Lanes
 from proxy.server.scribe import Scribe
 from proxy.server.stream import close
-from proxy.server.websocket import SILENCE_SECONDS_MAX, WebSocket
+from proxy.server.websocket import WebSocket
 from proxy.wire.base import Reply, dumps, expect_object, loads
 
 WIRE = "openai_responses"
@@ -36,6 +36,9 @@ LABEL = "/v1/responses (WebSocket)"
 """In logs and figures: each answer counts as a request."""
 PING_SECONDS = 30.0
 """Where the configuration wants no heartbeats: only to see who is still there."""
+SILENCE_SECONDS_MAX = 120.0
+SILENT_PINGS_MAX = 3
+"""Without a single byte of the client's, pongs included, and after so many pings: nobody is there any more."""
 IDLE_SECONDS_MAX = 3600.0
 """Without a request."""
 _CLIENT_GONE = 499
@@ -53,6 +56,7 @@ class _Answering:
     scribe: Scribe = field(default_factory=Scribe)
     report: Report
     failure: Failure | None = None
+    inquiry: Inquiry | None = None
     is_over: bool = False
 
 
@@ -123,7 +127,7 @@ class ResponsesSocket:
         while True:
             await asyncio.sleep(seconds)
             now = self._loop.time()
-            if self.socket.silence(now) > max(SILENCE_SECONDS_MAX, 3 * seconds):
+            if self.socket.silence(now) > max(SILENCE_SECONDS_MAX, SILENT_PINGS_MAX * seconds):
                 self.socket.cut()
                 return
             is_busy = self._lanes is not None and self._lanes.is_busy
@@ -232,7 +236,7 @@ class ResponsesSocket:
 
     def _inquiry(self, turn: Turn, answering: _Answering) -> Inquiry:
         tie = turn.tie or (Tie(self._credential) if self._credential else None)
-        return Inquiry(
+        inquiry = answering.inquiry = Inquiry(
             request_id=answering.request_id,
             wire=WIRE,
             operation="generate",
@@ -246,6 +250,7 @@ class ResponsesSocket:
             is_strict=self._is_strict,
             tie=tie,
         )
+        return inquiry
 
     async def _prepare(self, turn: Turn, answering: _Answering, *, is_stored: bool) -> None:
         """Nothing is to be generated: what was said is kept, under the id of an answer without output."""
@@ -315,6 +320,7 @@ class ResponsesSocket:
             seconds=self._loop.time() - answering.began,
             client=self._client.name,
             failure=failure,
+            inquiry=answering.inquiry,
         )
         tell_end(app, report, ended)
         app.metrics.in_flight.dec()

@@ -28,8 +28,6 @@ CLOSE_SECONDS = 2.0
 """For the client's own close frame."""
 LINGER_SECONDS = 5.0
 """For reading why it was refused, while it may still be sending."""
-SILENCE_SECONDS_MAX = 120.0
-"""Without a single byte, pongs included: nobody is there any more."""
 _NEVER_ON_THE_WIRE = frozenset({1004, 1005, 1006, 1015})
 _CODE_MAX = 4999
 _BREACHES = frozenset({WSCloseCode.PROTOCOL_ERROR, WSCloseCode.INVALID_TEXT, WSCloseCode.MESSAGE_TOO_BIG})

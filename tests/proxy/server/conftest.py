@@ -206,7 +206,9 @@ class Answer:
         return "gemini" if isinstance(self.error["code"], int) else "openai"
 
 
-TRANSPORT_TESTS = {"test_connection.py", "test_lifecycle.py", "test_stream.py"}
+TRANSPORT_TESTS = {
+    "test_connection.py", "test_lifecycle.py", "test_stream.py", "test_websocket.py", "test_responses_socket.py",
+}  # fmt: skip
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
