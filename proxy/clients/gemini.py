@@ -26,13 +26,8 @@ def _environment(access: Access) -> dict[str, str]:
 def _launch(access: Access) -> Launch:
     """The settings of the user beat the variables of the first kind; the others serve who chose an API key there."""
     key = access.key.reveal()
-    others = {
-        "GEMINI_API_KEY": key,
-        "GOOGLE_GEMINI_BASE_URL": access.url,
-        "GOOGLE_API_KEY": key,
-        "GOOGLE_VERTEX_BASE_URL": access.url,
-    }
-    removed = ("GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_PROJECT_ID")
+    others = {"GEMINI_API_KEY": key, "GOOGLE_GEMINI_BASE_URL": access.url}
+    removed = ("GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_PROJECT_ID")
     notes = (_NOTE,) if key != KEYLESS else ()
     return Launch(environment={**_environment(access), **others}, removed=removed, notes=notes)
 

@@ -1,7 +1,7 @@
 """An official CLI's own request, on its way to that CLI's own vendor: its headers go on as they are.
 
-Only what belongs to this hop or to another account stays here. Everybody else's headers are left out but for the few that
-the provider is known to read, and we say who we are (docs/decisions/2026-11-20-an-official-clis-own-request.md).
+Only what belongs to this hop or to another account stays here. Everybody else's headers are left out but for the few
+that the provider is known to read, and we say who we are (docs/decisions/2026-11-20-an-official-clis-own-request.md).
 """
 
 from __future__ import annotations

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from auth.secret import Secret
+from proxy.clients.base import Edit, Format, Keys
+from proxy.clients.documents import parse
+from proxy.clients.journal import Journal, Touched
+from proxy.clients.setup import MASK, Change, apply, difference, planned, put_back, undone
+from proxy.errors import ConfigError
+
+KEY = Secret("a-key-of-a-client")
+VALUES: dict[Keys, object] = {("env", "KEY"): KEY.reveal(), ("env", "URL"): "http://h"}
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journals", "claude")
+
+
+def edit(path: Path, values: dict[Keys, object] | None = None, kind: Format = "json") -> Edit:
+    return Edit(path=path, format=kind, values=values or VALUES)  # type: ignore[arg-type]  # JSON values
+
+
+def undo(journal: Journal) -> None:
+    for each in journal.read().values():
+        put_back(undone(each))
+    journal.remove()
+
+
+def test_the_difference_is_shown_without_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text('{\n  "theme": "dark"\n}\n')
+    told = difference(planned(edit(path)), [KEY])
+    assert KEY.reveal() not in told
+    assert f'+    "KEY": "{MASK}",' in told.splitlines()
+    assert difference(Change(path=path, before=b"x", after=b"x"), [KEY]) == ""
+
+
+def test_an_existing_file_keeps_its_mode_and_gets_a_backup(tmp_path: Path, journal: Journal) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text('{"theme": "dark"}')
+    path.chmod(0o640)
+    (backup,) = apply([edit(path)], journal, "now")
+    assert backup.name == "settings.json.before-proxy-now"
+    assert backup.read_text() == '{"theme": "dark"}'
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(backup.stat().st_mode) == 0o640
+    assert parse("json", path.read_text()) == {"theme": "dark", "env": {"KEY": KEY.reveal(), "URL": "http://h"}}
+    undo(journal)
+    assert path.read_text() == '{"theme": "dark"}'
+    assert journal.read() == {}
+
+
+def test_a_new_file_is_its_owners_alone_and_goes_again(tmp_path: Path, journal: Journal) -> None:
+    path = tmp_path / "new" / "settings.json"
+    assert apply([edit(path)], journal, "now") == []
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    undo(journal)
+    assert not path.exists()
+
+
+def test_a_link_stays_one(tmp_path: Path, journal: Journal) -> None:
+    (tmp_path / "dotfiles").write_text("{}")
+    link = tmp_path / "settings.json"
+    link.symlink_to("dotfiles")
+    apply([edit(link)], journal, "now")
+    assert link.is_symlink()
+    assert KEY.reveal() in (tmp_path / "dotfiles").read_text()
+
+
+def test_what_others_wrote_since_stays_when_it_is_undone(tmp_path: Path, journal: Journal) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text('{"env": {"URL": "mine"}}')
+    apply([edit(path)], journal, "now")
+    path.write_text(path.read_text().replace('"env"', '"added": 1, "env"'))
+    undo(journal)
+    assert parse("json", path.read_text()) == {"added": 1, "env": {"URL": "mine"}}
+
+
+def test_a_second_setup_keeps_the_first_ones_backup(tmp_path: Path, journal: Journal) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text("{}")
+    apply([edit(path)], journal, "one")
+    assert apply([edit(path, {("env", "MORE"): "1"})], journal, "two") == []
+    undo(journal)
+    assert path.read_text() == "{}"
+
+
+def test_changes_between_two_setups_survive(tmp_path: Path, journal: Journal) -> None:
+    path = tmp_path / "settings.json"
+    apply([edit(path)], journal, "one")
+    path.write_text(path.read_text().replace('"env"', '"mine": 1, "env"'))
+    apply([edit(path, {("env", "URL"): "http://other"})], journal, "two")
+    undo(journal)
+    assert parse("json", path.read_text()) == {"mine": 1}
+
+
+def test_a_setup_that_changes_nothing_writes_nothing(tmp_path: Path, journal: Journal) -> None:
+    path = tmp_path / "settings.json"
+    apply([edit(path)], journal, "one")
+    before = path.stat().st_mtime_ns
+    assert apply([edit(path)], journal, "two") == []
+    assert path.stat().st_mtime_ns == before
+
+
+def test_a_file_that_cannot_be_merged_names_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text("{ // comment\n}")
+    with pytest.raises(ConfigError, match=r"settings\.json: this is no json .* set these by hand: env\.KEY, env\.URL"):
+        planned(edit(path))
+
+
+def test_a_lost_backup_is_told(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("{}")
+    touched = Touched(path=str(tmp_path / "f"), format="json", keys=(("a",),), backup=str(tmp_path / "gone"), digest="")
+    with pytest.raises(ConfigError, match="is gone"):
+        undone(touched)
