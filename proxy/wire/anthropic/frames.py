@@ -166,10 +166,8 @@ class AnthropicStreamRenderer:
         if live is not None and isinstance(live.part, Text | Refusal):
             self._interrupted[live.hub_index] = live
             self._stop(live)
-        if self._live is None:
-            self._open(event.index, event.part)
-        else:
-            self._waiting[event.index] = _Waiting(event.part)
+        self._waiting[event.index] = _Waiting(event.part)
+        self._go_on()
 
     def _part_delta(self, event: PartDelta) -> None:
         live = self._live

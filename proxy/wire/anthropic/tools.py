@@ -89,6 +89,8 @@ class ToolWriter:
         for index, tool in enumerate(request.tools):
             path = f"tools[{index}]"
             if isinstance(tool, Tool) and allowed is not None and tool.name not in allowed:
+                if tool.cache is not None:
+                    self._writer.lose(f"{path}.cache_control", "cache mark", "its tool is not among the allowed ones")
                 continue
             block = self._function(tool, path) if isinstance(tool, Tool) else self._hosted(tool, path)
             self._writer.mark(block, tool.cache, path)

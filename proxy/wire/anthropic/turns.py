@@ -80,6 +80,9 @@ def without_mid_system(turns: list[Turn], losses: list[Loss]) -> list[Turn]:
             continue
         parts: list[tuple[str, Part]] = []
         for path, part in turn.parts:
+            if isinstance(part, Text) and not part.text.strip():
+                parts.append((path, part))  # says nothing in any role
+                continue
             losses.append(Loss(path, "system role", "in mid-conversation this model takes only the user's text"))
             marked = replace(part, text=f"<system>\n{part.text}\n</system>") if isinstance(part, Text) else part
             parts.append((path, marked))

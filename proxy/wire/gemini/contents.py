@@ -152,7 +152,7 @@ class ContentsWriter:
         self._losses.extend(residue_losses(message.residue, NAME, turn.path))
         if message.role == "system":
             self._losses.append(Loss(turn.path, "system role", "gemini has none in mid-conversation: a user says it"))
-            text = "\n\n".join(part.text for part in message.parts if isinstance(part, Text) and part.text)
+            text = "\n\n".join(part.text for part in message.parts if isinstance(part, Text) and part.text.strip())
             for part, path in zip(message.parts, turn.paths, strict=True):
                 if not isinstance(part, Text):
                     self._losses.append(Loss(path, type(part).__name__, "gemini's system text is text only"))

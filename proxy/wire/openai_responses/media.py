@@ -51,9 +51,9 @@ class MediaWriter:
         written = self.written(media, path)
         if self._profile.has_media_in_results or isinstance(written, Text):
             return written
-        self._held.append(written)
+        self._held.append(replace(written, cache=None))
         self._losses.note(path, f"{media.kind} in a result", "it follows in a user's turn")
-        return Text(text=f"[{media.kind} {len(self._held)} follows the results]")
+        return Text(text=f"[{media.kind} {len(self._held)} follows the results]", cache=media.cache)
 
     def held_back(self) -> list[JsonValue]:
         """The user's turn after the results, if one is needed."""

@@ -492,3 +492,19 @@ def test_the_end_tells_at_its_places_what_a_whole_answer_tells_at_its_top() -> N
         "usage": {"output_tokens": 0},
         "context_management": {"x": 1},
     }
+
+
+def test_what_begins_late_does_not_overtake_what_waits() -> None:
+    frames = written(
+        START,
+        PartStart(0, Thinking(is_redacted=True, origin="anthropic")),
+        PartStart(1, Text(text="")),
+        PartStart(2, ToolCall(id="a", name="f", arguments="")),
+        PartEnd(0, Thinking(signature="x", is_redacted=True, origin="anthropic")),
+        PartStart(3, ToolCall(id="b", name="f", arguments="")),
+        PartEnd(3, ToolCall(id="b", name="f")),
+        PartEnd(1, Text(text="")),
+        PartEnd(2, ToolCall(id="a", name="f")),
+        END,
+    )
+    assert [block["id"] for block in frames.blocks() if isinstance(block, dict) and "id" in block] == ["a", "b"]

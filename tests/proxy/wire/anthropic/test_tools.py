@@ -4,7 +4,7 @@ import pytest
 
 from proxy.errors import Untranslatable
 from proxy.hub.custom import SCHEMA
-from proxy.hub.parts import Opaque, Text, ToolCall, ToolResult
+from proxy.hub.parts import CacheMark, Opaque, Text, ToolCall, ToolResult
 from proxy.hub.profile import Profile
 from proxy.hub.request import Message, Request, Tool, ToolChoice
 from proxy.hub.residue import JsonObject, JsonValue, Residue
@@ -138,6 +138,12 @@ def test_allowed_tools_are_the_only_ones() -> None:
     out = rendered(*tools, choice=ToolChoice(mode="required", names=("c", "a")))
     assert [tool["name"] for tool in tools_of(out)] == ["a", "c"]
     assert out.body["tool_choice"] == {"type": "any"}
+
+
+def test_the_cache_mark_of_a_tool_that_is_not_allowed_is_a_loss() -> None:
+    choice = ToolChoice(mode="auto", names=("a",))
+    out = rendered(Tool(name="a"), Tool(name="b", cache=CacheMark()), choice=choice)
+    assert [loss.path for loss in out.losses] == ["tools[1].cache_control"]
 
 
 @pytest.mark.parametrize(

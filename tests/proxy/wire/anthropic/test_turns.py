@@ -176,3 +176,7 @@ def test_bug_50_empty_text_is_dropped_and_white_space_is_told() -> None:
         "messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}],
     }
     assert [(loss.path, loss.what) for loss in out.losses] == [("messages[1].content[0]", "white space")]
+
+
+def test_a_blank_system_text_in_mid_conversation_says_nothing() -> None:
+    assert rendered(ASK, said("system", Text(text=" "))) == [{"role": "user", "content": "ask"}]

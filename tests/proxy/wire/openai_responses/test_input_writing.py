@@ -314,3 +314,13 @@ def test_a_text_document_is_text_here() -> None:
     items, losses = written(turn("user", note))
     assert items == [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "n.txt:\n\nhi"}]}]
     assert losses == []
+
+
+def test_the_mark_of_an_image_that_follows_its_result_stays_with_the_result() -> None:
+    image = Media(kind="image", media_type="image/png", data="iVBORw0KGgo=", cache=CacheMark("1h"))
+    asked = (USER, turn("assistant", call("a")), turn("tool", result("a", image)))
+    for has_marks, marked in ((True, 1), (False, 0)):
+        profile = replace(ABLE, has_media_in_results=False, has_cache_marks=has_marks)
+        items, losses = written(*asked, profile=profile)
+        assert str(items).count("prompt_cache_breakpoint") == marked
+        assert ("messages[2].content[0].content[0].cache_control" in losses) is not has_marks
