@@ -27,7 +27,8 @@ VERSION: Final = "13"
 CLOSE_SECONDS = 2.0
 """For the client's own close frame."""
 LINGER_SECONDS = 5.0
-"""For reading why it was refused, while it may still be sending."""
+QUIET_SECONDS = 0.25
+"""For reading why it was refused, while it may still be sending: until it has been quiet for a while."""
 _NEVER_ON_THE_WIRE = frozenset({1004, 1005, 1006, 1015})
 _CODE_MAX = 4999
 _BREACHES = frozenset({WSCloseCode.PROTOCOL_ERROR, WSCloseCode.INVALID_TEXT, WSCloseCode.MESSAGE_TOO_BIG})
@@ -138,9 +139,18 @@ class WebSocket(web.WebSocketResponse):
             if code == WSCloseCode.MESSAGE_TOO_BIG:
                 await self.send(self._complaint(Failure.of(self._too_large())))
             await self.send_frame(code.to_bytes(2) + message, WSMsgType.CLOSE)
-            await asyncio.sleep(LINGER_SECONDS)  # the end of the connection cancels it
+            await self._linger()
         self.cut()
         return await super().close(code=code)
+
+    async def _linger(self) -> None:
+        """What is still being sent is thrown away meanwhile. The end of the connection cancels it."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LINGER_SECONDS
+        is_quiet = False
+        while not is_quiet and loop.time() < deadline:
+            await asyncio.sleep(QUIET_SECONDS)
+            is_quiet = self.silence(loop.time()) >= QUIET_SECONDS
 
     def _too_large(self) -> TooLarge:
         return TooLarge(

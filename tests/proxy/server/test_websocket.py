@@ -232,8 +232,11 @@ class TestFrames:
         peer.send(PING, b"hello")
         assert await peer.take() == (PONG, b"hello")
 
-    async def test_silence_is_filled_with_pings(self, open_house: Open, connect: Connect) -> None:
-        peer = await connect(await open_house(keepalive_seconds=1))
+    async def test_silence_is_filled_with_pings(
+        self, open_house: Open, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(responses_socket, "PING_SECONDS", 0.02)
+        peer = await connect(await open_house(keepalive_seconds=0))
         assert await peer.take() == (PING, b"")
 
     @pytest.mark.parametrize(("code", "answered"), [(1000, 1000), (1001, 1001), (3000, 3000), (4999, 4999)])
@@ -254,7 +257,7 @@ class TestFrames:
     async def test_F6_codes_that_stand_for_no_close_frame_are_a_breach(
         self, house: House, connect: Connect, code: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(websocket, "LINGER_SECONDS", 0.01)
+        monkeypatch.setattr(websocket, "QUIET_SECONDS", 0.01)
         peer = await connect(house)
         peer.send(CLOSE, struct.pack("!H", code))
         assert await peer.close_code() == 1002
@@ -277,7 +280,7 @@ class TestFrames:
     async def test_breaches_end_the_connection_with_their_code(
         self, house: House, connect: Connect, frames: Any, code: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(websocket, "LINGER_SECONDS", 0.01)
+        monkeypatch.setattr(websocket, "QUIET_SECONDS", 0.01)
         peer = await connect(house)
         for opcode, payload, is_last, rsv in frames:
             peer.send(opcode, payload, is_last=is_last, rsv=rsv)
@@ -334,7 +337,7 @@ class TestFrames:
     async def test_whoever_lingers_is_let_go(
         self, open_house: Open, connect: Connect, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(websocket, "LINGER_SECONDS", 0.05)
+        monkeypatch.setattr(websocket, "QUIET_SECONDS", 0.01)
         peer = await connect(await open_house(body_bytes_max=100))
         peer.send(TEXT, size=1000)
         await peer.frame()
@@ -347,8 +350,8 @@ class TestPresence:
         self, open_house: Open, connect: Connect, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(responses_socket, "SILENCE_SECONDS_MAX", 0.1)
-        monkeypatch.setattr(responses_socket, "SILENT_PINGS_MAX", 0)
-        house = await open_house(keepalive_seconds=1)
+        monkeypatch.setattr(responses_socket, "PING_SECONDS", 0.03)
+        house = await open_house(keepalive_seconds=0)
         peer = await connect(house)
         assert await peer.is_cut()
 
@@ -356,9 +359,12 @@ class TestPresence:
         self, open_house: Open, connect: Connect, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(responses_socket, "IDLE_SECONDS_MAX", 0.1)
-        house = await open_house(keepalive_seconds=1)
+        monkeypatch.setattr(responses_socket, "PING_SECONDS", 0.03)
+        house = await open_house(keepalive_seconds=0)
         peer = await connect(house)
-        assert await peer.close_code() == 1001
+        while (taken := await peer.take())[0] == PING:
+            peer.send(PONG)
+        assert taken == (CLOSE, struct.pack("!H", 1001))
         peer.send(CLOSE, struct.pack("!H", 1001))
         assert await peer.is_cut()
 
