@@ -68,9 +68,10 @@ class Peer:
         return int(struct.unpack("!H", payload[:2])[0])
 
     async def is_cut(self) -> bool:
+        """Whatever is said before."""
         async with asyncio.timeout(5):
             with suppress(ConnectionError):
-                return await self.reader.read() == b""
+                await self.reader.read()
         return True
 
 
