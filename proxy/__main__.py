@@ -21,6 +21,7 @@ from auth.credential import Credential
 from auth.pool import Pool
 from auth.standing import ALL_MODELS, Standing
 from proxy import __version__
+from proxy.accounts.desk import Desk
 from proxy.accounts.enrolment import Enrolment
 from proxy.banner import AccountLine, BannerFacts, show
 from proxy.cli import ServeOptions, build
@@ -113,9 +114,7 @@ class House:
             is_json=is_json(self.config),
             is_debug=options.is_debug or self.config.debug,
         )
-        self.enrolment = Enrolment(
-            Path(self.config.auth_dir).expanduser().absolute(), log=self.log, on_change=self.accounts_changed
-        )
+        self.enrolment = Enrolment(auth_folder(self.config), log=self.log, on_change=self.accounts_changed)
         self.standpoint = self._stand(self.config)
 
     def _stand(self, config: Config) -> Standpoint:
@@ -236,8 +235,12 @@ class House:
         self.log.info("server.started", urls=list(urls), version=__version__, sandbox=self.standpoint.is_sandbox)
 
 
+def auth_folder(config: Config) -> Path:
+    return Path(config.auth_dir).expanduser().absolute()
+
+
 def logs_folder(config: Config) -> Path:
-    return Path(config.auth_dir).expanduser() / "logs"
+    return auth_folder(config) / "logs"
 
 
 def log_stream(config: Config) -> BinaryIO:
@@ -341,6 +344,11 @@ class Commands:
         told = "\n".join(loaded.warnings)
         refused = [each for each in ClientKeys.of(loaded.config.api_keys).complaints if each.split()[0] not in told]
         return "\n".join([f"{where}: good", *loaded.warnings, *refused])
+
+    def desk(self, path: Path | None) -> Desk:
+        where, is_optional = config_path(path)
+        config = load(where, is_optional=is_optional).config
+        return Desk(auth_folder(config), config)
 
     def json_schema(self) -> str:
         return msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode()

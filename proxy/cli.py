@@ -12,6 +12,8 @@ from click.shell_completion import get_completion_class
 
 from auth.secret import Secret
 from proxy import __version__
+from proxy.accounts.commands import accounts_group, import_command
+from proxy.accounts.desk import Desk
 from proxy.clients.base import Client
 from proxy.clients.commands import SetupOptions, Wish
 from proxy.clients.table import CLIENTS, client_named
@@ -53,6 +55,10 @@ class Actions(Protocol):
 
     def show(self, path: Path | None) -> str:
         """The effective config as YAML, secrets masked. Raises `ConfigError`."""
+        ...
+
+    def desk(self, path: Path | None) -> Desk:
+        """Where accounts are changed by hand. Raises `ConfigError`."""
         ...
 
     def run_client(self, path: Path | None, client: Client, wish: Wish, arguments: Sequence[str]) -> None:
@@ -229,6 +235,8 @@ def build(actions: Actions) -> click.Group:
     root = _serve_command(actions)
     for command in (_config_group(actions), _run_command(actions), _setup_command(actions)):
         root.add_command(command)
+    root.add_command(accounts_group(actions.desk))
+    root.add_command(import_command(actions.desk))
 
     @root.command("completion")
     @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))

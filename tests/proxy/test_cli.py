@@ -10,9 +10,11 @@ from click.testing import CliRunner, Result
 
 from auth.secret import Secret
 from proxy import __version__
+from proxy.accounts.desk import Desk
 from proxy.cli import LOGINS, ServeOptions, build
 from proxy.clients.base import Client
 from proxy.clients.commands import SetupOptions, Wish
+from proxy.config.schema import Config
 
 
 @dataclass
@@ -28,6 +30,10 @@ class Recorded:
     def check(self, path: Path | None) -> str:
         self.asked.append(path)
         return "good"
+
+    def desk(self, path: Path | None) -> Desk:
+        assert path is not None
+        return Desk(path.parent / "accounts", Config())
 
     def json_schema(self) -> str:
         return '{"type":"object"}'

@@ -1,0 +1,159 @@
+"""What is done with accounts by hand, on files: list, add, rename, disable, enable, remove. A running server sees it
+within a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from auth.credential import Credential
+from auth.document import Document, JsonValue
+from auth.guarded import SUFFIX
+from auth.refusal import Refused
+from auth.store import NEW
+from proxy.accounts.enrolment import enrolled, open_store
+from proxy.config.account_files import AccountFile, interpret
+from proxy.config.schema import Config
+from proxy.providers.base import Provider
+from proxy.providers.configured import from_config
+from proxy.providers.enrolled import account_id
+
+CONFIG_FILE = "config.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """`file`: None for a key of the configuration. `state`: ready · disabled · quarantined · unused."""
+
+    id: str
+    label: str
+    provider: str
+    state: str
+    file: str | None
+    why: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    file: str
+    label: str
+    is_new: bool
+    """False: the account was there, and has what was said now."""
+
+
+class Desk:
+    """Raises `Refused`, with a whole sentence."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self._config = config
+        self._store = open_store(folder)
+        self._providers, self._configured = from_config(config)
+
+    @property
+    def folder(self) -> Path:
+        return self._store.folder
+
+    @property
+    def fault(self) -> str | None:
+        """Why the folder cannot be looked into."""
+        return self._store.fault
+
+    def remarks(self) -> Iterator[str]:
+        yield from self._store.remarks
+        for entry in self._store.entries.values():
+            hints = entry.value.hints if entry.value is not None else ()
+            yield from (f"{entry.name} {remark}" for remark in (*entry.remarks, *hints))
+
+    def rows(self) -> list[Row]:
+        return [*self._config_rows(), *self._file_rows()]
+
+    def _config_rows(self) -> Iterator[Row]:
+        for each in self._configured:
+            state = "disabled" if each.is_disabled else "ready"
+            yield Row(id=each.id, label=each.label, provider=each.provider, state=state, file=None)
+
+    def _file_rows(self) -> Iterator[Row]:
+        mine = enrolled(self._store, self._config)
+        for name, entry in self._store.entries.items():
+            file, credential = entry.value, mine.credentials.get(name)
+            state, why = "ready", entry.fault or mine.unused.get(name)
+            if entry.fault is not None:
+                state = "quarantined"
+            elif file is None or name in mine.unused:
+                state = "unused"
+            elif file.settings.disabled:
+                state = "disabled"
+            yield Row(
+                id=name if file is None else account_id(file),
+                label=(file.settings.label if file is not None else "") or name.removesuffix(SUFFIX),
+                provider=credential.provider if credential is not None else "" if file is None else file.kind,
+                state=state,
+                file=name,
+                why=why,
+                note=file.settings.note or None if file is not None else None,
+            )
+
+    def file_of(self, which: str) -> str:
+        """The file of an account, by its file's name (with or without .json), its id or its label."""
+        rows = [row for row in self.rows() if which in {row.file, row.id, row.label, (row.file or "")[: -len(SUFFIX)]}]
+        if len(rows) > 1:
+            names = ", ".join(row.file or CONFIG_FILE for row in rows)
+            raise Refused(f"{which!r} is more than one account: {names}; name the file")
+        if not rows:
+            raise Refused(f"no account is called {which!r}; `proxy accounts` lists them")
+        if rows[0].file is None:
+            raise Refused(f"{which!r} stands in the config file; change it there")
+        return rows[0].file
+
+    def subjects(self, which: Sequence[str]) -> Iterator[tuple[Provider, Credential]]:
+        """The accounts of these names, for a test; none: all that are in use."""
+        mine = enrolled(self._store, self._config)
+        providers = {each.name: each for each in (*self._providers, *mine.providers)}
+        named = [({each.id, each.label}, each) for each in self._configured]
+        named += [({each.id, each.label, name, name[: -len(SUFFIX)]}, each) for name, each in mine.credentials.items()]
+        for wanted in which:
+            if not any(wanted in names for names, _ in named):
+                raise Refused(f"no account that is in use is called {wanted!r}; `proxy accounts` lists them")
+        for names, credential in named:
+            if names & set(which) or not (which or credential.is_disabled):
+                yield providers[credential.provider], credential
+
+    def add(self, fields: Mapping[str, JsonValue], *, name: str | None = None) -> Added:
+        """`fields`: of an account's file. `name`: of the file; else it is called by its account. An account that is
+        there gets these members and keeps its others.
+        """
+        file = interpret(fields)
+        if isinstance(file, str):
+            raise Refused(f"the account {file}")
+        there = self.place_of(file)
+        if there == CONFIG_FILE:
+            raise Refused("this key stands in the config file already")
+        if there is not None:
+            entry = self._store.change(there, fields)
+        else:
+            if name is None or name in self._store.entries:
+                name = f"{account_id(file)}.json"
+            entry = self._store.put(name, Document.of(fields), expecting=NEW)
+        return Added(file=entry.name, label=file.settings.label or entry.name[: -len(SUFFIX)], is_new=there is None)
+
+    def place_of(self, file: AccountFile) -> str | None:
+        """Where the account is already: a file's name, or `CONFIG_FILE`."""
+        wanted = account_id(file)
+        if any(each.id == wanted for each in self._configured):
+            return CONFIG_FILE
+        for name, entry in self._store.entries.items():
+            if entry.value is not None and account_id(entry.value) == wanted:
+                return name
+        return None
+
+    def change(self, which: str, edits: Mapping[str, JsonValue]) -> str:
+        """The file that was changed."""
+        return self._store.change(self.file_of(which), edits).name
+
+    def remove(self, which: str) -> str:
+        name = self.file_of(which)
+        self._store.delete(name)
+        return name
