@@ -127,8 +127,9 @@ def _opened(blob: str | None, maker: str | None) -> tuple[str, str | None, bool]
     if blob is None or maker is not None:
         return maker or NAME, blob, False
     origin, signature = untag(blob, NAME)
-    is_redacted = origin != NAME and signature.startswith(REDACTED)
-    return origin, (signature.removeprefix(REDACTED) if is_redacted else signature) or None, is_redacted
+    if origin == NAME:
+        return origin, signature, False
+    return origin, signature.removeprefix(REDACTED) or None, signature.startswith(REDACTED)
 
 
 def _texts(fields: Fields, key: str, kind: str) -> tuple[str, ...] | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -376,7 +377,7 @@ def test_whatever_stands_anywhere_it_is_read_or_refused_with_its_path(data: st.D
     request_body = msgspec.json.decode(msgspec.json.encode(RICH))
     for _ in range(data.draw(st.integers(1, 2))):
         holder, key = data.draw(st.sampled_from(list(places(request_body))))
-        holder[key] = data.draw(st.sampled_from(JUNK))  # type: ignore[index]
+        holder[key] = deepcopy(data.draw(st.sampled_from(JUNK)))  # type: ignore[index]
     outcome: Request | Malformed
     try:
         outcome = with_breakpoints(WIRE.parse_request(request_body))
