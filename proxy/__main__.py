@@ -7,7 +7,6 @@ import logging
 import secrets
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from auth.standing import ALL_MODELS, Standing
 from proxy import __version__
 from proxy.accounts.desk import Desk
 from proxy.accounts.enrolment import Enrolment
-from proxy.banner import AccountLine, BannerFacts, show
+from proxy.banner import facts_of, show
 from proxy.cli import ServeOptions, build
 from proxy.clients import terminal
 from proxy.clients.base import Client
@@ -37,9 +36,11 @@ from proxy.dispatch.clock import Clock
 from proxy.dispatch.failover import Dispatcher
 from proxy.dispatch.snapshot import Snapshot
 from proxy.errors import ConfigError, ProxyError
+from proxy.observe.ledger import Ledger
 from proxy.observe.log import LibraryLog, make_log
 from proxy.observe.log_file import LogFile
 from proxy.observe.metrics import Metrics
+from proxy.observe.prices import Prices
 from proxy.observe.record import Recorder
 from proxy.observe.scrub import Scrubber
 from proxy.providers import sandbox
@@ -115,6 +116,13 @@ class House:
             is_debug=options.is_debug or self.config.debug,
         )
         self.enrolment = Enrolment(auth_folder(self.config), log=self.log, on_change=self.accounts_changed)
+        self.ledger = Ledger(
+            auth_folder(self.config) / "usage.sqlite",
+            retention_days=lambda: self.config.usage_retention_days,
+            redact=self.scrubber.text,
+            prices=Prices(auth_folder(self.config) / "prices.yaml"),
+            log=self.log,
+        )
         self.standpoint = self._stand(self.config)
 
     def _stand(self, config: Config) -> Standpoint:
@@ -206,6 +214,7 @@ class House:
             log=self.log,
             now=time.time,
             new_id=lambda: secrets.token_hex(12),
+            ledger=self.ledger,
         )
         self._reloader = Reloader(
             self._path,
@@ -224,13 +233,22 @@ class House:
         finally:
             await self._reloader.close()
             await self.enrolment.close()
+            await asyncio.to_thread(self.ledger.close)
             for upstream in upstreams.values():
                 await upstream.close()
             logging.getLogger().removeHandler(library_log)
             self.log.info("server.stopped")
 
     def greet(self, urls: Sequence[str]) -> None:
-        show(banner_facts(self, urls), Console())
+        facts = facts_of(
+            self.standpoint.snapshot,
+            self.accounts(),
+            url=next(iter(urls), ""),
+            version=__version__,
+            is_sandbox=self.standpoint.is_sandbox,
+            notes=self.enrolment.notes(),
+        )
+        show(facts, Console())
         sys.stdout.flush()
         self.log.info("server.started", urls=list(urls), version=__version__, sandbox=self.standpoint.is_sandbox)
 
@@ -292,31 +310,6 @@ def account_state(credential: Credential, standing: Standing | None, offset: flo
         state=standing.state if standing is not None else "ready",
         until=None if until is None else until + offset,
         why=standing.why or None if standing is not None else None,
-    )
-
-
-def banner_facts(house: House, urls: Sequence[str]) -> BannerFacts:
-    snapshot = house.standpoint.snapshot
-    offered: Counter[str] = Counter()
-    samples: dict[str, str] = {}
-    for model in snapshot.catalogue.models():
-        candidates = snapshot.catalogue.find(model.id, "generate", "").candidates
-        offered.update({candidate.credential.id for candidate in candidates})
-        makers = {candidate.provider.wire.partition("_")[0] for candidate in candidates}  # OpenAI has two wires
-        if len(makers) == 1:
-            samples.setdefault(makers.pop(), model.id)
-    anything = next(iter(samples.values()), "")
-    return BannerFacts(
-        version=__version__,
-        url=next(iter(urls), ""),
-        accounts=[
-            AccountLine(label=each.label, provider=each.provider, state=each.state, models=offered[each.id])
-            for each in house.accounts()
-        ],
-        samples={maker: samples.get(maker, anything) for maker in ("openai", "anthropic", "gemini") if anything},
-        needs_key=bool(house.config.api_keys),
-        is_sandbox=house.standpoint.is_sandbox,
-        notes=house.enrolment.notes(),
     )
 
 

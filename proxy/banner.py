@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from proxy.dispatch.snapshot import Snapshot
+from proxy.server.app import AccountState
 
 ACCOUNTS_SHOWN_MAX = 8
 
@@ -32,6 +36,38 @@ class BannerFacts:
     needs_key: bool
     is_sandbox: bool
     notes: Sequence[str] = ()
+
+
+def facts_of(
+    snapshot: Snapshot,
+    accounts: Iterable[AccountState],
+    *,
+    url: str,
+    version: str,
+    is_sandbox: bool,
+    notes: Sequence[str],
+) -> BannerFacts:
+    offered: Counter[str] = Counter()
+    samples: dict[str, str] = {}
+    for model in snapshot.catalogue.models():
+        candidates = snapshot.catalogue.find(model.id, "generate", "").candidates
+        offered.update({candidate.credential.id for candidate in candidates})
+        makers = {candidate.provider.wire.partition("_")[0] for candidate in candidates}  # OpenAI has two wires
+        if len(makers) == 1:
+            samples.setdefault(makers.pop(), model.id)
+    anything = next(iter(samples.values()), "")
+    return BannerFacts(
+        version=version,
+        url=url,
+        accounts=[
+            AccountLine(label=each.label, provider=each.provider, state=each.state, models=offered[each.id])
+            for each in accounts
+        ],
+        samples={maker: samples.get(maker, anything) for maker in ("openai", "anthropic", "gemini") if anything},
+        needs_key=bool(snapshot.config.api_keys),
+        is_sandbox=is_sandbox,
+        notes=notes,
+    )
 
 
 def curl_lines(facts: BannerFacts) -> list[str]:

@@ -127,6 +127,7 @@ class AccountModelAlias:
 
 _NO_ALIASES: Mapping[str, tuple[AccountModelAlias, ...]] = MappingProxyType({})
 _NO_EXCLUSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+_DAYS = Limits(low=0, high=36_500)
 _FEW = Limits(low=0, high=100)
 
 
@@ -191,6 +192,9 @@ class Config:
     )
     usage_statistics_enabled: bool = setting(
         default=True, sentence="Keep the usage ledger: requests and tokens, no content."
+    )
+    usage_retention_days: int = setting(
+        90, "How many days the ledger keeps single requests and hours; days are kept for good. 0: all.", _DAYS
     )
 
     def faults(self) -> Iterator[tuple[str, str]]:

@@ -49,6 +49,8 @@ class Inquiry:
     is_strict: bool = False
     """Refuse what a translation would lose."""
     tie: Tie | None = None
+    session: str = ""
+    """The client's name for its conversation, where that stands neither in `headers` nor in `body`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +71,8 @@ class Report:
     model_asked: str
     model_served: str | None = None
     provider: str | None = None
+    wire: str | None = None
+    """The provider's."""
     credential: str | None = None
     """Its id."""
     account: str | None = None

@@ -24,6 +24,7 @@ import structlog
 from proxy.config.schema import Config
 from proxy.dispatch.inquiry import Inquiry, Outcome
 from proxy.hub.events import Failure
+from proxy.observe.ledger import Ledger
 from proxy.observe.metrics import Metrics
 from proxy.server.access import ClientKeys
 from proxy.server.archive import Archive
@@ -104,6 +105,8 @@ class App:
     """Unix seconds."""
     new_id: Callable[[], str]
     """A fresh request id."""
+    ledger: Ledger | None = None
+    """Of usage; None: none is kept."""
     archive: Archive = field(default_factory=Archive)
     """Outlives reloads, but not the process."""
     is_draining: bool = False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from proxy.dispatch.inquiry import AttemptRecord, Report
+from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Report
 from proxy.hub.events import Failure
 from proxy.hub.response import Usage
 from proxy.observe.metrics import Finished
+from proxy.observe.usage import BUCKETS, Tokens, Tried, Used
 from proxy.server.app import App
 
 
@@ -21,6 +22,12 @@ class Ended:
     client: str
     failure: Failure | None = None
     is_probe: bool = False
+    inquiry: Inquiry | None = None
+    """What was asked of a model; None: nothing was."""
+
+
+SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "session_id", "x-session-id", "x-session-affinity")
+"""In which clients name their conversation."""
 
 
 def tell_end(app: App, report: Report, ended: Ended) -> None:
@@ -58,6 +65,50 @@ def tell_end(app: App, report: Report, ended: Ended) -> None:
             attempts=[(each.provider, _result(each)) for each in report.attempts],
             losses=len(report.losses),
         )
+    )
+    if ended.inquiry is not None and app.ledger is not None and app.edition().config.usage_statistics_enabled:
+        app.ledger.record(used_by(ended.inquiry, report, ended, at=app.now()))
+
+
+def used_by(inquiry: Inquiry, report: Report, ended: Ended, *, at: float) -> Used:
+    """The ledger's row. Where nobody answered it belongs to the one who was tried last."""
+    failure = report.failure or ended.failure
+    last = report.attempts[-1] if report.attempts else None
+    usage = report.usage
+    return Used(
+        at=at,
+        request_id=report.request_id,
+        route=ended.route,
+        operation=inquiry.operation,
+        status=ended.status,
+        seconds=ended.seconds,
+        key=ended.client,
+        model_asked=report.model_asked,
+        model_served=report.model_served or (None if last is None else last.model),
+        provider=report.provider or (None if last is None else last.provider),
+        credential=report.credential or (None if last is None else last.credential),
+        account=report.account,
+        wire_in=inquiry.wire,
+        wire_out=report.wire,
+        is_stream=inquiry.is_stream,
+        tokens=Tokens() if usage is None else Tokens.bounded({name: getattr(usage, name) for name in BUCKETS}),
+        first_byte_seconds=report.first_byte_seconds,
+        finish=report.finish,
+        error=None if failure is None else " ".join(filter(None, (failure.kind, failure.code))),
+        session=inquiry.session
+        or next((inquiry.headers[name] for name in SESSION_HEADERS if name in inquiry.headers), None),
+        losses=tuple(str(loss) for loss in report.losses),
+        attempts=tuple(
+            Tried(
+                provider=each.provider,
+                credential=each.credential,
+                model=each.model,
+                status=each.status,
+                why=each.why,
+                seconds=each.seconds,
+            )
+            for each in report.attempts
+        ),
     )
 
 

@@ -351,5 +351,6 @@ class Exchange:
             client=self._client.name,
             failure=self._failure,
             is_probe=self._route.kind in _PROBES,
+            inquiry=self._inquiry,
         )
         tell_end(self._app, report, ended)

@@ -1,0 +1,96 @@
+"""What the usage ledger keeps of one request: who asked whom for which model, how it went, how many tokens it took.
+
+Never a body, never a secret, and nothing that a client made up beyond a length.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+TOKENS_MAX = 10**12
+"""Of one bucket of one request. An upstream may say anything."""
+TEXT_CHARACTERS_MAX = 256
+LOSSES_MAX = 50
+BUCKETS = ("input_uncached", "cache_read", "cache_write", "output", "reasoning")
+"""Disjoint: together they are all the tokens there were."""
+
+Cell: TypeAlias = "str | int | float | None"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """None: the upstream did not say, which is not zero."""
+
+    input_uncached: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+
+    @classmethod
+    def bounded(cls, said: Mapping[str, int | None]) -> Tokens:
+        """From an upstream's word: less than nothing is nothing that was said."""
+        return cls(**{name: _bounded(said.get(name)) for name in BUCKETS})
+
+    @property
+    def is_known(self) -> bool:
+        return any(getattr(self, name) is not None for name in BUCKETS)
+
+
+def _bounded(count: int | None) -> int | None:
+    return None if count is None or count < 0 else min(count, TOKENS_MAX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One attempt. `status`: None where no answer came; `why`: what its failure meant."""
+
+    provider: str
+    credential: str
+    model: str
+    status: int | None = None
+    why: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """One request, when it is over. `at`: Unix seconds of its end. `key`: the client key's name or digest. `account`:
+    the credential's label. `wire_in`: the client's; `wire_out`: the provider's. `finish`: why the model stopped; None:
+    the answer did not come to its end, so that its tokens are those counted until then.
+    """
+
+    at: float
+    request_id: str
+    route: str
+    operation: str
+    status: int
+    seconds: float
+    key: str = ""
+    model_asked: str = ""
+    model_served: str | None = None
+    provider: str | None = None
+    credential: str | None = None
+    account: str | None = None
+    wire_in: str = ""
+    wire_out: str | None = None
+    is_stream: bool = False
+    tokens: Tokens = dataclasses.field(default_factory=Tokens)
+    first_byte_seconds: float | None = None
+    finish: str | None = None
+    error: str | None = None
+    """Its kind and code; never its message, which may quote the request."""
+    session: str | None = None
+    losses: tuple[str, ...] = ()
+    attempts: tuple[Tried, ...] = ()
+
+    @property
+    def retries(self) -> int:
+        return max(0, len(self.attempts) - 1)
+
+
+def clipped(text: str | None) -> str | None:
+    return None if text is None else text[:TEXT_CHARACTERS_MAX].encode("utf-8", "replace").decode()

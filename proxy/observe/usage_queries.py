@@ -1,0 +1,168 @@
+"""Questions to the usage ledger. Each takes a connection; `proxy.observe.ledger.Ledger.read` gives one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from proxy.observe.ledger_schema import COLUMNS, DAY, HOUR
+from proxy.observe.usage import BUCKETS, Cell
+
+Answer: TypeAlias = "dict[str, object]"
+Step: TypeAlias = Literal["hour", "day"]
+GROUPS = {"key": "key", "account": "credential", "provider": "provider", "model": "model"}
+"""What totals may be split by → the column."""
+SAMPLES_MAX = 100_000
+"""So many of the newest requests are looked at for percentiles."""
+POINTS_MAX = 10_000
+_SPANS = {"hour": ("hourly", HOUR), "day": ("daily", DAY)}
+_JSON = frozenset({"losses", "attempts"})
+_CURSOR = "usage-queue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """`since` and `until`: Unix seconds, the latter excluded. `account`: a credential's id. None: any."""
+
+    since: float | None = None
+    until: float | None = None
+    key: str | None = None
+    account: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    is_failed: bool | None = None
+    session: str | None = None
+    request_id: str | None = None
+
+    @property
+    def is_rolled(self) -> bool:
+        """It asks for nothing that the sums of hours and days have forgotten."""
+        return self.is_failed is None and self.session is None and self.request_id is None
+
+    def fits(self, span: int) -> bool:
+        return self.is_rolled and all(each is None or each % span == 0 for each in (self.since, self.until))
+
+
+def totals(connection: sqlite3.Connection, chosen: Filter, group: str | None = None) -> list[Answer]:
+    """One line, or one for each of what they are split by, the most tokens first."""
+    table = next((name for name, span in reversed(_SPANS.values()) if chosen.fits(span)), "request")
+    by = None if group is None else (_model(table) if group == "model" else GROUPS[group])
+    where, values = _where(chosen, table)
+    columns = f"{by} AS name, {_sums(table)}" if by else _sums(table)
+    tail = f" GROUP BY {by} ORDER BY SUM(input_uncached + cache_read + cache_write + output) DESC" if by else ""
+    rows = connection.execute(f"SELECT {columns} FROM {table}{where}{tail}", values)  # noqa: S608 - names of ours
+    return [_summed(row) for row in rows]
+
+
+def series(connection: sqlite3.Connection, chosen: Filter, step: Step) -> list[Answer]:
+    """One line for each hour or day (UTC) in which there was something, the oldest first; `at` is its beginning."""
+    table, span = _SPANS[step]
+    at = "at"
+    if not chosen.fits(span):
+        table, at = "request", f"CAST(at / {span} AS INTEGER) * {span}"
+    where, values = _where(chosen, table)
+    rows = connection.execute(
+        f"SELECT {at} AS at, {_sums(table)} FROM {table}{where} GROUP BY 1 ORDER BY 1 DESC LIMIT {POINTS_MAX}",  # noqa: S608 - names of ours
+        values,
+    )
+    return [_summed(row) for row in rows][::-1]
+
+
+def percentiles(connection: sqlite3.Connection, chosen: Filter) -> Answer:
+    """Seconds to the first byte, and of the whole, of answers that came."""
+    where, values = _where(chosen, "request")
+    rows = connection.execute(
+        f"SELECT first_byte_seconds, seconds FROM request{where or ' WHERE 1'} AND status < 400 "  # noqa: S608 - names of ours
+        f"ORDER BY id DESC LIMIT {SAMPLES_MAX}",
+        values,
+    ).fetchall()
+    told = {"first_byte_seconds": [row[0] for row in rows if row[0] is not None], "seconds": [row[1] for row in rows]}
+    return {name: {"samples": len(seconds), **_percentiles(sorted(seconds))} for name, seconds in told.items()}
+
+
+def _percentiles(ordered: list[float]) -> dict[str, float | None]:
+    last = len(ordered) - 1
+    return {f"p{n}": ordered[round(last * n / 100)] if ordered else None for n in (50, 90, 95, 99)}
+
+
+def requests(
+    connection: sqlite3.Connection, chosen: Filter, *, limit: int, before: int | None = None
+) -> Iterator[Answer]:
+    """The newest first; `before`: the `id` of the last one that is known."""
+    where, values = _where(chosen, "request")
+    if before is not None:
+        where, values = f"{where or ' WHERE 1'} AND id < ?", [*values, before]
+    for row in connection.execute(
+        f"SELECT id, {', '.join(COLUMNS)} FROM request{where} ORDER BY id DESC LIMIT ?",  # noqa: S608 - names of ours
+        [*values, limit],
+    ):
+        yield _told(row)
+
+
+def pop(connection: sqlite3.Connection, count: int) -> list[Answer]:
+    """The oldest that nobody has popped; never again the same. Only in the ledger's own thread."""
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        found = connection.execute("SELECT value FROM meta WHERE name = ?", [_CURSOR]).fetchone()
+        cursor = connection.execute(
+            f"SELECT id, {', '.join(COLUMNS)} FROM request WHERE id > ? ORDER BY id LIMIT ?",  # noqa: S608 - names of ours
+            [found[0] if found else 0, count],
+        )
+        cursor.row_factory = sqlite3.Row
+        rows = [_told(row) for row in cursor]
+        if rows:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [_CURSOR, rows[-1]["id"]])
+    return rows
+
+
+def _told(row: sqlite3.Row) -> Answer:
+    told: Answer = {name: msgspec.json.decode(row[name]) if name in _JSON else row[name] for name in row.keys()}  # noqa: SIM118 - a Row gives its values
+    told["is_stream"] = bool(told["is_stream"])
+    return told
+
+
+def _model(table: str) -> str:
+    return "COALESCE(model_served, '')" if table == "request" else "model"
+
+
+def _sums(table: str) -> str:
+    tokens = ", ".join(f"COALESCE(SUM({name}), 0) AS {name}" for name in BUCKETS)
+    if table == "request":
+        known = " OR ".join(f"{name} > 0" for name in BUCKETS)
+        counts = (
+            "COUNT(*) AS requests, COALESCE(SUM(status >= 400), 0) AS failed, "
+            f"COALESCE(SUM(cost IS NULL AND ({known})), 0) AS unpriced"
+        )
+    else:
+        counts = ", ".join(f"COALESCE(SUM({name}), 0) AS {name}" for name in ("requests", "failed", "unpriced"))
+    return f"{counts}, {tokens}, COALESCE(SUM(cost), 0) AS cost, COALESCE(SUM(seconds), 0) AS seconds"
+
+
+def _summed(row: sqlite3.Row) -> Answer:
+    """A cost is known only where nothing is missing in it; the part that is known is told beside."""
+    told: Answer = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row gives its values
+    told["cost_known"] = told["cost"]
+    told["cost"] = told["cost"] if not told["unpriced"] else None
+    told["tokens"] = sum(row[name] for name in BUCKETS)
+    return told
+
+
+def _where(chosen: Filter, table: str) -> tuple[str, list[Cell]]:
+    conditions: list[tuple[str, Cell]] = [
+        ("at >= ?", chosen.since),
+        ("at < ?", chosen.until),
+        ("key = ?", chosen.key),
+        ("credential = ?", chosen.account),
+        ("provider = ?", chosen.provider),
+        (f"{_model(table)} = ?", chosen.model),
+        ("(status >= 400) = ?", None if chosen.is_failed is None else int(chosen.is_failed)),
+        ("session = ?", chosen.session),
+        ("request_id = ?", chosen.request_id),
+    ]
+    given = [(condition, value) for condition, value in conditions if value is not None]
+    where = f" WHERE {' AND '.join(condition for condition, _ in given)}" if given else ""
+    return where, [value for _, value in given]

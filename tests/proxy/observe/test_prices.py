@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.observe.prices import Price, Prices
+from proxy.observe.usage import Tokens
+
+
+@pytest.mark.parametrize(
+    ("tokens", "cost"),
+    [
+        (Tokens(), None),
+        (Tokens(input_uncached=1_000_000), 3.0),
+        (Tokens(input_uncached=1_000_000, cache_read=1_000_000, output=100_000, reasoning=100_000), 6.3),
+        (Tokens(input_uncached=0, output=0), 0.0),
+        (Tokens(input_uncached=1, cache_write=1), None),
+        (Tokens(input_uncached=1, cache_write=0), 3e-6),
+    ],
+)
+def test_each_bucket_has_its_price_and_what_has_none_makes_the_whole_unknown(
+    tokens: Tokens, cost: float | None
+) -> None:
+    assert Price(input=3, output=15, cache_read=0.3).cost(tokens) == pytest.approx(cost)
+
+
+def test_the_most_exact_name_counts_and_nobody_is_guessed(tmp_path: Path) -> None:
+    path = tmp_path / "prices.yaml"
+    path.write_text("m-*: {input: 1}\nm-one: {input: 2}\nacme/m-one: {input: 4}\n")
+    prices = Prices(path)
+    prices.look()
+    million = Tokens(input_uncached=1_000_000)
+    found = [prices.cost(*each, million) for each in (("acme", "m-one"), ("x", "m-one"), ("x", "m-two"), ("x", "n"))]
+    assert found == [4.0, 2.0, 1.0, None]
+
+
+def test_a_faulty_file_changes_nothing_and_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "prices.yaml"
+    path.write_text("m: {input: 1}\n")
+    prices = Prices(path)
+    prices.look()
+    path.write_text("m: {inptu: 10}\n")
+    prices.look()
+    assert prices.fault is not None
+    assert "inptu" in prices.fault
+    assert prices.cost(None, "m", Tokens(input_uncached=1_000_000)) == 1.0
+    path.unlink()
+    prices.look()
+    assert prices.fault is None
+    assert prices.cost(None, "m", Tokens(input_uncached=1)) is None

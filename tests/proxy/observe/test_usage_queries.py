@@ -1,0 +1,103 @@
+"""Sums of hours and days say the same as the requests that they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.observe.ledger import Ledger
+from proxy.observe.usage import BUCKETS, Tokens, Used
+from proxy.observe.usage_queries import Filter, percentiles, requests, series, totals
+
+DAY = 86400
+START = 20_000 * DAY
+COUNTED = ("requests", "failed", *BUCKETS, "unpriced", "tokens")
+
+
+def made(number: int) -> Used:
+    return Used(
+        at=START + number * 1800.0,
+        request_id=f"r-{number}",
+        route="/v1/messages",
+        operation="generate",
+        status=500 if number % 5 == 4 else 200,
+        seconds=float(number),
+        key=f"key-{number % 2}",
+        model_asked="m",
+        model_served=f"m-{number % 3}",
+        provider="p",
+        credential=f"a-{number % 4}",
+        tokens=Tokens(input_uncached=number, output=1),
+        first_byte_seconds=number / 10,
+    )
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    ledger = Ledger(tmp_path_factory.mktemp("ledger") / "usage.sqlite")
+    for number in range(200):
+        ledger.record(made(number))
+    ledger.record(replace(made(0), model_served=None, tokens=Tokens(), status=404))
+    yield ledger
+    ledger.close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    since=st.none() | st.integers(0, 100).map(lambda n: START + n * 3600) | st.just(START + DAY),
+    until=st.none() | st.integers(0, 100).map(lambda n: START + n * 3600) | st.just(START + 3 * DAY),
+    key=st.none() | st.sampled_from(["key-0", "key-9"]),
+    account=st.none() | st.sampled_from(["a-1", "a-9"]),
+    model=st.none() | st.sampled_from(["m-0", ""]),
+)
+def test_sums_and_requests_agree(
+    ledger: Ledger, since: float | None, until: float | None, key: str | None, account: str | None, model: str | None
+) -> None:
+    rolled = Filter(since=since, until=until, key=key, account=account, model=model)
+    single = replace(rolled, since=0.5 if since is None else since - 0.5e-6)  # the same requests, and no whole hour
+    assert rolled.fits(3600)
+    assert not single.fits(3600)
+    for group in (None, "model", "key", "account", "provider"):
+        told = [
+            ledger.read(lambda connection, each=each, group=group: totals(connection, each, group))
+            for each in (rolled, single)
+        ]  # type: ignore[misc]
+        by_sums, by_rows = ([{name: line[name] for name in COUNTED} for line in lines] for lines in told)
+        assert sorted(by_sums, key=repr) == sorted(by_rows, key=repr)
+
+
+@pytest.mark.parametrize("step", ["hour", "day"])
+def test_a_series_adds_up_to_the_total(ledger: Ledger, step: str) -> None:
+    points = ledger.read(lambda connection: series(connection, Filter(), step))  # type: ignore[arg-type]
+    (total,) = ledger.read(lambda connection: totals(connection, Filter()))
+    assert [point["at"] for point in points] == sorted({point["at"] for point in points})  # type: ignore[type-var]
+    assert all(sum(point[name] for point in points) == total[name] for name in ("requests", "failed", "tokens"))  # type: ignore[misc]
+    by_rows = ledger.read(lambda connection: series(connection, Filter(is_failed=True), step))  # type: ignore[arg-type]
+    assert sum(point["requests"] for point in by_rows) == total["failed"] == 41  # type: ignore[misc]
+
+
+def test_an_unknown_cost_is_not_zero(ledger: Ledger) -> None:
+    (total,) = ledger.read(lambda connection: totals(connection, Filter()))
+    assert (total["cost"], total["cost_known"], total["unpriced"]) == (None, 0.0, 200)
+
+
+def test_percentiles_are_of_answers_that_came(ledger: Ledger) -> None:
+    told = ledger.read(lambda connection: percentiles(connection, Filter(key="key-0")))
+    assert told["seconds"] == {"samples": 80, "p50": 100.0, "p90": 178.0, "p95": 188.0, "p99": 196.0}
+    nobody = ledger.read(lambda connection: percentiles(connection, Filter(key="x")))
+    assert nobody["seconds"] == {"samples": 0, "p50": None, "p90": None, "p95": None, "p99": None}
+
+
+def test_pages_of_requests_follow_each_other(ledger: Ledger) -> None:
+    seen: list[object] = []
+    before = None
+    while page := ledger.read(lambda c, before=before: [*requests(c, Filter(), limit=60, before=before)]):  # type: ignore[misc]
+        seen += [each["request_id"] for each in page]
+        before = page[-1]["id"]
+        assert isinstance(before, int)
+    assert len(seen) == 201
+    assert seen[1:] == [f"r-{number}" for number in reversed(range(200))]
