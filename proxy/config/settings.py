@@ -149,7 +149,8 @@ def setting(default: T, sentence: str, limits: Limits | None = None) -> T:
 
 def required(sentence: str, limits: Limits | None = None) -> Any:
     """A field that must be written."""
-    return dataclasses.field(metadata={"sentence": sentence, "limits": limits or Limits()})
+    limits = limits or Limits()
+    return dataclasses.field(repr=not limits.is_private, metadata={"sentence": sentence, "limits": limits})
 
 
 @functools.cache

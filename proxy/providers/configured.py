@@ -33,7 +33,13 @@ def from_config(config: Config) -> tuple[tuple[Provider, ...], tuple[Credential,
     """Providers without credentials are among them: they cost nothing."""
     ids = _Ids()
     credentials = [
-        _credential(key, provider, ids.take(setting, key.api_key, key.base_url), number, config.proxy_url)
+        credential_of(
+            key,
+            provider=provider.name,
+            own_id=ids.take(setting, key.api_key, key.base_url),
+            label=f"{provider.name} key {number}",
+            proxy_url=config.proxy_url,
+        )
         for setting, provider, keys in _LISTS
         for number, key in enumerate(keys(config), 1)
     ]
@@ -79,12 +85,13 @@ def compatible_name(name: str) -> str:
     return f"{name}-compatible" if name in _KNOWN else name
 
 
-def _credential(key: ProviderKey, provider: Provider, own_id: str, number: int, proxy_url: str) -> Credential:
+def credential_of(key: ProviderKey, *, provider: str, own_id: str, label: str, proxy_url: str) -> Credential:
+    """`proxy_url`: the general egress proxy."""
     return Credential(
         id=own_id,
-        provider=provider.name,
-        label=f"{provider.name} key {number}",
-        secret=key.api_key,
+        provider=provider,
+        label=label,
+        secret=key.api_key or None,
         base_url=key.base_url.rstrip("/") or None,
         proxy_url=key.proxy_url or proxy_url or None,
         prefix=key.prefix,

@@ -9,7 +9,7 @@ from auth.credential import Credential
 from auth.secret import Secret
 from proxy.config.account_files import AccountFile, AccountKey, CompatibleAccount, ServiceAccount
 from proxy.providers.base import Provider
-from proxy.providers.configured import PROVIDER_OF, compatible_name, key_id, offered
+from proxy.providers.configured import PROVIDER_OF, compatible_name, credential_of, key_id
 from proxy.providers.openai_compatible import provider_named
 
 NOT_SERVED = "service accounts are kept, but this version does not sign their tokens yet"
@@ -58,18 +58,16 @@ def from_files(
     """`files`: by name; of two files of one account the first counts. `providers` and `credentials`: the
     configuration's, which win. `proxy_url`: the general egress proxy.
     """
-    configured = {credential.id: "config.yaml" for credential in credentials}
+    taken = {credential.id: "config.yaml" for credential in credentials}
     named = {provider.name for provider in providers}
-    taken = dict(configured)
     mine: dict[str, Credential] = {}
     unused: dict[str, str] = {}
     for name, file in files.items():
         own_id = account_id(file)
-        if own_id in taken:
-            unused[name] = f"is the same account as in {taken[own_id]}, which counts"
-            continue
-        taken[own_id] = name
-        if isinstance(file.settings, ServiceAccount):
+        first = taken.setdefault(own_id, name)
+        if first != name:
+            unused[name] = f"is the same account as in {first}, which counts"
+        elif isinstance(file.settings, ServiceAccount):
             unused[name] = NOT_SERVED
         else:
             mine[name] = _credential(file.settings, file, own_id, name, proxy_url)
@@ -77,24 +75,14 @@ def from_files(
 
 
 def _credential(key: AccountKey, file: AccountFile, own_id: str, name: str, proxy_url: str) -> Credential:
-    is_compatible = isinstance(key, CompatibleAccount)
-    return Credential(
-        id=own_id,
+    credential = credential_of(
+        key,
         provider=compatible_name(key.name) if isinstance(key, CompatibleAccount) else PROVIDER_OF[file.kind].name,
+        own_id=own_id,
         label=key.label or name.removesuffix(".json"),
-        secret=key.api_key if key.api_key or not is_compatible else None,
-        base_url=key.base_url.rstrip("/") or None,
-        proxy_url=key.proxy_url or proxy_url or None,
-        prefix=key.prefix,
-        priority=key.priority,
-        weight=key.weight,
-        concurrency=key.concurrency,
-        reserve_percent=key.reserve_percent,
-        models=offered(key.models),
-        excluded_models=key.excluded_models,
-        headers=key.headers,
-        is_disabled=key.disabled,
+        proxy_url=proxy_url,
     )
+    return replace(credential, is_disabled=key.disabled)
 
 
 def _providers(
