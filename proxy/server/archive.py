@@ -33,6 +33,8 @@ class Told:
     response: bytes = b""
     credential: str = ""
     model: str = ""
+    is_partial: bool = False
+    """Something was said before it that was never heard here."""
     expires_at: float = field(default=0.0, repr=False)
     owner: str = field(default="", repr=False)
     """Who answers for its size."""

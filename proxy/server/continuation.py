@@ -44,6 +44,10 @@ class Turn:
     def body(self) -> bytes:
         return joined(self.fields)
 
+    @property
+    def can_be_untied(self) -> bool:
+        return self.tie is not None and not any(told.is_partial for told in self._way())
+
     def untied(self) -> Turn:
         """For when the account cannot go on: with the whole conversation, as far as it is known here."""
         fields = {key: value for key, value in self.fields.items() if key != PREVIOUS}
@@ -120,7 +124,7 @@ async def open_turn(dispatcher: Dispatcher, turn: Turn, inquiry: Callable[[Turn]
         return await dispatcher.open(inquiry(turn))
     except Refused as refused:
         failure = refused.failure
-        if turn.tie is None or (failure.kind not in _NOT_THE_CLIENTS and failure.code != NOT_FOUND):
+        if not turn.can_be_untied or (failure.kind not in _NOT_THE_CLIENTS and failure.code != NOT_FOUND):
             raise
     return await dispatcher.open(inquiry(turn.untied()))
 

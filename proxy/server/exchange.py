@@ -18,7 +18,7 @@ from proxy.errors import Malformed, ShuttingDown
 from proxy.hub.events import Failure, Heartbeat
 from proxy.hub.residue import JsonObject, JsonValue
 from proxy.observe.metrics import CONTENT_TYPE
-from proxy.server import body, code_assist, codex, cors, health, models, routes
+from proxy.server import body, code_assist, codex, cors, following, health, models, routes
 from proxy.server.access import (
     KEY_PARAMETER,
     PRIVATE_HEADERS,
@@ -29,7 +29,7 @@ from proxy.server.access import (
     check_origin,
     is_local,
 )
-from proxy.server.app import App, Edition
+from proxy.server.app import App, Arrival, Edition, Management
 from proxy.server.ending import Ended, tell_end
 from proxy.server.responses_socket import ResponsesSocket
 from proxy.server.stream import EVENT_STREAM, Pump, clean_headers, last_frame, whole
@@ -96,6 +96,10 @@ class Exchange:
         config = self._edition.config
         check_host(visitor, (*config.server.allowed_hosts, config.host))
         path, headers = request.path, request.headers
+        management = self._app.management
+        if management is not None and management.covers(path):
+            self._route = routes.MANAGEMENT
+            return await self._manage(management, visitor)
         if cors.is_preflight(request.method, headers):
             return self._preflight(path)
         match = routes.find(path, request.method, headers, visitor.query)
@@ -155,11 +159,22 @@ class Exchange:
             case _:
                 return self._json(200, {"status": "ok"})
 
+    async def _manage(self, management: Management, visitor: Visitor) -> web.StreamResponse:
+        peer = self._request.protocol.peername
+        arrival = Arrival(
+            peer=(visitor.peer, peer[1] if isinstance(peer, tuple) else 0),
+            is_local=is_local(visitor),
+            request_id=self.request_id,
+            dressed=self._dressed,
+        )
+        response = await management.answer(self._request, arrival)
+        return response if response.prepared else self._dressed(response)
+
     # The way through
 
     async def _ask(self, match: routes.Match) -> web.StreamResponse:
         inquiry = self._inquiry = await self._read(match)
-        outcome = await self._app.dispatcher.open(inquiry)
+        outcome = await self._open(inquiry)
         self._report = outcome.report
         if inquiry.is_stream and 200 <= outcome.status < 300:
             return await self._stream(inquiry, outcome)
@@ -167,6 +182,18 @@ class Exchange:
         if match.route.is_enveloped and inquiry.operation == "generate":
             content = code_assist.wrap(content, self.request_id)
         return self._dressed(web.Response(status=outcome.status, body=content, headers=clean_headers(outcome.headers)))
+
+    async def _open(self, inquiry: Inquiry) -> Outcome:
+        if not following.concerns(inquiry):
+            return await self._app.dispatcher.open(inquiry)
+        turn = following.Following(
+            self._app,
+            inquiry,
+            owner=self._client.scope,
+            bytes_max=self._edition.config.server.body_bytes_max,
+            now=self._loop.time(),
+        )
+        return await turn.open()
 
     async def _read(self, match: routes.Match) -> Inquiry:
         request, route = self._request, match.route
@@ -271,6 +298,8 @@ class Exchange:
         """The server takes nothing new: a WebSocket ends with what is under way on it."""
         if self._socket is not None:
             self._socket.leave()
+        elif self._route is routes.MANAGEMENT and self._response is not None:
+            self.task.cancel()  # live events have no end of their own
 
     def abandon(self) -> None:
         """The client is gone."""

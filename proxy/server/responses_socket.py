@@ -332,7 +332,7 @@ def _marked(frame: bytes, mark: bytes) -> bytes:
 
 
 def _as_for_http(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Without the handshake's own: none of it is true of the requests that are sent on."""
+    """Without the handshake's own, and with what a POST has: the requests that are sent on are such."""
     kept = CIMultiDict(
         (name, value)
         for name, value in headers.items()
@@ -343,4 +343,5 @@ def _as_for_http(headers: Mapping[str, str]) -> Mapping[str, str]:
         kept.popall("openai-beta")
         if features:
             kept["openai-beta"] = ",".join(features)
+    kept["content-type"], kept["accept"] = "application/json", "text/event-stream"
     return kept

@@ -64,11 +64,9 @@ class Scribe:
                 return self._note(_event(frame))
         return False
 
-    def read_events(self, block: bytes) -> None:
-        """Complete server-sent events."""
-        if _TELLING.search(block):
-            for frame in payloads(block):
-                self.read_frame(frame)
+    def read_events(self, block: bytes) -> bool:
+        """Complete server-sent events; whether one of them ends the answer as it should."""
+        return bool(_TELLING.search(block)) and any(self.read_frame(frame) for frame in payloads(block))
 
     def read_whole(self, body: bytes) -> None:
         with suppress(ValueError, Malformed):
