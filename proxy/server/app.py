@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
+from aiohttp import web
 
 from proxy.config.schema import Config
 from proxy.dispatch.inquiry import Inquiry, Outcome
@@ -79,6 +80,28 @@ class Status(Protocol):
         ...
 
 
+class Management(Protocol):
+    """The management API, which stands beside the server and knows nothing of it."""
+
+    def covers(self, path: str) -> bool:
+        """Whether it answers there. Where it does not it is as if it were absent."""
+        ...
+
+    async def answer(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """How a request came. `peer`: address and port of the other end. `is_local`: directly from this machine.
+    `dressed`: puts on the headers that every answer has; to be called before an answer is prepared.
+    """
+
+    peer: tuple[str, int]
+    is_local: bool
+    request_id: str
+    dressed: Callable[[web.StreamResponse], web.StreamResponse]
+
+
 class Running(Protocol):
     """An exchange, as far as a shutdown is concerned."""
 
@@ -105,6 +128,7 @@ class App:
     """Unix seconds."""
     new_id: Callable[[], str]
     """A fresh request id."""
+    management: Management | None = None
     ledger: Ledger | None = None
     """Of usage; None: none is kept."""
     archive: Archive = field(default_factory=Archive)

@@ -14,7 +14,7 @@ from proxy.server import code_assist
 
 Kind: TypeAlias = Literal[
     "ask", "models", "model", "codex_models", "codex_usage", "code_assist",
-    "socket", "index", "healthz", "livez", "readyz", "health", "metrics", "idle",
+    "socket", "index", "healthz", "livez", "readyz", "health", "metrics", "idle", "management",
 ]  # fmt: skip
 """ask: a request to a model; socket: many, over a WebSocket. The others are answered here; idle: what a client asks of
 its vendor by habit.
@@ -118,6 +118,8 @@ _OWN: Mapping[str, Route] = {
     "/health": Route(label="/health", kind="health"),
     "/metrics": Route(label="/metrics", kind="metrics"),
 }
+MANAGEMENT = Route(label="/v0/management", kind="management")
+"""Stands for all of them in logs: they have a table of their own."""
 UNROUTED = Route(label="unknown", kind="index")
 """Stands for the route in the logs of requests that have none."""
 

@@ -1,0 +1,209 @@
+"""The management key: how it is kept, and how a guess at it is judged without holding anybody up.
+
+At rest it is a bcrypt hash over its SHA-256, so that long and non-ASCII keys work. A guess takes a quarter of a second
+in a thread; a key that proved right is known for a few minutes by a keyed digest. Of those who wait, the one goes first
+that was right before, then who has guessed least: the owner passes a crowd of guessers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Literal, TypeAlias
+
+import bcrypt
+
+Judgement: TypeAlias = Literal["right", "wrong", "busy"]
+Peer: TypeAlias = tuple[str, int]
+"""Address and port of the other end."""
+
+ROUNDS = 12
+KNOWN_SECONDS = 300.0
+WRONG_SECONDS = 300.0
+REMEMBERED_MAX = 1024
+WAITING_MAX = 64
+KEY_CHARACTERS_MAX = 4096
+DELAY_SECONDS = 0.25
+DELAY_SECONDS_MAX = 4.0
+FORGIVEN_SECONDS = 900.0
+"""A peer that has not guessed for so long starts anew."""
+_OURS = "$2b$"
+_OTHERS = ("$2a$", "$2y$")
+"""Made by other programs, over the key itself."""
+
+
+def is_hashed(stored: str) -> bool:
+    return len(stored) == 60 and stored.startswith((_OURS, *_OTHERS))
+
+
+def hashed(key: str, rounds: int = ROUNDS) -> str:
+    """Blocks for a quarter of a second."""
+    return bcrypt.hashpw(_folded(key), bcrypt.gensalt(rounds)).decode()
+
+
+def matches(key: str, stored: str) -> bool:
+    """Blocks, as `hashed` does."""
+    raw = _folded(key) if stored.startswith(_OURS) else key.encode("utf-8", "surrogatepass")[:72]
+    try:
+        return bcrypt.checkpw(raw, stored.encode())
+    except ValueError:  # a hash with a broken salt, or a key with a NUL where there may be none
+        return False
+
+
+def _folded(key: str) -> bytes:
+    """Of a key itself bcrypt would read 72 bytes, and stop at a NUL."""
+    return base64.b64encode(sha256(key.encode("utf-8", "surrogatepass")).digest())
+
+
+@dataclass(slots=True, eq=False)
+class _Guess:
+    key: str
+    digest: bytes
+    peer: Peer
+    future: asyncio.Future[Judgement] = field(repr=False)
+
+
+class _Counts:
+    """Wrong guesses by whoever made them; bounded, and forgotten with time."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._counts: OrderedDict[object, tuple[int, float]] = OrderedDict()
+
+    def of(self, who: object) -> int:
+        count, at = self._counts.get(who, (0, 0.0))
+        return count if self._clock() - at < FORGIVEN_SECONDS else 0
+
+    def add(self, who: object) -> int:
+        count = self.of(who) + 1
+        self._counts[who] = (count, self._clock())
+        self._counts.move_to_end(who)
+        while len(self._counts) > REMEMBERED_MAX:
+            self._counts.popitem(last=False)
+        return count
+
+    def forget(self, who: object) -> None:
+        self._counts.pop(who, None)
+
+
+class KeyRing:
+    """`use` what is configured, at the start and after each reload; then `judge`. Lives on one event loop."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._salt = secrets.token_bytes(32)
+        self._stored = ""
+        self._plain: frozenset[bytes] = frozenset()
+        self._known: dict[bytes, float] = {}
+        self._wrong: OrderedDict[bytes, float] = OrderedDict()
+        self._by_connection = _Counts(clock)
+        self._by_address = _Counts(clock)
+        self._waiting: list[_Guess] = []
+        self._worker: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="management-key")
+
+    @property
+    def is_set(self) -> bool:
+        return bool(self._stored or self._plain)
+
+    def use(self, *, stored: str, environment: str = "") -> None:
+        """`stored`: the configured key, plain or hashed; `environment`: one more, plain. Empty: none."""
+        plain = [key for key in (environment, "" if is_hashed(stored) else stored) if key]
+        digests = frozenset(self._digest(key) for key in plain)
+        kept = stored if is_hashed(stored) else ""
+        if (kept, digests) == (self._stored, self._plain):
+            return
+        if kept and self._plain - digests:
+            # The plain key has become a hash: whoever knows it need not wait for a crowd.
+            self._known = dict.fromkeys(self._plain - digests, self._clock() - KNOWN_SECONDS)
+        else:
+            self._known = {}
+        self._wrong.clear()
+        self._stored, self._plain = kept, digests
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.cancel()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def judge(self, key: str, peer: Peer) -> Judgement:
+        """``busy``: too many guesses wait already. A wrong one is told late, the later the more there were."""
+        if len(key) > KEY_CHARACTERS_MAX:
+            key = ""
+        digest = self._digest(key)
+        judgement = self._at_once(digest) or await self._queued(key, digest, peer)
+        if judgement == "right":
+            self._by_connection.forget(peer)
+            self._by_address.forget(peer[0])
+        elif judgement == "wrong":
+            self._by_connection.add(peer)
+            count = self._by_address.add(peer[0])
+            await asyncio.sleep(min(DELAY_SECONDS_MAX, DELAY_SECONDS * 2.0 ** min(count - 1, 10)))
+        return judgement
+
+    def _digest(self, key: str) -> bytes:
+        return hmac.digest(self._salt, key.encode("utf-8", "surrogatepass"), "sha256")
+
+    def _at_once(self, digest: bytes) -> Judgement | None:
+        now = self._clock()
+        if any(hmac.compare_digest(digest, each) for each in self._plain):
+            return "right"
+        if now - self._known.get(digest, -KNOWN_SECONDS) < KNOWN_SECONDS:
+            return "right"
+        if not self._stored or now - self._wrong.get(digest, -WRONG_SECONDS) < WRONG_SECONDS:
+            return "wrong"
+        return None
+
+    async def _queued(self, key: str, digest: bytes, peer: Peer) -> Judgement:
+        guess = _Guess(key, digest, peer, asyncio.get_running_loop().create_future())
+        self._waiting.append(guess)
+        if len(self._waiting) > WAITING_MAX:
+            last = max(self._waiting, key=self._rank)
+            self._waiting.remove(last)
+            last.future.set_result("busy")
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        try:
+            return await guess.future
+        finally:
+            if guess in self._waiting:  # nobody waits for it any more
+                self._waiting.remove(guess)
+
+    def _rank(self, guess: _Guess) -> tuple[bool, int, int]:
+        """The least goes first; among equals who came first."""
+        return (
+            guess.digest not in self._known,
+            self._by_connection.of(guess.peer),
+            self._by_address.of(guess.peer[0]),
+        )
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            guess = min(self._waiting, key=self._rank)
+            self._waiting.remove(guess)
+            judgement = self._at_once(guess.digest)
+            if judgement is None:
+                stored = self._stored
+                is_right = await loop.run_in_executor(self._thread, matches, guess.key, stored)
+                judgement = "right" if is_right else "wrong"
+                if stored == self._stored:
+                    self._note(guess.digest, is_right=is_right)
+            if not guess.future.done():
+                guess.future.set_result(judgement)
+
+    def _note(self, digest: bytes, *, is_right: bool) -> None:
+        if is_right:
+            self._known = {digest: self._clock()}
+            return
+        self._wrong[digest] = self._clock()
+        while len(self._wrong) > REMEMBERED_MAX:
+            self._wrong.popitem(last=False)

@@ -1,0 +1,183 @@
+"""The key at rest, and guesses at it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import statistics
+import time
+from collections.abc import AsyncIterator
+
+import bcrypt
+import pytest
+
+from management import key_ring
+from management.key_ring import KNOWN_SECONDS, ROUNDS, KeyRing, hashed, is_hashed, matches
+
+KEY = "the-right-key-of-this-house"
+HASH = hashed(KEY)
+HOME, AWAY = ("127.0.0.1", 1), ("192.0.2.7", 2)
+
+
+@pytest.fixture(autouse=True)
+def _no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_ring, "DELAY_SECONDS", 0.0)
+
+
+@pytest.fixture
+async def ring() -> AsyncIterator[KeyRing]:
+    ring = KeyRing()
+    ring.use(stored=HASH)
+    yield ring
+    ring.close()
+
+
+@pytest.mark.parametrize("key", ["x", "k" * 500, "schlüssel-密钥", "with\0nul", "lone\ud800surrogate", "k" * 72 + "a"])
+def test_any_text_is_a_key_and_all_of_it_counts(key: str) -> None:
+    stored = hashed(key, 4)
+    assert is_hashed(stored)
+    assert matches(key, stored)
+    assert not matches(key + "b", stored)
+    assert not matches(key[:-1], stored)
+
+
+def test_a_hash_is_slow_enough() -> None:
+    assert HASH.startswith("$2b$12$")
+    assert ROUNDS >= 12
+
+
+@pytest.mark.parametrize("prefix", [b"2a", b"2b"])
+def test_hashes_of_other_programs_are_over_the_key_itself(prefix: bytes) -> None:
+    stored = bcrypt.hashpw(KEY.encode(), bcrypt.gensalt(4, prefix=prefix)).decode()
+    assert matches(KEY, stored) is (prefix == b"2a")
+
+
+@pytest.mark.parametrize("stored", ["", "plain", "$2b$12$short", "$2b$12$" + "!" * 53, "$9z$12$" + "a" * 53])
+def test_what_is_no_hash_matches_nothing(stored: str) -> None:
+    assert not (is_hashed(stored) and matches(KEY, stored))
+
+
+async def test_right_and_wrong(ring: KeyRing) -> None:
+    assert await ring.judge(KEY, HOME) == "right"
+    assert await ring.judge("wrong", HOME) == "wrong"
+    assert await ring.judge("", HOME) == "wrong"
+    assert await ring.judge("k" * 10**6, HOME) == "wrong"
+
+
+async def test_a_known_key_costs_nothing_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    calls = []
+    monkeypatch.setattr(key_ring, "matches", lambda key, stored: calls.append(key) or key == KEY)
+    ring = KeyRing(clock=lambda: now)
+    ring.use(stored=HASH)
+    for _ in range(5):
+        assert await ring.judge(KEY, HOME) == "right"
+    assert len(calls) == 1
+    now += KNOWN_SECONDS + 1
+    assert await ring.judge(KEY, HOME) == "right"
+    assert len(calls) == 2
+    for _ in range(5):
+        assert await ring.judge("the same wrong one", HOME) == "wrong"
+    assert len(calls) == 3
+    ring.use(stored=hashed("another", 4))
+    assert await ring.judge(KEY, HOME) == "right"  # asked again: what was known was known of the other
+    assert len(calls) == 4
+    ring.close()
+
+
+async def test_a_plain_key_is_compared_and_stays_known_when_it_becomes_a_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = KeyRing()
+    ring.use(stored=KEY, environment="from-the-environment")
+    assert [await ring.judge(key, HOME) for key in (KEY, "from-the-environment", "x")] == ["right", "right", "wrong"]
+    ring.use(stored=HASH, environment="from-the-environment")
+    monkeypatch.setattr(key_ring, "matches", lambda key, _stored: key == KEY)
+    assert [await ring.judge(key, HOME) for key in (KEY, "from-the-environment", "x")] == ["right", "right", "wrong"]
+    ring.use(stored="")
+    assert not ring.is_set
+    assert await ring.judge(KEY, HOME) == "wrong"
+    ring.close()
+
+
+async def test_T06_nobody_is_locked_out(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_ring, "matches", lambda key, _stored: key == KEY)
+    for number in range(1000):
+        assert await ring.judge(f"guess {number}", HOME) == "wrong"
+    assert await ring.judge(KEY, HOME) == "right"
+
+
+async def test_T07_a_wrong_guess_is_told_later_each_time(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_ring, "DELAY_SECONDS", 0.25)
+    monkeypatch.setattr(key_ring, "matches", lambda key, _stored: key == KEY)
+    waited: list[float] = []
+    real = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        await real(0)
+
+    monkeypatch.setattr(key_ring.asyncio, "sleep", sleep)
+    for number in range(7):
+        await ring.judge(f"guess {number}", AWAY)
+    await ring.judge("one from elsewhere", HOME)
+    assert waited == [0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0, 0.25]
+    await ring.judge(KEY, AWAY)
+    await ring.judge("another", AWAY)
+    assert waited[-1] == 0.25
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["a fresh key", "a key that was right before"])
+async def test_T07_a_crowd_of_guessers_stops_neither_the_loop_nor_the_owner(*, is_new: bool) -> None:
+    """Real bcrypt, at full cost; the owner comes from the same address as the crowd."""
+    now = 0.0
+    ring = KeyRing(clock=lambda: now)
+    ring.use(stored=HASH)
+    if not is_new:
+        assert await ring.judge(KEY, HOME) == "right"
+        now += KNOWN_SECONDS + 1
+    numbers = itertools.count()
+
+    async def guess(port: int) -> None:
+        while True:
+            await ring.judge(f"guess {next(numbers)}", ("127.0.0.1", port))
+
+    crowd = [asyncio.create_task(guess(port)) for port in range(100, 140)]
+    if is_new:  # each of the crowd has shown itself once
+        for task in range(100, 140):
+            ring._by_connection.add(("127.0.0.1", task))
+    lags = []
+    for _ in range(60):
+        began = time.perf_counter()
+        await asyncio.sleep(0.005)
+        lags.append(time.perf_counter() - began - 0.005)
+    began = time.perf_counter()
+    assert await ring.judge(KEY, ("127.0.0.1", 99)) == "right"
+    seconds = time.perf_counter() - began
+    for task in crowd:
+        task.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
+    ring.close()
+    assert seconds < 1.0
+    assert statistics.quantiles(lags, n=100)[98] < 0.1, "generous: other tests share the machine"
+
+
+async def test_those_who_guess_most_are_sent_away_first(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_ring, "matches", lambda key, _stored: time.sleep(0.005) or key == KEY)
+    ring._by_address.add(AWAY[0])
+    judging = [asyncio.create_task(ring.judge(f"{n}", AWAY)) for n in range(key_ring.WAITING_MAX + 20)]
+    await asyncio.sleep(0)
+    assert await ring.judge(KEY, HOME) == "right"
+    told = await asyncio.gather(*judging)
+    assert told.count("busy") >= 19
+    assert set(told) == {"busy", "wrong"}
+
+
+async def test_who_goes_away_is_not_judged(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(key_ring, "matches", lambda key, _stored: seen.append(key) or time.sleep(0.02) or False)
+    first = asyncio.create_task(ring.judge("first", HOME))
+    second = asyncio.create_task(ring.judge("second", HOME))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    second.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    assert seen == ["first"]
