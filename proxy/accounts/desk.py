@@ -10,7 +10,7 @@ from pathlib import Path
 
 from auth.credential import Credential
 from auth.document import Document, JsonValue
-from auth.guarded import SUFFIX
+from auth.guarded import SUFFIX, check_name
 from auth.refusal import Refused
 from auth.store import NEW
 from proxy.accounts.enrolment import enrolled, open_store
@@ -122,8 +122,8 @@ class Desk:
                 yield providers[credential.provider], credential
 
     def add(self, fields: Mapping[str, JsonValue], *, name: str | None = None) -> Added:
-        """`fields`: of an account's file. `name`: of the file; else it is called by its account. An account that is
-        there gets these members and keeps its others.
+        """`fields`: of an account's file. `name`: of the file, where that is free and good; else it is called by its
+        account. An account that is there gets these members and keeps its others.
         """
         file = interpret(fields)
         if isinstance(file, str):
@@ -134,10 +134,16 @@ class Desk:
         if there is not None:
             entry = self._store.change(there, fields)
         else:
-            if name is None or name in self._store.entries:
-                name = f"{account_id(file)}.json"
-            entry = self._store.put(name, Document.of(fields), expecting=NEW)
+            free = name if name is not None and self._is_free(name) else f"{account_id(file)}.json"
+            entry = self._store.put(free, Document.of(fields), expecting=NEW)
         return Added(file=entry.name, label=file.settings.label or entry.name[: -len(SUFFIX)], is_new=there is None)
+
+    def _is_free(self, name: str) -> bool:
+        try:
+            check_name(name)
+        except Refused:
+            return False
+        return name not in self._store.entries
 
     def place_of(self, file: AccountFile) -> str | None:
         """Where the account is already: a file's name, or `CONFIG_FILE`."""

@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 START_SECONDS_MAX = 30
 
@@ -201,3 +204,66 @@ async def test_no_secret_is_logged_and_logs_go_where_they_are_sent(tmp_path: Pat
     recordings = list((tmp_path / "accounts" / "logs" / "requests").iterdir())
     assert recordings
     assert all("an-upstream-key-of-mine" not in path.read_text() for path in recordings)
+
+
+class Vendor:
+    """An OpenAI-compatible provider on this machine, which notes the keys that it is sent."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.keys.append(request.headers["authorization"])
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hello"}}
+        return web.json_response(
+            {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+        )
+
+
+async def listed(client: aiohttp.ClientSession, name: str, *, is_there: bool = True) -> float:
+    """Seconds until a model is listed, or no longer."""
+    start = time.monotonic()
+    async with asyncio.timeout(START_SECONDS_MAX):
+        while True:
+            async with client.get("/v1/models") as answer:
+                if (name in {model["id"] for model in (await answer.json())["data"]}) is is_there:
+                    return time.monotonic() - start
+            await asyncio.sleep(0.02)
+
+
+async def test_a_key_that_is_dropped_into_the_auth_dir_serves_within_a_second(tmp_path: Path) -> None:
+    vendor, folder = Vendor(), tmp_path / "accounts"
+    application = web.Application()
+    application.router.add_post("/v1/chat/completions", vendor.answer)
+    (tmp_path / "config.yaml").write_text("auth-dir: accounts\n")
+    seconds = []
+    async with (
+        TestServer(application) as server,
+        started(tmp_path) as running,
+        aiohttp.ClientSession(running.url) as client,
+    ):
+        folder.mkdir(mode=0o700)
+        for number in range(3):  # the best of a few: how busy the machine is besides is not what is measured
+            account = {
+                "type": "openai-compatibility", "name": "vendor", "base-url": str(server.make_url("/v1")),
+                "api-key": f"a-key-of-mine-{number}", "models": [{"name": "m", "alias": f"dropped-{number}"}],
+            }  # fmt: skip
+            (folder / "work.json").touch(mode=0o600)
+            (folder / "work.json").write_bytes(msgspec.json.encode(account))
+            seconds.append(await listed(client, f"dropped-{number}"))
+            body = {"model": f"dropped-{number}", "messages": [{"role": "user", "content": "hi"}]}
+            async with client.post("/v1/chat/completions", json=body) as answer:
+                assert (answer.status, (await answer.json())["choices"][0]["message"]["content"]) == (200, "hello")
+        (folder / "work.json").write_text("{")
+        refusal = await running.logged("account.quarantined")
+        assert (refusal["file"], refusal["still"]) == ("work.json", "what it said before is in force")
+        async with client.get("/health", params={"detail": "1"}) as answer:
+            health = await answer.json()
+        assert [(each["file"], each["is_served"]) for each in health["quarantined"]] == [("work.json", True)]
+        assert [account["label"] for account in health["accounts"]] == ["work"]
+        await listed(client, "dropped-2")
+        (folder / "work.json").unlink()
+        await listed(client, "dropped-2", is_there=False)
+    assert vendor.keys == [f"Bearer a-key-of-mine-{number}" for number in range(3)]
+    assert min(seconds) < 1.0, seconds
+    assert "a-key-of-mine" not in str(running.log)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from proxy.accounts.enrolment import Enrolment
+from proxy.config.load import parse
+from proxy.server.app import Quarantine
+
+CONFIG = parse(b"").config
+KEY = '{"type": "claude-api-key", "api-key": "%s", "models": [{"name": "x", "alias": "%s"}]}'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "accounts"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def drop(folder: Path, name: str, text: str) -> None:
+    (folder / name).touch(mode=0o600)
+    (folder / name).write_text(text)
+
+
+def open_at(folder: Path) -> Enrolment:
+    return Enrolment(folder, log=structlog.get_logger(), on_change=lambda: None)
+
+
+def models(enrolment: Enrolment) -> list[str]:
+    return [model.id for model in enrolment.snapshot(CONFIG).catalogue.models()]
+
+
+def test_files_are_part_of_the_snapshot(folder: Path) -> None:
+    drop(folder, "a.json", KEY % ("key-a", "one"))
+    drop(folder, "b.json", KEY % ("key-b", "two"))
+    enrolment = open_at(folder)
+    assert models(enrolment) == ["one", "two"]
+    assert [secret.reveal() for secret in enrolment.secrets()] == ["key-a", "key-b"]
+    assert not enrolment.is_empty
+    assert enrolment.quarantined() == []
+
+
+def test_a_broken_file_is_told_in_every_place(folder: Path) -> None:
+    drop(folder, "a.json", "{")
+    with capture_logs() as logs:
+        enrolment = open_at(folder)
+    assert [(line["event"], line["file"], line["still"]) for line in logs] == [
+        ("account.quarantined", "a.json", "it is not used")
+    ]
+    (broken,) = enrolment.quarantined()
+    assert (broken.file, broken.is_served) == ("a.json", False)
+    assert enrolment.notes() == [f"Not used: a.json {broken.why}"]
+    assert not enrolment.is_empty, "nobody wants simulated accounts because a file is broken"
+
+
+def test_no_folder_is_no_fault(tmp_path: Path) -> None:
+    enrolment = open_at(tmp_path / "none")
+    assert enrolment.is_empty
+    assert enrolment.quarantined() == []
+    assert models(enrolment) == []
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (broken,) = open_at(tmp_path / "file").quarantined()
+    assert broken.file == str(tmp_path / "file")
+    assert "Not a directory" in broken.why
+
+
+async def test_a_change_is_in_force_before_it_is_told(folder: Path) -> None:
+    changed = asyncio.Event()
+    enrolment = Enrolment(folder, log=structlog.get_logger(), on_change=changed.set)
+    enrolment.start(asyncio.get_running_loop())
+    try:
+        for text in (KEY % ("key-a", "one"), KEY % ("key-a", "one") + "}"):
+            drop(folder, "a.json", text)
+            async with asyncio.timeout(20):
+                await changed.wait()
+            changed.clear()
+            assert models(enrolment) == ["one"]
+    finally:
+        await enrolment.close()
+    (broken,) = enrolment.quarantined()
+    assert broken == Quarantine(file="a.json", why=broken.why, is_served=True)
