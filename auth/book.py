@@ -39,6 +39,7 @@ class Record:
     until: float | None
     why: str
     is_transient: bool = False
+    is_quota: bool = False
     step: int = 1
     wave: int = 0
     window: str = ""
@@ -48,9 +49,9 @@ class Record:
 
     def standing(self, now: float) -> Standing:
         if self.until is None:
-            return Standing("broken", self.why, is_remembered=self.is_remembered)
+            return Standing("broken", self.why, is_remembered=self.is_remembered, is_quota=self.is_quota)
         if now < self.until:
-            return Standing("cooling", self.why, self.until, self.is_transient, self.is_remembered)
+            return Standing("cooling", self.why, self.until, self.is_transient, self.is_remembered, self.is_quota)
         under_way = [lent_at for lent_at in self.unproven.values() if now - lent_at < PROBE_SECONDS_MAX]
         if len(under_way) > self.proven:
             return Standing("probing", self.why, min(under_way) + PROBE_SECONDS_MAX, self.is_transient)
@@ -144,6 +145,7 @@ class Book:
             until=None if setback.seconds is None else now + cooldown_seconds(setback, step, chance),
             why=setback.why,
             is_transient=setback.is_transient,
+            is_quota=setback.is_quota,
             step=step,
             wave=wave,
             window=setback.window,
@@ -156,7 +158,7 @@ class Book:
             and new.until < old.until
         ):
             new.until, new.why = old.until, old.why  # never shortened
-            new.is_transient, new.window = old.is_transient, old.window
+            new.is_transient, new.is_quota, new.window = old.is_transient, old.is_quota, old.window
         self.put(owner, setback.model, new)
         return new
 

@@ -34,6 +34,7 @@ class _Cooldown(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str
     until: float | None = None
     is_transient: bool = False
+    is_quota: bool = False
     step: int = 1
     window: str = ""
 
@@ -68,6 +69,7 @@ def render(pool: Pool, now: float, unix: float) -> bytes:
             why=record.why,
             until=None if record.until is None else record.until + to_unix,
             is_transient=record.is_transient,
+            is_quota=record.is_quota,
             step=record.step,
             window=record.window,
         )
@@ -117,6 +119,7 @@ def _cooldowns(memory: _Memory, now: float, unix: float) -> Iterator[tuple[Key, 
             until=until,
             why=each.why,
             is_transient=each.is_transient,
+            is_quota=each.is_quota,
             step=max(1, each.step),
             window=each.window,
         )

@@ -29,7 +29,8 @@ class Setback:
     `seconds`: how long to leave it alone; the upstream's own word where `is_stated`, else a first guess that doubles
     with each repetition. None: not by time, until somebody acts (`broken`). `is_transient`: the provider's fault or
     the network's rather than the account's: such a cooldown is short, and never takes the last one. `window`: the slot
-    of the usage window that is full (`auth.quota.Window`), or `UNNAMED`; empty: it is not about a window.
+    of the usage window that is full (`auth.quota.Window`), or `UNNAMED`; empty: it is not about a window. `is_quota`: a
+    window or a balance is used up.
     """
 
     model: str
@@ -38,6 +39,7 @@ class Setback:
     seconds: float | None
     is_stated: bool = False
     is_transient: bool = False
+    is_quota: bool = False
     window: str = ""
 
 
@@ -50,6 +52,7 @@ class Standing:
     until: float | None = None
     is_transient: bool = False
     is_remembered: bool = False
+    is_quota: bool = False
 
 
 READY = Standing("ready")

@@ -27,6 +27,7 @@ def own(report: Report) -> Iterator[tuple[str, str]]:
     """``x-proxy-…``: the model, provider and account that served, and how many attempts it took."""
     for name, value in (
         ("x-proxy-model", report.model_served),
+        ("x-proxy-fallback", report.fallback),
         ("x-proxy-provider", report.provider),
         ("x-proxy-account", report.account),
     ):

@@ -14,11 +14,14 @@ from proxy.wire.base import Reply, Wire, expect_object, loads
 
 
 class Asked:
-    def __init__(self, inquiry: Inquiry, found: Found, wire: Wire, *, created: int) -> None:
-        """`wire`: the client's. `created`: Unix seconds, for answers that must say when they were made."""
+    def __init__(self, inquiry: Inquiry, found: Found, wire: Wire, *, created: int, is_fallback: bool = False) -> None:
+        """`wire`: the client's. `created`: Unix seconds, for answers that must say when they were made. `is_fallback`:
+        `found` goes on in the place of what was asked for.
+        """
         self.inquiry = inquiry
         self.found = found
         self.wire = wire
+        self.is_fallback = is_fallback
         self._created = created
         self._body: JsonObject | None = None
         self._request: Request | None = None
@@ -41,6 +44,14 @@ class Asked:
             reasoning = self.found.reasoning
             self._request = request if reasoning is None else overridden(request, reasoning)
         return self._request
+
+    def in_place(self, found: Found) -> Asked:
+        """The same inquiry, of another model."""
+        other = Asked(self.inquiry, found, self.wire, created=self._created, is_fallback=True)
+        other._body = self._body
+        if found.reasoning == self.found.reasoning:
+            other._request = self._request
+        return other
 
     def request_for(self, model: str) -> Request:
         return replace(self.request, model=model)

@@ -59,6 +59,8 @@ class PassedOver:
     """On the decision's clock; None: not by itself."""
     is_transient: bool = False
     """For a fault of its provider, not for a limit of the account."""
+    is_quota: bool = False
+    """A window or a balance is used up."""
     is_busy: bool = False
     """It may be free as soon as one of its requests ends."""
 

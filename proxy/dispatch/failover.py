@@ -19,13 +19,14 @@ from proxy.dispatch.budget import RetryBudget
 from proxy.dispatch.catalogue import Found
 from proxy.dispatch.clock import Clock
 from proxy.dispatch.decision import Decision
+from proxy.dispatch.fallbacks import fallbacks
 from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
 from proxy.dispatch.policy import Ask, decide
-from proxy.dispatch.pursuit import Pursuit
+from proxy.dispatch.pursuit import EXPLAIN_HEADER, Pursuit
 from proxy.dispatch.recall import Recall
 from proxy.dispatch.shared import Shared
 from proxy.dispatch.snapshot import Snapshot
-from proxy.errors import Malformed, ProxyError
+from proxy.errors import Malformed, ProxyError, UnknownModel
 from proxy.providers.base import Operation
 from proxy.providers.estimate import estimated_tokens
 from proxy.upstream.base import Upstream
@@ -36,7 +37,6 @@ _SILENT: FilteringBoundLogger = structlog.wrap_logger(
     None, processors=[], wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
 )
 
-EXPLAIN_HEADER = "x-proxy-explain"
 HOLD_SECONDS_MAX = 10.0
 """How long a stream's head is held for its first content; `streaming.keepalive-seconds` when that is shorter."""
 RECENT_MAX = 512
@@ -99,9 +99,8 @@ class Dispatcher:
         clock = self._shared.clock
         report = Report(request_id=inquiry.request_id, model_asked=inquiry.model)
         try:
-            found = snapshot.catalogue.find(inquiry.model, inquiry.operation, inquiry.wire)
-            _check_tie(inquiry, found)
-            asked = Asked(inquiry, found, wire_named(inquiry.wire), created=int(clock.unix()))
+            asked = _asked(snapshot, inquiry, created=int(clock.unix()))
+            _check_tie(inquiry, asked.found)
             if inquiry.operation == "count_tokens":
                 return await self._count(snapshot, asked, report)
             pursuit = Pursuit(self._shared, snapshot, asked, report)
@@ -141,6 +140,19 @@ class Dispatcher:
         found = snapshot.catalogue.find(model, operation, wire)
         ask = Ask(group=found.name, strategy=snapshot.strategy, wants_all=True)
         return decide(found.candidates, self._shared.pool, ask, self._shared.clock.monotonic())
+
+
+def _asked(snapshot: Snapshot, inquiry: Inquiry, *, created: int) -> Asked:
+    """Raises `UnknownModel` where nobody offers it, nor what may go on in its place."""
+    wire = wire_named(inquiry.wire)
+    try:
+        found = snapshot.catalogue.find(inquiry.model, inquiry.operation, inquiry.wire)
+    except UnknownModel:
+        other = next(fallbacks(snapshot, inquiry, None, is_spent=False), None)
+        if other is None:
+            raise
+        return Asked(inquiry, other, wire, created=created, is_fallback=True)
+    return Asked(inquiry, found, wire, created=created)
 
 
 def _check_tie(inquiry: Inquiry, found: Found) -> None:

@@ -70,6 +70,8 @@ class Report:
     request_id: str
     model_asked: str
     model_served: str | None = None
+    fallback: str | None = None
+    """The model that went on in place of the one that was asked for, as the catalogue has it."""
     provider: str | None = None
     wire: str | None = None
     """The provider's."""

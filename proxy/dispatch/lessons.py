@@ -1,4 +1,7 @@
-"""What a failure teaches: judged by the table of its wire, put into the pool, told to the log."""
+"""What an answer teaches of the account that gave it: put into the pool, told to the log.
+
+Every head may tell of usage windows; a failure is judged by the table of its wire.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,23 @@ from auth.standing import ALL_MODELS, Setback
 from proxy.dispatch.decision import Candidate, Verdict
 from proxy.dispatch.shared import Shared
 from proxy.dispatch.verdict import judge
+from proxy.dispatch.windows import Moment, read_quota_failures, read_windows
 from proxy.hub.events import Failure
+
+
+def observe(
+    shared: Shared, candidate: Candidate, lease: Lease, headers: Mapping[str, str], failure: Failure | None
+) -> None:
+    """`headers`: the upstream's, of whatever answer. `failure`: what it was, if no answer."""
+    clock = shared.clock
+    moment = Moment(now=clock.monotonic(), unix=clock.unix(), model=candidate.model)
+    windows = read_windows(headers, moment)
+    if failure is not None and failure.status == 429:
+        windows += read_quota_failures(failure, moment)
+    if windows:
+        credential = candidate.credential
+        most = 1 - credential.reserve_percent / 100
+        shared.pool.read(credential.id, windows, moment.now, most=most, lease=lease)
 
 
 def learn(
@@ -31,6 +50,7 @@ def learn(
         seconds=verdict.cooldown_seconds,
         is_stated=verdict.is_stated,
         is_transient=verdict.is_transient,
+        is_quota=verdict.is_quota,
         window=verdict.window,
     )
     now, chance = shared.clock.monotonic(), shared.clock.chance()

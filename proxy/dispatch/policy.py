@@ -151,9 +151,7 @@ class _SortedOut:
             self.readmit(candidates)
 
     def _look_at(self, candidate: Candidate, state: Pool, now: float) -> None:
-        standing = state.standing(candidate.key, now)
-        if standing is READY:
-            standing = _limit(candidate, state, now)
+        standing = standing_of(candidate, state, now)
         if standing is READY:
             standing = state.overload(candidate.provider.name, candidate.model, now)
             (self.ready if standing is READY else self.crowded).append(candidate)
@@ -171,6 +169,7 @@ class _SortedOut:
                 why=_clause(standing),
                 returns_at=standing.until,
                 is_transient=standing.is_transient,
+                is_quota=standing.is_quota,
                 is_busy=standing.state in {"busy", "probing"},
             )
         )
@@ -187,6 +186,12 @@ class _SortedOut:
         self.ready.sort(key=lambda each: -each.credential.priority)
 
 
+def standing_of(candidate: Candidate, state: Pool, now: float) -> Standing:
+    """By what is held against it, and by its own limits."""
+    standing = state.standing(candidate.key, now)
+    return _limit(candidate, state, now) if standing is READY else standing
+
+
 def _limit(candidate: Candidate, state: Pool, now: float) -> Standing:
     """What stands against one that is ready: as much under way as may be, or a window used as far as may be."""
     credential = candidate.credential
@@ -198,8 +203,9 @@ def _limit(candidate: Candidate, state: Pool, now: float) -> Standing:
     if window is None:
         return READY
     if reserve:
-        return Standing("reserved", f"{reserve} % of its {window.name} window are kept for its owner", window.resets_at)
-    return Standing("spent", f"its {window.name} window is full", window.resets_at)
+        why = f"{reserve} % of its {window.name} window are kept for its owner"
+        return Standing("reserved", why, window.resets_at, is_quota=True)
+    return Standing("spent", f"its {window.name} window is full", window.resets_at, is_quota=True)
 
 
 def _clause(standing: Standing) -> str:

@@ -1,31 +1,30 @@
-"""One inquiry's search for an answer: which candidates were tried, what was learnt of them, when to give up."""
+"""One inquiry's search for an answer: model by model, candidate by candidate, until somebody serves or nobody can."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from auth.pool import Lease
 from proxy.dispatch.answer_headers import decision_line, losses_line
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.attempt import Attempt, Failed
-from proxy.dispatch.decision import Candidate, Decision, Verdict
+from proxy.dispatch.decision import Candidate, Decision, PassedOver, Verdict
+from proxy.dispatch.fallbacks import fallbacks
 from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Refused, Report
-from proxy.dispatch.lessons import learn
-from proxy.dispatch.passage import Plan
-from proxy.dispatch.plan import plan_for
-from proxy.dispatch.policy import Ask, commit, decide
-from proxy.dispatch.refusal import exhausted, retry_headers
+from proxy.dispatch.lessons import learn, observe
+from proxy.dispatch.refusal import exhausted, for_client, retry_headers, together, unswitched
+from proxy.dispatch.rotation import Chosen, Rotation
 from proxy.dispatch.shared import Shared
 from proxy.dispatch.snapshot import Snapshot
+from proxy.dispatch.tether import Tether
 from proxy.errors import ProxyError, Untranslatable
 from proxy.hub.events import Failure
 from proxy.wire.table import wire_named
 
 SECONDS_MAX = 300.0
 """After so long no further attempt begins."""
-BACKOFF_SECONDS = 0.5
-BACKOFF_SECONDS_MAX = 8.0
 UNREACHABLE = "unreachable"
+EXPLAIN_HEADER = "x-proxy-explain"
 
 
 class Pursuit:
@@ -39,146 +38,93 @@ class Pursuit:
         self._snapshot = snapshot
         self._asked = asked
         self._began = shared.clock.monotonic()
-        self._tried: set[tuple[str, str]] = set()
-        self._in_round = 0
-        self._rounds_left = snapshot.config.request_retry
-        self._waited = 0.0
         self._broken_streams = 0
         self._is_over = False
-        self._is_costly = False  # the next attempt repeats what a provider failed at
-        self._unable: set[tuple[str, str]] = set()
-        self._untranslatable: Untranslatable | None = None
+        self._is_spent = False
         self._last: tuple[Failed, Verdict] | None = None
-        self._blank: tuple[Candidate, Attempt] | None = None
-        self._lease: Lease | None = None
-        self._candidate: Candidate | None = None
+        self._chosen: Chosen | None = None
         self._attempt_began = 0.0
         shared.budget.count_request(self._began)
 
     async def run(self) -> Attempt:
         """The attempt whose first content is there. Raises `Refused`."""
-        try:
-            return await self._search()
-        except ProxyError as error:
-            raise Refused.because(error, self.report) from None
-
-    async def _search(self) -> Attempt:
-        while True:
+        failures: list[Failure] = []
+        for asked in self._models():
             try:
-                candidate, plan = await self._next_candidate()
-            except Refused:
-                if self._blank is None:
-                    raise
-                return self._tell(*self._blank)
-            failed, attempt = await self._try(candidate, plan)
-            if failed is None:
-                self._commit(candidate, attempt)
-                return self._tell(candidate, attempt)
-            verdict = self._learn(candidate, failed.failure, failed.headers)
-            self._record(candidate, failed.status, verdict.why)
-            self._settle()
-            self._last = (failed, verdict)
-            if verdict.action == "stop":
-                raise self._refused(failed.failure)
-            if attempt.is_blank:
-                self._blank = (candidate, attempt)
-            self._check_limits(attempt)
-            is_fault = verdict.is_transient or verdict.scope == "none"
-            self._is_costly = is_fault and failed.failure.code != UNREACHABLE
+                answered = await self._rotate(asked)
+            except Untranslatable as error:
+                answered = Failure.of(error)  # what goes on in its place may be asked it
+            except ProxyError as error:
+                raise Refused.because(error, self.report) from None
+            if isinstance(answered, Attempt):
+                return answered
+            failures.append(answered)
+            if self._is_over:
+                break
+        raise self._refused(together(failures))
 
-    async def _try(self, candidate: Candidate, plan: Plan) -> tuple[Failed | None, Attempt]:
-        shared = self._shared
-        self._candidate, self._attempt_began = candidate, shared.clock.monotonic()
-        attempt = Attempt(plan, wire_named(candidate.provider.wire), is_stream=self.inquiry.is_stream)
+    def _models(self) -> Iterator[Asked]:
+        """What was asked for; then, as long as nobody has served, those that may go on in its place."""
+        yield self._asked
+        for other in fallbacks(self._snapshot, self.inquiry, self._asked.found, is_spent=self._is_spent):
+            yield self._asked.in_place(other)
+
+    def _has_fallbacks(self) -> bool:
+        """Then nobody is waited for."""
+        return any(True for _ in fallbacks(self._snapshot, self.inquiry, self._asked.found, is_spent=False))
+
+    async def _rotate(self, asked: Asked) -> Attempt | Failure:
+        """Over the candidates of one model."""
+        config = self._snapshot.config
+        tether = Tether(self._shared, self._snapshot, asked)
+        rotation = Rotation(
+            self._shared,
+            self._snapshot,
+            asked,
+            tie=tether.tie(),
+            rounds=0 if self._has_fallbacks() else config.request_retry,
+            seconds=config.max_retry_interval,
+        )
+        blank: tuple[Candidate, Attempt] | None = None
+        self._last = None
+        while not self._is_over:
+            chosen = await rotation.next()
+            if chosen is None:
+                break
+            failed, attempt = await self._try(chosen)
+            if failed is None:
+                self._commit(chosen, attempt)
+                tether.settle(chosen.candidate)
+                return self._tell(asked, chosen.candidate, attempt)
+            verdict = self._fail(chosen, failed)
+            if verdict.action == "stop":
+                self._is_over = asked is self._asked  # of a model that goes on in its place it need not be true
+                return failed.failure
+            if verdict.is_quota and not config.quota_exceeded.switch_project:
+                return self._unswitched(chosen.candidate, verdict)
+            if attempt.is_blank:
+                blank = (chosen.candidate, attempt)
+                rotation.is_last_round = True
+            self._check_limits(attempt)
+            rotation.is_costly = _is_fault(verdict) and failed.failure.code != UNREACHABLE
+        return self._given_up(rotation) if blank is None else self._tell(asked, *blank)
+
+    async def _try(self, chosen: Chosen) -> tuple[Failed | None, Attempt]:
+        shared, candidate = self._shared, chosen.candidate
+        self._chosen, self.decision, self._attempt_began = chosen, chosen.decision, shared.clock.monotonic()
+        shared.recent.append((self.inquiry.request_id, chosen.decision))
+        attempt = Attempt(chosen.plan, wire_named(candidate.provider.wire), is_stream=self.inquiry.is_stream)
         is_done = False
         try:
             failed = await attempt.start(shared.upstreams[candidate.provider.executor])
+            observe(shared, candidate, chosen.lease, attempt.headers, failed.failure if failed else None)
             is_done = failed is None
         finally:
             if not is_done:
                 attempt.abort()
                 await attempt.close()
-                if self._lease is not None:
-                    shared.pool.give_back(self._lease)
+                self._settle(chosen)
         return failed, attempt
-
-    # whom to try
-
-    async def _next_candidate(self) -> tuple[Candidate, Plan]:
-        shared, candidates = self._shared, self._asked.found.candidates
-        limit = self._snapshot.config.max_retry_credentials
-        while not self._is_over:
-            now = shared.clock.monotonic()
-            ask = self._ask(self._tried | self._unable, is_first=self._in_round == 0)
-            decision = decide(candidates, shared.pool, ask, now)
-            if decision.chosen is None or (limit and self._in_round >= limit):
-                await self._next_round(decision)
-                continue
-            plan = self._plan(decision.chosen, now)
-            if plan is None:
-                self._unable.add(decision.chosen.key)
-                continue
-            if self._is_costly and not shared.budget.take_retry(now):
-                raise self._given_up()
-            self._tried.add(decision.chosen.key)
-            self._in_round += 1
-            self._lease = commit(decision, candidates, shared.pool, ask)
-            self.decision = decision
-            shared.recent.append((self.inquiry.request_id, decision))
-            return decision.chosen, plan
-        raise self._given_up()
-
-    def _ask(self, tried: set[tuple[str, str]], *, is_first: bool = True, wants_all: bool = False) -> Ask:
-        return Ask(
-            group=self._asked.found.name,
-            strategy=self._snapshot.strategy,
-            tried=tried,
-            is_first=is_first,
-            wants_all=wants_all,
-            tie=self.inquiry.tie,
-        )
-
-    def _plan(self, candidate: Candidate, now: float) -> Plan | None:
-        """None: this candidate's wire cannot say it; another's may."""
-        try:
-            return plan_for(self._asked, candidate, snapshot=self._snapshot, recall=self._shared.recall, now=now)
-        except Untranslatable as error:
-            self._untranslatable = self._untranslatable or error
-            return None
-
-    async def _next_round(self, decision: Decision) -> None:
-        """Waits until somebody can be tried again. Raises when that is too far away, or was too often."""
-        if self._untranslatable is not None and self._last is None and decision.returns_at is None:
-            raise self._untranslatable
-        self._rounds_left -= 1
-        if self._blank is not None or self._rounds_left < 0 or not await self._somebody_returns():
-            raise self._given_up()
-        self._tried.clear()
-        self._in_round = 0
-
-    async def _somebody_returns(self) -> bool:
-        clock, pool = self._shared.clock, self._shared.pool
-        deadline = clock.monotonic() + self._snapshot.config.max_retry_interval - self._waited
-        has_waited = False
-        while True:
-            now = clock.monotonic()
-            decision = decide(self._asked.found.candidates, pool, self._ask(self._unable), now)
-            if decision.chosen is not None:
-                if not has_waited:
-                    await self._back_off()
-                return True
-            if decision.returns_at is None or decision.returns_at > deadline:
-                return False
-            has_waited = True
-            await self._shared.waiting.wait(self._asked.found.name, decision.returns_at - now, clock)
-            self._waited += clock.monotonic() - now
-
-    async def _back_off(self) -> None:
-        """Everybody who is ready was tried just now: it was a provider's fault, and they are asked once more."""
-        clock = self._shared.clock
-        self._is_costly = True
-        step = self._snapshot.config.request_retry - self._rounds_left
-        await clock.sleep(min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2.0 ** (step - 1)) * clock.chance())
 
     def _check_limits(self, attempt: Attempt) -> None:
         """After a failure. Without another try nobody else is asked."""
@@ -191,9 +137,16 @@ class Pursuit:
 
     # what was learnt
 
-    def _learn(self, candidate: Candidate, failure: Failure, headers: Mapping[str, str]) -> Verdict:
-        assert self._lease is not None
-        return learn(self._shared, candidate, self._lease, failure, headers, request_id=self.inquiry.request_id)
+    def _fail(self, chosen: Chosen, failed: Failed) -> Verdict:
+        verdict = self._learn(chosen, failed.failure, failed.headers)
+        self._record(chosen.candidate, failed.status, verdict.why)
+        self._shared.waiting.wake()
+        self._last = (failed, verdict)
+        return verdict
+
+    def _learn(self, chosen: Chosen, failure: Failure, headers: Mapping[str, str]) -> Verdict:
+        request_id = self.inquiry.request_id
+        return learn(self._shared, chosen.candidate, chosen.lease, failure, headers, request_id=request_id)
 
     def _record(self, candidate: Candidate, status: int | None, why: str = "") -> None:
         seconds = self._shared.clock.monotonic() - self._attempt_began
@@ -220,24 +173,23 @@ class Pursuit:
                 decision=decision_line(self.decision),
             )
 
-    def _settle(self) -> None:
-        if self._lease is not None:
-            self._shared.pool.give_back(self._lease)
-        self._shared.waiting.wake(self._asked.found.name)
+    def _settle(self, chosen: Chosen) -> None:
+        self._shared.pool.give_back(chosen.lease)
+        self._shared.waiting.wake()
 
-    def _commit(self, candidate: Candidate, attempt: Attempt) -> None:
+    def _commit(self, chosen: Chosen, attempt: Attempt) -> None:
         """The commit point: from here on this attempt is the answer."""
         shared = self._shared
-        assert self._lease is not None
-        shared.pool.succeed(self._lease, candidate.provider.name)
-        shared.waiting.wake(self._asked.found.name)
-        self._record(candidate, attempt.status)
+        shared.pool.succeed(chosen.lease, chosen.candidate.provider.name)
+        shared.waiting.wake()
+        self._record(chosen.candidate, attempt.status)
 
-    def _tell(self, candidate: Candidate, attempt: Attempt) -> Attempt:
+    def _tell(self, asked: Asked, candidate: Candidate, attempt: Attempt) -> Attempt:
         report = self.report
-        self._candidate = candidate
         report.model_served = candidate.model
+        report.fallback = asked.found.name if asked.is_fallback else None
         report.provider = candidate.provider.name
+        report.wire = candidate.provider.wire
         report.credential = candidate.credential.id
         report.account = candidate.credential.label
         report.is_relay = attempt.plan.is_relay
@@ -253,35 +205,60 @@ class Pursuit:
         report.finish = seen.finish.reason if seen.finish is not None else None
         report.failure = seen.failure
         report.losses = attempt.losses()
-        if seen.failure is not None and self._candidate is not None:
-            self._learn(self._candidate, seen.failure, attempt.headers)
+        if self._chosen is None:
+            return
+        if seen.failure is not None:
+            self._learn(self._chosen, seen.failure, attempt.headers)
         if report.losses:
             self._shared.log.info(
                 "translation.lossy", request_id=self.inquiry.request_id, losses=losses_line(report.losses)
             )
-        self._settle()
+        self._settle(self._chosen)
 
     # giving up
 
     def _refused(self, failure: Failure) -> Refused:
-        self.report.failure = failure
-        headers = [*retry_headers(failure), ("x-proxy-attempts", str(len(self.report.attempts)))]
-        if self.decision is not None and self.inquiry.headers.get("x-proxy-explain") == "1":
+        inquiry = self.inquiry
+        failure = self.report.failure = for_client(failure, inquiry.headers)
+        headers = [*retry_headers(failure, inquiry.wire), ("x-proxy-attempts", str(len(self.report.attempts)))]
+        if self.decision is not None and inquiry.headers.get(EXPLAIN_HEADER) == "1":
             headers.append(("x-proxy-decision", decision_line(self.decision)))
         return Refused(failure, self.report, tuple(headers))
 
-    def _given_up(self) -> Refused:
+    def _given_up(self, rotation: Rotation) -> Failure:
         """A provider's fault is told as it was. What was an account's fault is told as the state of the pool: its 401,
-        403 or limit is no business of the client's.
+        403 or limit is no business of the client's. Raises `Untranslatable` where nobody could even be asked.
         """
-        if self._last is not None and (self._last[1].is_transient or self._last[1].scope == "none"):
-            return self._refused(self._last[0].failure)
-        shared = self._shared
-        ask = self._ask(self._unable, wants_all=True)
-        self.decision = decide(self._asked.found.candidates, shared.pool, ask, shared.clock.monotonic())
-        return self._refused(exhausted(self.decision, self._asked.found.name))
+        if self._last is not None and _is_fault(self._last[1]):
+            failure = self._last[0].failure
+            return replace(failure, status=404, kind="not_found") if failure.status in {401, 403} else failure
+        decision = rotation.explain()
+        if rotation.untranslatable is not None and self._last is None and decision.returns_at is None:
+            raise rotation.untranslatable
+        self.decision = decision
+        self._is_spent = any(each.is_quota for each in decision.passed_over)
+        self._shared.recent.append((self.inquiry.request_id, decision))
+        self._shared.log.warning(
+            "request.unserved",
+            request_id=self.inquiry.request_id,
+            model=rotation.asked.found.name,
+            decision=decision_line(decision),
+        )
+        return exhausted(decision, rotation.asked.found.name, unix=self._shared.clock.unix())
+
+    def _unswitched(self, candidate: Candidate, verdict: Verdict) -> Failure:
+        self._is_spent = True
+        now = self._shared.clock.monotonic()
+        standing = self._shared.pool.standing(candidate.key, now)
+        tired = PassedOver(candidate=candidate, why=verdict.why, returns_at=standing.until)
+        return unswitched(tired, now=now, unix=self._shared.clock.unix())
 
     def last_words(self, refused: Refused) -> bytes:
         """The final failure, in-band: the head has left long since."""
         renderer = self._asked.wire.stream_renderer(self._asked.reply(with_request=False))
         return renderer.feed(refused.failure) + renderer.finish()
+
+
+def _is_fault(verdict: Verdict) -> bool:
+    """No account's: a provider's or the network's."""
+    return verdict.is_transient or verdict.scope == "none"

@@ -96,13 +96,14 @@ def _limited(why: str, guess_seconds: float, scope: Scope = "model", *, is_quota
                 window=UNNAMED if is_quota else "",
                 why=why,
             )
+        is_long = is_quota or bool(reset.window) or reset.seconds > GUESS_SECONDS_MAX  # no burst lasts as long
         return Verdict(
             action="retry",
             scope="model" if reset.is_model_only else "credential" if reset.window else scope,
             cooldown_seconds=reset.seconds,
             is_stated=True,
-            is_quota=is_quota or bool(reset.window),
-            window=reset.slot or (UNNAMED if is_quota else ""),
+            is_quota=is_long,
+            window=reset.slot or (UNNAMED if is_long else ""),
             why=f"the {reset.window} window is exhausted" if reset.window else why,
         )
 

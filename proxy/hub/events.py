@@ -76,6 +76,8 @@ class Failure:
     """The upstream's own word for the kind (``overloaded_error``, ``RESOURCE_EXHAUSTED``)."""
     path: str | None = None
     retry_after_seconds: float | None = None
+    resets_at: float | None = None
+    """Unix seconds: when what is used up is there again, for formats that tell a date."""
     request_id: str | None = None
     raw: JsonValue = None
 

@@ -25,6 +25,10 @@ _STATUSES: Mapping[Kind, str] = {
     "server": "INTERNAL",
     "stream_corrupt": "INTERNAL",
 }
+_WAITED_FOR: Mapping[Kind, str] = {"rate_limit": "RATE_LIMIT_EXCEEDED", "quota": "QUOTA_EXHAUSTED"}
+"""Reasons by which Gemini CLI decides between waiting as long as RetryInfo says and giving up at once."""
+_DOMAIN = "cloudcode-pa.googleapis.com"
+"""It reads those reasons of this domain only."""
 _TOO_LONG = "exceeds the maximum number of tokens"
 """What Gemini's clients look for before they compact."""
 
@@ -66,6 +70,9 @@ def _details(failure: Failure) -> list[JsonValue]:
     if failure.path is not None:
         violation: JsonObject = {"field": failure.path, "description": failure.message}
         details.append({"@type": f"{_TYPE}BadRequest", "fieldViolations": [violation]})
-    if failure.code is not None:
+    known = _WAITED_FOR.get(failure.kind) if failure.retry_after_seconds is not None else None
+    if known is not None:
+        details.append({"@type": f"{_TYPE}ErrorInfo", "reason": known, "domain": _DOMAIN})
+    elif failure.code is not None:
         details.append({"@type": f"{_TYPE}ErrorInfo", "reason": failure.code.upper()})
     return details

@@ -64,6 +64,8 @@ def render_error(failure: Failure) -> JsonObject:
         # The Codex CLI knows an exhausted account by this type, and then does not ask again before the time.
         error["type"] = "usage_limit_reached"
         error["resets_in_seconds"] = round(failure.retry_after_seconds)
+    if failure.kind == "quota" and failure.resets_at is not None:
+        error["resets_at"] = round(failure.resets_at)
     return {"error": error}
 
 

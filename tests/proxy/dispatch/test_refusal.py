@@ -4,19 +4,29 @@ import pytest
 
 from auth.credential import Credential
 from proxy.dispatch.decision import Candidate, Decision, PassedOver
-from proxy.dispatch.refusal import LINES_MAX, exhausted, retry_headers, spoken
+from proxy.dispatch.refusal import BUSY_SECONDS, LINES_MAX, exhausted, for_client, retry_headers, spoken, together
 from proxy.hub.events import Failure
 from proxy.providers import anthropic
+from proxy.wire.table import wire_named
+
+UNIX = 1_795_176_000.0
 
 
-def passed(label: str, why: str, returns_at: float | None = None, *, is_transient: bool = False) -> PassedOver:
+def passed(label: str, why: str, returns_at: float | None = None, **fields: bool) -> PassedOver:
     credential = Credential(id=label, provider="anthropic", label=label)
     candidate = Candidate(anthropic.PROVIDER, credential, "m")
-    return PassedOver(candidate=candidate, why=why, returns_at=returns_at, is_transient=is_transient)
+    return PassedOver(candidate=candidate, why=why, returns_at=returns_at, **fields)
 
 
 def refuse(*passed_over: PassedOver) -> Failure:
-    return exhausted(Decision(chosen=None, rule="nobody", passed_over=passed_over, now=100.0), "m")
+    return exhausted(Decision(chosen=None, rule="nobody", passed_over=passed_over, now=100.0), "m", unix=UNIX)
+
+
+def headers(failure: Failure, wire: str = "openai_chat") -> dict[str, str]:
+    return dict(retry_headers(failure, wire))
+
+
+SPENT = passed("one", "cooling: the 5-hour window is exhausted", 100.0 + 3600, is_quota=True)
 
 
 def test_each_account_has_its_line_and_the_first_return_is_the_retry_after() -> None:
@@ -27,22 +37,34 @@ def test_each_account_has_its_line_and_the_first_return_is_the_retry_after() -> 
         "- two: broken: revoked",
     ]
     assert (failure.status, failure.kind, failure.retry_after_seconds) == (429, "rate_limit", 12.0)
-    assert retry_headers(failure) == (("retry-after", "12"),)
+    assert headers(failure) == {"retry-after": "12"}
 
 
 def test_a_long_wait_is_a_quota_and_not_worth_retrying() -> None:
     failure = refuse(passed("one", "cooling: limited", 100.0 + 3600))
-    assert (failure.status, failure.kind) == (429, "quota")
-    assert retry_headers(failure) == (("retry-after", "3600"), ("x-should-retry", "false"))
+    assert (failure.status, failure.kind, failure.resets_at) == (429, "quota", None)
+    assert headers(failure) == {"retry-after": "3600", "x-should-retry": "false"}
+
+
+def test_a_spent_window_tells_when_it_will_reset_in_words_that_qwen_code_stops_at() -> None:
+    failure = refuse(SPENT, passed("two", "cooling: limited", 100.0 + 7200))
+    assert failure.resets_at == UNIX + 3600
+    headline = failure.message.splitlines()[0]
+    assert headline == "Quota exceeded: no account can serve m now; the first will reset at 2026-11-20T13:00:00Z:"
+
+
+def test_whoever_has_too_much_to_do_is_worth_asking_again_soon() -> None:
+    failure = refuse(passed("one", "busy: 2 of 2 requests are under way", is_busy=True), SPENT)
+    assert (failure.status, failure.kind, failure.retry_after_seconds) == (429, "rate_limit", BUSY_SECONDS)
 
 
 def test_faults_are_503_and_so_is_what_waits_for_a_human() -> None:
     failure = refuse(passed("one", "cooling: fault", 101.2, is_transient=True))
     assert (failure.status, failure.kind) == (503, "unavailable")
-    assert retry_headers(failure) == (("retry-after", "2"),)
+    assert headers(failure) == {"retry-after": "2"}
     human = refuse(passed("one", "broken: revoked"))
     assert human.status == 503
-    assert retry_headers(human) == (("x-should-retry", "false"),)
+    assert headers(human) == {"x-should-retry": "false"}
 
 
 def test_many_accounts_are_not_all_listed() -> None:
@@ -51,9 +73,74 @@ def test_many_accounts_are_not_all_listed() -> None:
 
 
 def test_other_failures_say_only_what_they_know() -> None:
-    assert retry_headers(Failure(kind="server", status=500, message="m")) == ()
+    assert headers(Failure(kind="server", status=500, message="m")) == {}
     limited = Failure(kind="rate_limit", status=429, message="m", retry_after_seconds=0.2)
-    assert retry_headers(limited) == (("retry-after", "1"),)
+    assert headers(limited) == {"retry-after": "1"}
+
+
+def test_the_failures_of_a_chain_are_told_together() -> None:
+    failure = together([refuse(SPENT), refuse(passed("two", "cooling: limited", 120.0))])
+    assert (failure.kind, failure.retry_after_seconds) == ("quota", 20.0)
+    assert [line for line in failure.message.splitlines() if line.startswith("- ")] == [
+        "- one: cooling: the 5-hour window is exhausted; back in 1 h",
+        "- two: cooling: limited; back in 20 s",
+    ]
+
+
+# As each client wants it (official-clis.md §3.6)
+
+
+@pytest.mark.parametrize(("hours", "claim"), [(1, "five_hour"), (5, "five_hour"), (6, "seven_day"), (100, "seven_day")])
+def test_claude_code_hears_of_a_spent_pool_as_of_a_spent_account(hours: int, claim: str) -> None:
+    failure = refuse(passed("one", "spent", 100.0 + hours * 3600, is_quota=True))
+    assert headers(failure, "anthropic") == {
+        "retry-after": str(hours * 3600),
+        "x-should-retry": "false",
+        "anthropic-ratelimit-unified-status": "rejected",
+        "anthropic-ratelimit-unified-reset": str(int(UNIX) + hours * 3600),
+        "anthropic-ratelimit-unified-representative-claim": claim,
+    }
+
+
+def test_codex_hears_that_the_limit_is_reached_and_until_when() -> None:
+    body = wire_named("openai_responses").render_error(refuse(SPENT))
+    assert body["error"] == {
+        "message": refuse(SPENT).message,
+        "type": "usage_limit_reached",
+        "param": None,
+        "code": "accounts_exhausted",
+        "resets_in_seconds": 3600,
+        "resets_at": int(UNIX) + 3600,
+    }
+
+
+@pytest.mark.parametrize(
+    ("passed_over", "reason", "delay"),
+    [
+        (SPENT, "QUOTA_EXHAUSTED", "3600s"),
+        (passed("one", "cooling: limited", 130.0), "RATE_LIMIT_EXCEEDED", "30s"),
+    ],
+)
+def test_gemini_cli_waits_for_seconds_and_gives_up_for_hours(passed_over: PassedOver, reason: str, delay: str) -> None:
+    error = wire_named("gemini").render_error(refuse(passed_over))["error"]
+    assert isinstance(error, dict)
+    assert (error["code"], error["status"]) == (429, "RESOURCE_EXHAUSTED")
+    assert error["details"] == [
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay},
+        {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": reason,
+            "domain": "cloudcode-pa.googleapis.com",
+        },
+    ]
+    assert "exhausted your capacity" not in str(error["message"])  # it would sleep for hours
+
+
+@pytest.mark.parametrize(("wait", "told"), [(3600.0, None), (30.0, 30.0)])
+def test_opencode_is_told_no_hours_as_it_would_sleep_them(wait: float, told: float | None) -> None:
+    failure = refuse(passed("one", "cooling: limited", 100.0 + wait))
+    assert for_client(failure, {"user-agent": "opencode/1.4.2 ai-sdk/6"}).retry_after_seconds == told
+    assert for_client(failure, {"user-agent": "Python/3"}) is failure
 
 
 @pytest.mark.parametrize(
