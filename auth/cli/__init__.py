@@ -1,0 +1,1 @@
+"""The official CLIs as programs: found and installed, started, and spoken to."""

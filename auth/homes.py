@@ -1,0 +1,82 @@
+"""The homes: the private folders in which official CLIs keep one login each. Only the CLI writes the login."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from auth import atomic, guarded
+from auth.refusal import Refused
+from auth.store import HOMES
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{2,60}-[0-9a-f]{12}", re.ASCII)
+
+
+def is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
+class Homes:
+    """A home is never renamed: a CLI may keep its secrets in the system's keychain under the path of its home. A login
+    that is renewed gets a new home, the account's file changes over to it at one instant, and the old one is removed.
+    """
+
+    def __init__(self, data: Path) -> None:
+        """`data`: the auth-dir. Nothing is made yet."""
+        self._data = data
+        self._folder = data / HOMES
+
+    def make(self, kind: str) -> Path:
+        """A new one, empty, 0700. Raises `Refused`, with a whole sentence."""
+        name = f"{kind}-{secrets.token_hex(6)}"
+        assert is_name(name)
+        try:
+            self._data.mkdir(mode=guarded.FOLDER_MODE, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=guarded.FOLDER_MODE, exist_ok=True)
+            for folder in (self._data, self._folder):
+                with atomic.opened(folder) as descriptor:
+                    guarded.check_folder(descriptor)
+            (self._folder / name).mkdir(mode=guarded.FOLDER_MODE)
+        except Refused as error:
+            raise Refused(f"{self._folder} {error}") from error
+        except OSError as error:
+            raise Refused(f"{self._folder} cannot be used: {error.strerror}") from error
+        return self._folder / name
+
+    def path_of(self, name: str) -> Path:
+        """Of a home that is there. Raises `Refused`, with a whole sentence."""
+        path = self._folder / name
+        if not is_name(name) or path.is_symlink() or not path.is_dir():
+            raise Refused(f"there is no login in {self._folder / name[:80]}; log in again")
+        return path
+
+    def remove(self, name: str) -> None:
+        """What is not there is no fault. Raises `Refused` where something is left."""
+        path = self._folder / name
+        if not is_name(name) or path.is_symlink():
+            raise Refused(f"{name[:80]!r} is no name of a home")
+        if not path.exists():
+            return
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            raise Refused(f"{path} cannot be removed: {error.strerror}") from error
+
+    @contextlib.contextmanager
+    def owned(self, name: str) -> Iterator[Path]:
+        """One owner at a time, in all processes. Raises `Refused` where there is one."""
+        path = self.path_of(name)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield path
+        except BlockingIOError as error:
+            raise Refused(f"another process is using the login in {path}; try again in a moment") from error
+        finally:
+            os.close(descriptor)
