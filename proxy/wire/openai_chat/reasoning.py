@@ -22,6 +22,7 @@ DETAILS = "reasoning_details"
 KEYS = (*TEXT_KEYS, DETAILS)
 _DETAIL_TEXTS = ("text", "summary")
 _BLOBS = ("signature", "data")
+_ENCRYPTED = "reasoning.encrypted"
 
 _FORMATS: Mapping[str, str] = {
     "anthropic": "anthropic-claude-v1",
@@ -96,7 +97,8 @@ def unsealed(thinking: Thinking) -> Details:
         details = []
     if details:
         return details
-    return [_detail(thinking.text, thinking.signature)] if thinking.signature else []
+    is_encrypted = thinking.is_redacted or not thinking.text
+    return [_detail(thinking.text, thinking.signature, is_encrypted=is_encrypted)] if thinking.signature else []
 
 
 def _maker(detail: JsonObject, native: str = NAME) -> tuple[str, str | None]:
@@ -121,15 +123,21 @@ def _sorted(details: Details, call_ids: Container[JsonValue]) -> tuple[list[Thin
             signatures[call_id] = (origin, blob)
         else:
             parts.append(
-                Thinking(sections=(text,) if text else (), signature=blob, is_redacted=not text, origin=origin)
+                Thinking(
+                    sections=(text,) if text else (),
+                    signature=blob,
+                    is_redacted=detail.get("type") == _ENCRYPTED,
+                    origin=origin,
+                )
             )
     return parts, signatures
 
 
-def _detail(text: str, blob: str | None, **more: JsonValue) -> JsonObject:
-    if text:
-        return {"type": "reasoning.text", "text": text, **({"signature": blob} if blob is not None else {}), **more}
-    return {"type": "reasoning.encrypted", "data": blob, **more}
+def _detail(text: str, blob: str | None, *, is_encrypted: bool, **more: JsonValue) -> JsonObject:
+    """A signed thought may have no text to show (Anthropic's ``display: omitted``), and is not an encrypted one."""
+    if is_encrypted:
+        return {"type": _ENCRYPTED, "data": blob, **more}
+    return {"type": "reasoning.text", "text": text, **({"signature": blob} if blob is not None else {}), **more}
 
 
 def details_for_client(part: Thinking | ToolCall, index: int) -> Details:
@@ -139,10 +147,10 @@ def details_for_client(part: Thinking | ToolCall, index: int) -> Details:
         blob = tag(part.origin or NAME, blob)
     more: JsonObject = {"format": _FORMATS.get(part.origin or "", "unknown"), "index": index}
     if isinstance(part, ToolCall):
-        return [_detail("", blob, id=part.id, **more)] if blob is not None else []
+        return [_detail("", blob, is_encrypted=True, id=part.id, **more)] if blob is not None else []
     if part.origin in {NAME, None} and part.signature is not None:
         return unsealed(part)
-    return [_detail(part.text, blob, **more)] if part.text or blob is not None else []
+    return [_detail(part.text, blob, is_encrypted=part.is_redacted, **more)] if part.text or blob is not None else []
 
 
 def mapped(details: Details, native: str, blob_of: Callable[[str, str], str | None]) -> Details:

@@ -10,7 +10,9 @@ from proxy.hub.profile import Profile
 from proxy.hub.request import Request
 from proxy.hub.response import Finish, Response
 from proxy.wire.base import Reply
+from proxy.wire.fields import Fields
 from proxy.wire.openai_chat import WIRE
+from proxy.wire.openai_chat.reasoning import details_for_client, take_thinking
 
 THOUGHTS = (
     Thinking(sections=("first",), signature="sig-1", origin="anthropic"),
@@ -114,3 +116,13 @@ def test_upstreams_that_take_no_thoughts_back_get_none(able: Profile) -> None:
     answer: Any = WIRE.render_request(request, replace(able, replays_reasoning_text=False))
     assert answer.body["messages"][1] == {"role": "assistant", "content": "so"}
     assert [loss.path for loss in answer.losses] == ["messages[1].content[0]"]
+
+
+def test_a_signed_thought_without_a_text_comes_back_as_one() -> None:
+    """Anthropic's ``display: omitted``: it is not the redacted kind, and would be refused as that."""
+    for is_redacted in (False, True):
+        thought = Thinking(signature="sig", is_redacted=is_redacted, origin="anthropic")
+        (detail,) = details_for_client(thought, 0)
+        fields = Fields({"reasoning_details": [detail]}, wire="openai_chat")
+        (back,), _ = take_thinking(fields, origin="openai_chat", is_client=True)
+        assert (back.signature, back.is_redacted, back.origin) == ("sig", is_redacted, "anthropic")
