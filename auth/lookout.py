@@ -17,7 +17,8 @@ SETTLE_ROUNDS_MAX = 8
 
 
 class Lookout:
-    """Lives on `loop`. `look` is called there at the start and after each change, when the path keeps still.
+    """Lives on `loop`. `look` is called there at the start and after each change, when the path keeps still. What it
+    raises goes to the loop's exception handler, and watching goes on.
 
     `signature` differs when there is something to look at, and `is_whole` says that nobody is half-way through writing;
     both may touch the disk, and are called in a thread. `inside`: as for `Watch`. `poll_seconds`: None for no looks
@@ -72,7 +73,9 @@ class Lookout:
             self._stirred.clear()
             await asyncio.to_thread(self._watch.follow)
             signature = await self._settled()
-            await self._look()
+            (fault,) = await asyncio.gather(self._look(), return_exceptions=True)
+            if fault is not None:
+                self._loop.call_exception_handler({"message": "a look has failed", "exception": fault})
 
     async def _settled(self) -> object:
         """Wait until it keeps still and is whole; its signature then."""
