@@ -158,7 +158,10 @@ class Store(Generic[T]):
         """The folder, made where there is none, with everybody else's writing held off."""
         self.folder.mkdir(mode=guarded.FOLDER_MODE, parents=True, exist_ok=True)
         with atomic.locked(self.folder) as folder:
-            guarded.check_folder(folder)
+            try:
+                guarded.check_folder(folder)
+            except Refused as error:
+                raise Refused(f"is not written: {self.folder} {error}") from error
             atomic.sweep(folder)
             yield folder
 

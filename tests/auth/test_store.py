@@ -180,6 +180,8 @@ def test_T10_a_folder_of_somebody_else_is_not_read(store: Store[JsonValue], monk
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert said(store) == {"a.json": (1, None)}
     assert "belongs to another user" in str(store.fault)
+    with pytest.raises(Refused, match=r"'a\.json' is not written: .*accounts belongs to another user"):
+        store.put("a.json", key(2))
 
 
 def test_T11_what_was_open_is_closed_and_told_once(store: Store[JsonValue]) -> None:
