@@ -20,8 +20,9 @@ _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class MemoryFile:
-    """``<auth-dir>/state/pool.json``, 0600. `monotonic`: the pool's clock. `tell`: gets a sentence about what went
-    wrong; a disk that fails costs the memory, never a request.
+    """``<auth-dir>/state/pool.json``, 0600. `monotonic`: the pool's clock. `is_wanted`: whether what there is to
+    remember is of real accounts. `tell`: gets a sentence about what went wrong; a disk that fails costs the memory,
+    never a request.
     """
 
     def __init__(
@@ -31,12 +32,14 @@ class MemoryFile:
         *,
         monotonic: Callable[[], float],
         unix: Callable[[], float],
+        is_wanted: Callable[[], bool],
         tell: Callable[[str], object],
     ) -> None:
         self.path = auth_dir / FOLDER / NAME
         self._pool = pool
         self._monotonic = monotonic
         self._unix = unix
+        self._is_wanted = is_wanted
         self._tell = tell
         self._written = pool.revision
         self._is_failing = False
@@ -62,7 +65,7 @@ class MemoryFile:
     async def save(self) -> None:
         """Where something has changed."""
         revision = self._pool.revision
-        if revision == self._written:
+        if revision == self._written or not self._is_wanted():
             return
         raw = memory.render(self._pool, self._monotonic(), self._unix())
         try:

@@ -17,8 +17,8 @@ import msgspec
 from rich.console import Console
 
 from auth.credential import Credential
+from auth.memory_file import MemoryFile
 from auth.pool import Pool
-from auth.standing import ALL_MODELS, Standing
 from proxy import __version__
 from proxy.accounts.desk import Desk
 from proxy.accounts.enrolment import Enrolment
@@ -46,7 +46,8 @@ from proxy.observe.scrub import Scrubber
 from proxy.providers import sandbox
 from proxy.providers.table import PROVIDERS
 from proxy.server.access import ClientKeys, is_loopback
-from proxy.server.app import AccountState, App, Edition, Quarantine
+from proxy.server.accounts import AccountState, account_states
+from proxy.server.app import App, Edition, Quarantine
 from proxy.server.lifecycle import serve
 from proxy.upstream.base import Answer, Call, Upstream
 from proxy.upstream.http import HttpUpstream
@@ -115,6 +116,15 @@ class House:
             is_json=is_json(self.config),
             is_debug=options.is_debug or self.config.debug,
         )
+        self.memory = MemoryFile(
+            auth_folder(self.config),
+            self.pool,
+            monotonic=self.clock.monotonic,
+            unix=self.clock.unix,
+            is_wanted=lambda: not self.standpoint.is_sandbox,
+            tell=lambda complaint: self.log.warning("pool.memory_failed", complaint=complaint),
+        )
+        self.memory.read()
         self.enrolment = Enrolment(auth_folder(self.config), log=self.log, on_change=self.accounts_changed)
         self.ledger = Ledger(
             auth_folder(self.config) / "usage.sqlite",
@@ -175,13 +185,8 @@ class House:
         self.log.error("config.refused", complaints=error.message.splitlines(), still="the last good one is in force")
 
     def accounts(self) -> Sequence[AccountState]:
-        now = self.clock.monotonic()
-        offset = self.clock.unix() - now
-        worst: dict[str, Standing] = {}
-        for (credential_id, model), standing in self.pool.standings(now):
-            if model == ALL_MODELS or credential_id not in worst:
-                worst[credential_id] = standing
-        return [account_state(each, worst.get(each.id), offset) for each in self.standpoint.snapshot.credentials]
+        clock, credentials = self.clock, self.standpoint.snapshot.credentials
+        return account_states(credentials, self.pool, now=clock.monotonic(), unix=clock.unix())
 
     def quarantined(self) -> Sequence[Quarantine]:
         return self.enrolment.quarantined()
@@ -226,11 +231,14 @@ class House:
         )
         self._reloader.start()
         self.enrolment.start(asyncio.get_running_loop())
+        remembering = asyncio.create_task(self.memory.keep())
         try:
             await serve(
                 app, host=self.config.host, port=self.config.port, tls=self.config.tls, when_listening=self.greet
             )
         finally:
+            remembering.cancel()
+            await self.memory.save()
             await self._reloader.close()
             await self.enrolment.close()
             await asyncio.to_thread(self.ledger.close)
@@ -295,21 +303,6 @@ def players(snapshot: Snapshot) -> tuple[Credential, ...]:
         Credential(id=f"replay-{provider.name}", provider=provider.name, label=f"recordings as {provider.name}")
         for provider in PROVIDERS
         if provider.name not in having
-    )
-
-
-def account_state(credential: Credential, standing: Standing | None, offset: float) -> AccountState:
-    """`offset`: Unix seconds minus the pool's."""
-    if credential.is_disabled:
-        standing = Standing("disabled", "disabled in its configuration")
-    until = standing.until if standing is not None else None
-    return AccountState(
-        id=credential.id,
-        label=credential.label,
-        provider=credential.provider,
-        state=standing.state if standing is not None else "ready",
-        until=None if until is None else until + offset,
-        why=standing.why or None if standing is not None else None,
     )
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.dispatch.snapshot import Snapshot
-from proxy.server.app import AccountState
+from proxy.server.accounts import AccountState
 
 ACCOUNTS_SHOWN_MAX = 8
 

@@ -8,6 +8,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+_SLEEPLESS = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def awake_or_asleep() -> float:
+    """Linux stops `time.monotonic` while the machine is suspended; quotas are reset all the same."""
+    return time.monotonic() if _SLEEPLESS is None else time.clock_gettime(_SLEEPLESS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
@@ -16,7 +23,7 @@ class Clock:
     `sleep`: waits so many seconds of `monotonic`. `chance`: a number in [0, 1), for jitter.
     """
 
-    monotonic: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = awake_or_asleep
     unix: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.random

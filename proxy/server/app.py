@@ -28,6 +28,7 @@ from proxy.hub.events import Failure
 from proxy.observe.ledger import Ledger
 from proxy.observe.metrics import Metrics
 from proxy.server.access import ClientKeys
+from proxy.server.accounts import AccountState
 from proxy.server.archive import Archive
 from proxy.server.models import Listing
 from proxy.wire.base import Wire
@@ -47,18 +48,6 @@ class Dispatcher(Protocol):
     async def open(self, inquiry: Inquiry) -> Outcome:
         """Raises `proxy.dispatch.inquiry.Refused`. Cancelling it aborts the upstream."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountState:
-    """One line of `/health?detail=1`. `state`: ``ready``, ``cooling`` … `until`: Unix seconds."""
-
-    id: str
-    label: str
-    provider: str
-    state: str
-    until: float | None = None
-    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

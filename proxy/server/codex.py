@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from proxy.hub.residue import JsonObject, JsonValue
 from proxy.providers import openai
 from proxy.providers.base import Model
-from proxy.server.app import AccountState
+from proxy.server.accounts import AccountState
 from proxy.server.models import Listing
 
 _INSTRUCTIONS = """\

@@ -10,6 +10,8 @@ from proxy.server.app import App
 
 _UNUSABLE = frozenset({"broken", "disabled"})
 """States from which no account comes back by itself."""
+_NOTHING = (None, 0, ())
+"""What goes without saying."""
 
 
 def readiness(app: App) -> str:
@@ -24,7 +26,8 @@ def readiness(app: App) -> str:
 def detail(app: App) -> JsonObject:
     """For loopback and keyed clients only: it names accounts by their labels."""
     accounts: list[JsonValue] = [
-        {key: value for key, value in asdict(account).items() if value is not None} for account in app.status.accounts()
+        {key: value for key, value in asdict(account).items() if value not in _NOTHING}
+        for account in app.status.accounts()
     ]
     return {
         "status": readiness(app),

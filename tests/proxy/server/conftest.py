@@ -23,7 +23,8 @@ from proxy.observe.log import make_log
 from proxy.observe.metrics import Metrics
 from proxy.providers.base import Model
 from proxy.server.access import ClientKeys
-from proxy.server.app import AccountState, App, Edition, Quarantine
+from proxy.server.accounts import AccountState
+from proxy.server.app import App, Edition, Quarantine
 from proxy.server.connection import Patience
 from proxy.server.lifecycle import Listener
 from proxy.wire.table import wire_named

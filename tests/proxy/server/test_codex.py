@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.providers.base import Model
-from proxy.server.app import AccountState
+from proxy.server.accounts import AccountState
 from proxy.server.codex import catalogue, usage
 
 if TYPE_CHECKING:

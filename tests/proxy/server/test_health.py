@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from proxy.server.app import AccountState, Quarantine
+from proxy.server.accounts import AccountState
+from proxy.server.app import Quarantine
 
 if TYPE_CHECKING:
     from tests.proxy.server.conftest import House, Open
