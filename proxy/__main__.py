@@ -121,7 +121,7 @@ class House:
             self.pool,
             monotonic=self.clock.monotonic,
             unix=self.clock.unix,
-            is_wanted=lambda: not self.standpoint.is_sandbox,
+            is_wanted=lambda: not (self.standpoint.is_sandbox or options.replay is not None),
             tell=lambda complaint: self.log.warning("pool.memory_failed", complaint=complaint),
         )
         self.memory.read()

@@ -30,10 +30,11 @@ _ERROR = re.compile(rb'\s*\{\s*"error"\s*:')
 
 
 class Contents(NamedTuple):
-    """What stood in the envelope."""
+    """What stood in the envelope. `session`: the client's name for its conversation."""
 
     body: bytes
     model: str
+    session: str = ""
 
 
 def unwrap(content: bytes) -> Contents:
@@ -48,7 +49,8 @@ def unwrap(content: bytes) -> Contents:
     model = loads(bytes(named)) if named is not None else None
     if not isinstance(model, str) or not model:
         raise Malformed("model is required and must name one", path="model", code="invalid_model")
-    return Contents(joined(fields), model.removeprefix("models/"))
+    session = loads(bytes(own.get("session_id", b"null")))
+    return Contents(joined(fields), model.removeprefix("models/"), session if isinstance(session, str) else "")
 
 
 def wrap(body: bytes, trace_id: str) -> bytes:

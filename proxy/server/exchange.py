@@ -203,9 +203,9 @@ class Exchange:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
         content = await body.read(request.content, request.headers, limits)
-        model = match.model
+        model, session = match.model, ""
         if route.is_enveloped:
-            content, model = code_assist.unwrap(content)
+            content, model, session = code_assist.unwrap(content)
         peek = await body.peek(content, model=model, is_stream=route.is_stream)
         query = {name: value for name, value in request.query.items() if name != KEY_PARAMETER}
         is_array = route.wire == "gemini" and peek.is_stream and query.get("alt") != "sse" and not route.is_enveloped
@@ -221,6 +221,7 @@ class Exchange:
             framing="json-array" if is_array else "sse",
             client=self._client.name,
             is_strict=self._is_strict,
+            session=session,
         )
 
     def _public_headers(self) -> Mapping[str, str]:

@@ -21,12 +21,12 @@ def test_members_keep_their_bytes_and_the_session_stays_here() -> None:
         b'{"model":"models/big","project":"p","user_prompt_id":"u",'
         b'"request":{"contents":[{"parts":[{"text":"\\u00e9"}]}],"session_id":"s","generationConfig":{"topP":0.950}}}'
     )
-    assert opened.model == "big"
+    assert (opened.model, opened.session) == ("big", "s")
     assert opened.body == b'{"contents":[{"parts":[{"text":"\\u00e9"}]}],"generationConfig":{"topP":0.950}}'
 
 
 def test_the_counter_names_the_model_inside() -> None:
-    assert unwrap(b'{"request":{"model":"models/big","contents":[]}}') == (b'{"contents":[]}', "big")
+    assert unwrap(b'{"request":{"model":"models/big","contents":[]}}') == (b'{"contents":[]}', "big", "")
 
 
 @pytest.mark.parametrize(
