@@ -334,7 +334,9 @@ class GeminiJudge(Judge):
                     has_text.set()
 
         task = asyncio.create_task(read())
-        await has_text.wait()
+        text = asyncio.create_task(has_text.wait())
+        await asyncio.wait({task, text}, return_when=asyncio.FIRST_COMPLETED)
+        assert text.done(), task.exception()
         task.cancel()
         await asyncio.wait([task])
 
