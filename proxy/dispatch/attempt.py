@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from proxy.dispatch.passage import Passage, Plan, Seen, Whole, not_json
+from proxy.dispatch.plain import PlainPlan, comes_whole
 from proxy.errors import Unreachable, UpstreamError
 from proxy.hub.events import Failure
 from proxy.hub.loss import Loss
@@ -79,7 +80,11 @@ class Attempt:
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "text/html":
             return not_json(b"<html")
-        if self._is_stream and kind != "application/json":
+        if (
+            not comes_whole(kind)
+            if isinstance(self.plan, PlainPlan)
+            else self._is_stream and kind != "application/json"
+        ):
             return await self._gate(answer)
         body = await answer.read(WHOLE_BYTES_MAX)
         await answer.release()

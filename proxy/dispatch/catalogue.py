@@ -24,7 +24,7 @@ from proxy.dispatch.decision import Candidate
 from proxy.dispatch.suffix import split_suffix
 from proxy.errors import UnknownModel
 from proxy.hub.request import Reasoning
-from proxy.providers.base import Model, Operation, Provider
+from proxy.providers.base import OF_TEXT, Model, Operation, Provider
 from proxy.providers.profiles import known_model
 
 REMEMBERED_MAX = 4096
@@ -94,10 +94,11 @@ class Catalogue:
         self._remembered: dict[tuple[str, Operation, str], Found] = {}
 
     def models(self) -> tuple[Model, ...]:
-        """For clients' lists: under the client's names, sorted, unique. Where several upstream models stand behind one
-        name, the limits are those that all of them keep.
+        """For clients' lists: under the client's names, sorted, unique; none that could be asked for nothing. Where
+        several upstream models stand behind one name, the limits are those that all of them keep.
         """
-        return tuple(_described(name, self._offers[name]) for name in sorted(self._offers))
+        described = (_described(name, self._offers[name]) for name in sorted(self._offers))
+        return tuple(model for model in described if model.operations)
 
     def find(self, name: str, operation: Operation, wire: str) -> Found:
         """`wire`: the client's; some operations are served at home only. Raises `UnknownModel`."""
@@ -192,9 +193,20 @@ def _able(candidates: Sequence[Candidate], operation: Operation, wire: str) -> t
 
 
 def _can(candidate: Candidate, operation: Operation, wire: str) -> bool:
+    provider = candidate.provider
+    if not _does(candidate, operation):
+        return False
     if operation in _CROSSING:
-        return "generate" in candidate.provider.endpoints
-    return candidate.provider.wire == wire and operation in candidate.provider.endpoints
+        return "generate" in provider.endpoints
+    return operation in provider.endpoints and provider.speaks(operation) == wire
+
+
+def _does(candidate: Candidate, operation: Operation) -> bool:
+    """Nothing is known of a model that is listed nowhere: its provider will say."""
+    model = _known(candidate)
+    if model is None or operation in model.operations:
+        return True
+    return operation in OF_TEXT and "generate" in model.operations
 
 
 def _described(name: str, candidates: Sequence[Candidate]) -> Model:
@@ -211,11 +223,16 @@ def _described(name: str, candidates: Sequence[Candidate]) -> Model:
     )
 
 
-def _upstream_model(candidate: Candidate) -> Model:
+def _known(candidate: Candidate) -> Model | None:
     for model in candidate.provider.models:
         if model.id == candidate.model:
             return model
-    return known_model(candidate.model)
+    model = known_model(candidate.model)
+    return model if model != Model(id=candidate.model) else None
+
+
+def _upstream_model(candidate: Candidate) -> Model:
+    return _known(candidate) or Model(id=candidate.model)
 
 
 def _operations(candidate: Candidate) -> frozenset[Operation]:

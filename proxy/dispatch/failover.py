@@ -21,6 +21,7 @@ from proxy.dispatch.clock import Clock
 from proxy.dispatch.decision import Decision
 from proxy.dispatch.fallbacks import fallbacks
 from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
+from proxy.dispatch.plain import PlainPlan
 from proxy.dispatch.policy import Ask, decide
 from proxy.dispatch.pursuit import EXPLAIN_HEADER, Pursuit
 from proxy.dispatch.recall import Recall
@@ -169,8 +170,11 @@ def _check_tie(inquiry: Inquiry, found: Found) -> None:
 
 def _outcome(pursuit: Pursuit, attempt: Attempt) -> Outcome:
     report = pursuit.report
+    kind = _content_type(pursuit.inquiry)
+    if isinstance(attempt.plan, PlainPlan):
+        kind = attempt.headers.get("content-type", kind)
     headers = (
-        ("content-type", _content_type(pursuit.inquiry)),
+        ("content-type", kind),
         *passed(attempt.headers),
         *own(report),
         *explanation(pursuit),

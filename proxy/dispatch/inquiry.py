@@ -42,6 +42,8 @@ class Inquiry:
     headers: Mapping[str, str]
     """The client's, case-insensitive; the client's key is taken out."""
     query: Mapping[str, str]
+    resource: str = ""
+    """What the client's path names beside the model: a stored answer's id."""
     framing: str = "sse"
     """``sse``, ``json-array`` (Gemini without alt=sse), ``frames`` (Responses over a WebSocket: one a line)."""
     client: str = ""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.decision import Candidate
 from proxy.dispatch.passage import Plan
+from proxy.dispatch.plain import PlainPlan
 from proxy.dispatch.recall import Recall
 from proxy.dispatch.relay import RelayPlan
 from proxy.dispatch.snapshot import Snapshot
@@ -14,6 +15,7 @@ from proxy.dispatch.translate import TranslationPlan, render
 from proxy.errors import Untranslatable
 from proxy.hub.loss import Loss
 from proxy.hub.parts import Part
+from proxy.providers.base import PLAIN
 from proxy.wire.anthropic.breakpoints import with_breakpoints
 from proxy.wire.table import wire_named
 
@@ -29,7 +31,9 @@ def plan_for(asked: Asked, candidate: Candidate, *, snapshot: Snapshot, recall: 
     inquiry = asked.inquiry
     provider = candidate.provider
     edits = snapshot.edits(candidate.model, provider.wire)
-    is_home = provider.wire == inquiry.wire
+    if inquiry.operation in PLAIN:
+        return PlainPlan(asked, candidate, edits)
+    is_home = provider.speaks(inquiry.operation) == inquiry.wire
     if is_home and not _must_render(asked):
         return RelayPlan(asked, candidate, edits)
     request = asked.request_for(candidate.model)

@@ -11,10 +11,20 @@ from proxy import __version__
 from proxy.hub.profile import Profile
 from proxy.hub.residue import JsonObject
 
-Operation: TypeAlias = Literal["generate", "count_tokens", "complete", "compact", "embed", "embed_batch"]
+Operation: TypeAlias = Literal[
+    "generate", "count_tokens", "complete", "compact", "embed", "embed_batch",
+    "draw", "edit_image", "transcribe", "translate", "speak", "moderate", "rerank", "retrieve", "delete",
+]  # fmt: skip
 """What a client can ask of a model. `generate` and `count_tokens` cross wires; the others are relayed at home only.
-`compact`: a Responses conversation, made shorter. `embed_batch`: Gemini's batchEmbedContents.
+`compact`: a Responses conversation, made shorter. `embed_batch`: Gemini's batchEmbedContents. `transcribe` writes down
+what is spoken, `translate` does so in English. `retrieve`, `delete`: an answer that the provider has stored.
 """
+PLAIN: frozenset[Operation] = frozenset(
+    {"draw", "edit_image", "transcribe", "translate", "speak", "moderate", "rerank", "retrieve", "delete"}
+)
+"""Those that the hub has no words for: they are passed on unread."""
+OF_TEXT: frozenset[Operation] = frozenset({"generate", "count_tokens", "complete", "compact", "retrieve", "delete"})
+"""What a model that generates can be asked, where its provider has it."""
 
 USER_AGENT = f"proxy/{__version__}"
 """Who we are, in every request of our own."""
@@ -39,10 +49,14 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """`path` is appended to the base URL; ``{model}`` stands for the upstream model. `stream_path`: when it differs."""
+    """`path` is appended to the base URL; ``{model}`` stands for the upstream model, ``{id}`` for a stored answer.
+    `stream_path`: when it differs. `wire`: whose format it takes, where that is not its provider's.
+    """
 
     path: str
     stream_path: str | None = None
+    method: str = "POST"
+    wire: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +90,11 @@ class Provider:
     """Its kind of account, as ``oauth-model-alias`` and ``oauth-excluded-models`` call it; empty: keys, no accounts."""
     executor: Literal["http", "sandbox"] = "http"
     """How an attempt is carried out."""
+
+    def speaks(self, operation: Operation) -> str:
+        """The wire in which it is asked this."""
+        endpoint = self.endpoints.get(operation)
+        return self.wire if endpoint is None or not endpoint.wire else endpoint.wire
 
 
 def bearer(credential: Credential) -> tuple[tuple[str, str], ...]:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
-from proxy.providers.base import Endpoint, Model, Operation, Provider, bearer
+from proxy.providers.base import OF_TEXT, Endpoint, Model, Operation, Provider, bearer
 from proxy.providers.profiles import known_model, profiles
 
-OPERATIONS: frozenset[Operation] = frozenset({"generate", "count_tokens", "complete", "embed"})
+_SIDE_PATHS: Mapping[Operation, str] = {
+    "draw": "/images/generations",
+    "edit_image": "/images/edits",
+    "transcribe": "/audio/transcriptions",
+    "translate": "/audio/translations",
+    "speak": "/audio/speech",
+    "moderate": "/moderations",
+    "rerank": "/rerank",
+}
+SIDE_ENDPOINTS: Mapping[Operation, Endpoint] = MappingProxyType(
+    {operation: Endpoint(path=path, wire="openai_chat") for operation, path in _SIDE_PATHS.items()}
+)
+"""Beside text. What of it a server has, its answers tell; `rerank` is in Jina's and Cohere's format."""
+OPERATIONS: frozenset[Operation] = frozenset({*OF_TEXT, "embed", *SIDE_ENDPOINTS})
 
 
 def provider_named(name: str, base_url: str, model_names: tuple[str, ...]) -> Provider:
@@ -20,6 +35,7 @@ def provider_named(name: str, base_url: str, model_names: tuple[str, ...]) -> Pr
             "generate": Endpoint(path="/chat/completions"),
             "complete": Endpoint(path="/completions"),
             "embed": Endpoint(path="/embeddings"),
+            **SIDE_ENDPOINTS,
         },
         authorize=bearer,
         profile=profiles("openai_compatible"),

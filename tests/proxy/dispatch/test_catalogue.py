@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from proxy.config.schema import AccountModelAlias
 from proxy.dispatch.catalogue import NAME_CHARACTERS_MAX, Catalogue
 from proxy.errors import UnknownModel
 from proxy.hub.request import Reasoning
-from proxy.providers.base import Endpoint, Model, Provider, bearer
+from proxy.providers import openai
+from proxy.providers.base import Endpoint, Model, Operation, Provider, bearer
 from proxy.providers.profiles import profiles
 
 
@@ -146,11 +148,46 @@ def test_the_unknown_are_refused_with_the_nearest_names() -> None:
 
 
 def test_embeddings_stay_at_home() -> None:
-    catalogue = Catalogue([provider("p", "m")], [credential("a")])
+    operations: frozenset[Operation] = frozenset({"generate", "embed"})
+    catalogue = Catalogue([replace(provider("p"), models=(Model(id="m", operations=operations),))], [credential("a")])
     assert catalogue.find("m", "embed", "openai_chat").candidates
     assert catalogue.find("m", "count_tokens", "anthropic").candidates
     with pytest.raises(UnknownModel, match="embed in this format"):
         catalogue.find("m", "embed", "gemini")
+
+
+def test_a_model_is_asked_only_for_what_it_does() -> None:
+    keyed = replace(openai.PROVIDER, name="p")
+    catalogue = Catalogue([keyed], [credential("a")])
+    assert catalogue.find("gpt-image-2", "draw", "openai_chat").candidates
+    assert catalogue.find("whisper-1", "translate", "openai_chat").candidates
+    assert catalogue.find("text-embedding-3-small", "embed", "openai_chat").candidates
+    assert catalogue.find("gpt-5", "compact", "openai_responses").candidates
+    refused: tuple[tuple[str, Operation, str], ...] = (
+        ("gpt-image-2", "generate", "anthropic"),
+        ("gpt-5", "draw", "openai_chat"),
+        ("whisper-1", "speak", "openai_chat"),
+        ("gpt-5", "rerank", "openai_chat"),
+        ("gpt-5", "compact", "openai_chat"),
+    )
+    for name, operation, wire in refused:
+        with pytest.raises(UnknownModel, match=f"nobody who serves '{name}' can {operation}"):
+            catalogue.find(name, operation, wire)
+
+
+def test_what_is_not_known_of_a_model_its_provider_will_say() -> None:
+    catalogue = Catalogue([replace(openai.PROVIDER, name="p")], [credential("a")])
+    assert catalogue.find("gpt-image-9", "draw", "openai_chat").candidates
+    assert catalogue.find("tts-7", "speak", "openai_chat").candidates
+
+
+def test_a_model_that_its_provider_cannot_be_asked_for_is_not_listed() -> None:
+    """An account without the endpoint for images does not offer a model that does nothing else."""
+    drawing = Model(id="draws", operations=frozenset({"draw"}))
+    catalogue = Catalogue([replace(provider("p"), models=(drawing, Model(id="m")))], [credential("a")])
+    assert [model.id for model in catalogue.models()] == ["m"]
+    with pytest.raises(UnknownModel, match="can draw"):
+        catalogue.find("draws", "draw", "openai_chat")
 
 
 def test_limits_of_a_pool_are_those_that_all_keep() -> None:
