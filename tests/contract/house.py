@@ -38,7 +38,7 @@ class Account:
 
 IMPATIENT = """
 from proxy.upstream.base import Deadlines
-Deadlines.__init__.__kwdefaults__.update(head=0.5, idle=1.8)
+Deadlines.__init__.__kwdefaults__.update(head=2.0, idle=3.0)
 from proxy.__main__ import main
 main()
 """
