@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from auth.book import PROVEN_MIN
+from auth.book import PROVEN_MIN, Record
 from auth.credential import Credential
 from auth.pool import Pool
+from auth.quota import DAY, HOUR, Window, window_name
 from auth.standing import ALL_MODELS, Setback
 from proxy.dispatch.decision import Candidate, Decision
 from proxy.dispatch.inquiry import Tie
@@ -216,3 +217,123 @@ class TestTies:
         nobody = decide(ranked, pool, tied, 1.0)
         assert nobody.chosen is None
         assert [name for name, _ in names(nobody)] == ["low"]
+
+
+# Limits of their own
+
+
+def test_who_has_all_it_may_is_passed_over_until_one_comes_back() -> None:
+    both = [candidate("a", concurrency=2), candidate("b", concurrency=1)]
+    pool = Pool()
+    leases = [commit(decide(both, pool, ask(), 0.0), both, pool, ask()) for _ in range(3)]
+    decision = decide(both, pool, ask(), 0.0)
+    assert (decision.chosen, decision.is_busy, decision.returns_at) == (None, True, None)
+    assert names(decision) == [
+        ("a", "busy: 2 of 2 requests are under way"),
+        ("b", "busy: 1 of 1 requests are under way"),
+    ]
+    pool.give_back(leases[1])
+    assert decide(both, pool, ask(), 0.0).chosen is both[1]
+
+
+def window(used: float, *, slot: str = "5h", resets_at: float = 3600.0, **fields: Any) -> Window:
+    name = window_name(fields.setdefault("seconds", 5 * HOUR))
+    return Window(slot=slot, name=name, read_at=0.0, source=slot, used=used, resets_at=resets_at, **fields)
+
+
+def test_a_full_window_comes_after_the_others_but_before_nobody() -> None:
+    """Told on a 200: the provider goes on, for money."""
+    both = [candidate("a", priority=9), candidate("b")]
+    pool = Pool()
+    pool.read("a", [window(0.4, is_rejected=True)], 0.0)
+    assert {serve(both, pool, ask()) for _ in range(4)} == {"b"}
+    assert names(decide(both, pool, ask(), 0.0)) == [("a", "spent: its 5-hour window is full")]
+    assert serve(both[:1], pool, ask(is_first=False)) == "a"
+    assert serve(both, pool, ask(), 3600.0) == "a"
+
+
+def test_the_owners_reserve_is_left_alone() -> None:
+    kept = candidate("a", reserve_percent=20)
+    pool = Pool()
+    pool.read("a", [window(0.79)], 0.0, most=0.8)
+    assert decide([kept], pool, ask(), 0.0).chosen is kept
+    pool.read("a", [window(0.8)], 0.0, most=0.8)
+    decision = decide([kept], pool, ask(), 0.0)
+    assert (decision.chosen, decision.returns_at) == (None, 3600.0)
+    assert names(decision) == [("a", "reserved: 20 % of its 5-hour window are kept for its owner")]
+    assert decide([kept], pool, ask(), 3600.0).chosen is kept
+
+
+def test_a_window_of_other_models_is_no_obstacle() -> None:
+    pool = Pool()
+    pool.read("a", [window(1.0, models="*opus*")], 0.0)
+    assert decide(ABC[:1], pool, ask(), 0.0).passed_over == ()
+
+
+# What is known by hearsay
+
+
+def remembered(until: float | None) -> Pool:
+    pool = Pool()
+    pool.remember([(("a", ALL_MODELS), Record(until=until, why="the weekly window is full"))])
+    return pool
+
+
+@pytest.mark.parametrize("until", [4 * DAY, None])
+def test_before_a_client_is_turned_away_a_memory_is_tried(until: float | None) -> None:
+    pool = remembered(until)
+    assert serve(ABC[:2], pool, ask()) == "b"
+    decision = decide(ABC[:1], pool, ask(), 0.0)
+    assert (decision.chosen, decision.rule) == (ABC[0], "last-resort")
+    lease = commit(decision, ABC[:1], pool, ask())
+    pool.fail(lease, Setback(model=ALL_MODELS, why="still full", seconds=3 * DAY, is_stated=True), 1.0)
+    assert decide(ABC[:1], pool, ask(), 2.0).chosen is None
+
+
+def test_a_transient_fault_is_tried_before_a_memory() -> None:
+    pool = remembered(5.0)
+    bench(pool, "b", 30.0, is_transient=True)
+    assert serve(ABC[:2], pool, ask(), 1.0) == "b"
+
+
+# quota-aware
+
+
+def test_what_expires_first_is_spent_first() -> None:
+    pool = Pool()
+    pool.read("a", [window(0.2, slot="7d", seconds=7 * DAY, resets_at=6 * DAY)], 0.0)
+    pool.read("b", [window(0.2, slot="7d", seconds=7 * DAY, resets_at=1 * DAY)], 0.0)
+    decision = decide(ABC, pool, ask("quota-aware", wants_all=True), 0.0)
+    assert (decision.chosen, decision.rule) == (ABC[1], "quota-aware")
+    assert names(decision) == [
+        ("a", "ready: scores 0.91, the chosen 1.49"),
+        ("c", "ready: scores 0.50, the chosen 1.49"),
+    ]
+
+
+def test_equals_take_turns() -> None:
+    pool = Pool()
+    counts: Counter[str] = Counter()
+    for _ in range(90):
+        decision = decide(ABC, pool, ask("quota-aware"), 0.0)
+        pool.give_back(commit(decision, ABC, pool, ask("quota-aware")))
+        assert decision.chosen is not None
+        counts[decision.chosen.credential.id] += 1
+    assert counts == {"a": 30, "b": 30, "c": 30}
+
+
+def test_a_burst_is_spread_although_readings_come_late() -> None:
+    pool = Pool()
+    for name, used in (("a", 0.1), ("b", 0.3), ("c", 0.6)):
+        pool.read(name, [window(used, resets_at=5 * HOUR)], 0.0)
+    counts = Counter(serve(ABC, pool, ask("quota-aware")) for _ in range(30))
+    assert counts["a"] > counts["b"] > counts["c"] > 0
+
+
+# Ties name the model, too
+
+
+def test_a_tie_may_name_one_of_an_aliass_models() -> None:
+    pooled = [candidate("a", "m1", siblings=2), candidate("a", "m2", siblings=2)]
+    decision = decide(pooled, Pool(), ask(tie=Tie("a", model="m2")), 0.0)
+    assert (decision.chosen, decision.rule) == (pooled[1], "affinity")

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from proxy.dispatch.amounts import duration, http_date, until_month_ends, until_pacific_midnight
 from proxy.dispatch.resets import read_reset
 from proxy.hub.events import Failure
 from proxy.hub.residue import JsonValue
@@ -198,29 +197,3 @@ def test_a_rejection_of_overage_alone_is_the_models() -> None:
     )
     assert reset is not None
     assert reset.is_model_only
-
-
-@pytest.mark.parametrize(
-    ("moment", "hours"),
-    [
-        (datetime(2026, 1, 10, 7, 0, tzinfo=UTC), 1.0),  # winter: midnight is 08:00 UTC
-        (datetime(2026, 7, 10, 6, 0, tzinfo=UTC), 1.0),  # summer: 07:00 UTC
-        (datetime(2026, 3, 8, 9, 59, tzinfo=UTC), 22 + 1 / 60),  # a minute before the clocks change
-        (datetime(2026, 11, 20, 12, 0, tzinfo=UTC), 20.0),
-    ],
-)
-def test_googles_day_ends_at_midnight_in_california(moment: datetime, hours: float) -> None:
-    assert until_pacific_midnight(moment.timestamp()) == pytest.approx(hours * HOUR)
-
-
-def test_a_month_ends_where_it_ends() -> None:
-    assert until_month_ends(datetime(2026, 12, 31, 23, 0, tzinfo=UTC).timestamp()) == HOUR
-
-
-@pytest.mark.parametrize("text", ["", "s", "5", "1h2", "-3s", "5x"])
-def test_what_is_no_duration_is_no_number(text: str) -> None:
-    assert duration(text) != duration(text)  # NaN
-
-
-def test_what_is_no_date_is_none() -> None:
-    assert http_date("tomorrow") is None
