@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import sys
 import time
@@ -19,6 +20,10 @@ from rich.console import Console
 from auth.credential import Credential
 from auth.memory_file import MemoryFile
 from auth.pool import Pool
+from auth.secret import Secret
+from management.api import Management
+from management.audit import Audit
+from management.state import State
 from proxy import __version__
 from proxy.accounts.desk import Desk
 from proxy.accounts.enrolment import Enrolment
@@ -44,14 +49,14 @@ from proxy.observe.prices import Prices
 from proxy.observe.record import Recorder
 from proxy.observe.scrub import Scrubber
 from proxy.providers import sandbox
-from proxy.providers.table import PROVIDERS
+from proxy.providers.table import stand_ins
 from proxy.server.access import ClientKeys, is_loopback
 from proxy.server.accounts import AccountState, account_states
 from proxy.server.app import App, Edition, Quarantine
 from proxy.server.lifecycle import serve
-from proxy.upstream.base import Answer, Call, Upstream
+from proxy.upstream.base import Upstream
 from proxy.upstream.http import HttpUpstream
-from proxy.upstream.recorded import RecordedUpstream
+from proxy.upstream.recorded import Door
 from proxy.upstream.replay import Deck, ReplayUpstream
 from proxy.wire.table import wire_named
 
@@ -74,29 +79,6 @@ class Standpoint:
     is_sandbox: bool
 
 
-class Door:
-    """`Upstream` to the outside. Records what passes while `request-log` is on."""
-
-    def __init__(self, inner: Upstream, house: House) -> None:
-        self._inner = inner
-        self._house = house
-        self._recorded: RecordedUpstream | None = None
-        self._recorder: Recorder | None = None
-
-    async def send(self, call: Call) -> Answer:
-        if not self._house.config.request_log:
-            return await self._inner.send(call)
-        if self._recorded is None:
-            self._recorder = Recorder(logs_folder(self._house.config) / "requests", self._house.scrubber)
-            self._recorded = RecordedUpstream(self._inner, self._recorder)
-        return await self._recorded.send(call)
-
-    async def close(self) -> None:
-        await self._inner.close()
-        if self._recorder is not None:
-            await asyncio.to_thread(self._recorder.close)
-
-
 class House:
     """Everything that stands while the server runs, and what `/health` tells of it."""
 
@@ -106,6 +88,8 @@ class House:
         self._options = options
         self._known: set[str] = set()
         self._reloader: Reloader | None = None
+        self._management: Management | None = None
+        self._password = os.environ.get("MANAGEMENT_PASSWORD", "")
         self.scrubber = Scrubber()
         self.pool = Pool()
         self.clock = Clock()
@@ -137,11 +121,7 @@ class House:
 
     def _stand(self, config: Config) -> Standpoint:
         """Builds beside what stands. Raises `ConfigError`."""
-        if self._options.host is not None:
-            config = replace(config, host=self._options.host)
-        if self._options.port is not None:
-            config = replace(config, port=self._options.port)
-        check_exposure(config)
+        config = self.check(config)
         keys = ClientKeys.of(config.api_keys)
         for complaint in keys.complaints:
             self.log.warning("client_key.refused", complaint=complaint)
@@ -149,7 +129,7 @@ class House:
         is_empty = not snapshot.credentials and self.enrolment.is_empty
         is_sandbox = self._options.is_sandbox or (is_empty and self._options.replay is None)
         if self._options.replay is not None:
-            snapshot = self.enrolment.snapshot(config, credentials=players(snapshot))
+            snapshot = self.enrolment.snapshot(config, credentials=stand_ins(snapshot.credentials))
         elif is_sandbox:
             snapshot = self.enrolment.snapshot(config, providers=sandbox.PROVIDERS, credentials=sandbox.CREDENTIALS)
         self._learn_secrets(config, snapshot.credentials)
@@ -158,11 +138,43 @@ class House:
         edition = Edition(config=config, keys=keys, listing=snapshot.catalogue)
         return Standpoint(snapshot=snapshot, edition=edition, is_sandbox=is_sandbox)
 
+    def check(self, config: Config) -> Config:
+        """With what the command line says instead. Raises `ConfigError` for one that could not be in force."""
+        if self._options.host is not None:
+            config = replace(config, host=self._options.host)
+        if self._options.port is not None:
+            config = replace(config, port=self._options.port)
+        check_exposure(config)
+        return config
+
+    def _state(self, dispatcher: Dispatcher) -> State:
+        assert self._reloader is not None
+        logs = logs_folder(self.config)
+        return State(
+            version=__version__,
+            config_path=self._path,
+            config=lambda: self.config,
+            check=self.check,
+            reload=self._reloader.look,
+            reload_error=self.reload_error,
+            snapshot=lambda: self.standpoint.snapshot,
+            dispatcher=dispatcher,
+            pool=self.pool,
+            clock=self.clock,
+            ledger=self.ledger,
+            store=self.enrolment.store,
+            look=self.enrolment.look,
+            logs=logs,
+            audit=Audit(logs / "audit.log", now=time.time, redact=self.scrubber.text),
+            log=self.log,
+            password=self._password,
+        )
+
     def _learn_secrets(self, config: Config, credentials: Sequence[Credential]) -> None:
         """Before they are used. They stay known after a reload: requests in flight may still hold them."""
         secrets_now = [key.api_key for key in config.api_keys]
         secrets_now += [credential.secret for credential in credentials if credential.secret is not None]
-        secrets_now += [config.remote_management.secret_key, *self.enrolment.secrets()]
+        secrets_now += [config.remote_management.secret_key, Secret(self._password), *self.enrolment.secrets()]
         for secret in secrets_now:
             if secret and secret.digest not in self._known:
                 self._known.add(secret.digest)
@@ -173,6 +185,8 @@ class House:
         self.standpoint = self._stand(loaded.config)
         for warning in loaded.warnings:
             self.log.warning("config.warned", warning=warning)
+        if self._management is not None:
+            self._management.follow(self.config)
         self.log.info("config.reloaded", accounts=len(self.standpoint.snapshot.credentials))
         fixed = ("host", "port", "tls", "auth_dir", "log_format", "logging_to_file", "debug")
         if waiting := [name for name in fixed if getattr(before, name) != getattr(self.config, name)]:
@@ -202,7 +216,12 @@ class House:
         http: Upstream = HttpUpstream()
         if self._options.replay is not None:
             http = ReplayUpstream(Deck.read(self._options.replay))
-        upstreams: dict[str, Upstream] = {"http": Door(http, self), "sandbox": sandbox.Sandbox()}
+        door = Door(
+            http,
+            is_wanted=lambda: self.config.request_log,
+            recorder=lambda: Recorder(logs_folder(self.config) / "requests", self.scrubber),
+        )
+        upstreams: dict[str, Upstream] = {"http": door, "sandbox": sandbox.Sandbox()}
         dispatcher = Dispatcher(
             snapshot=lambda: self.standpoint.snapshot,
             upstreams=upstreams,
@@ -210,6 +229,15 @@ class House:
             clock=self.clock,
             log=self.log,
         )
+        self._reloader = Reloader(
+            self._path,
+            loaded,
+            loop=asyncio.get_running_loop(),
+            on_change=self.change,
+            on_refused=self.refuse,
+            clock=time.time,
+        )
+        management = self._management = Management(self._state(dispatcher))
         app = App(
             edition=lambda: self.standpoint.edition,
             dispatcher=dispatcher,
@@ -220,16 +248,10 @@ class House:
             now=time.time,
             new_id=lambda: secrets.token_hex(12),
             ledger=self.ledger,
-        )
-        self._reloader = Reloader(
-            self._path,
-            loaded,
-            loop=asyncio.get_running_loop(),
-            on_change=self.change,
-            on_refused=self.refuse,
-            clock=time.time,
+            management=management,
         )
         self._reloader.start()
+        management.follow(self.config)
         self.enrolment.start(asyncio.get_running_loop())
         remembering = asyncio.create_task(self.memory.keep())
         try:
@@ -239,6 +261,7 @@ class House:
         finally:
             remembering.cancel()
             await self.memory.save()
+            await management.close()
             await self._reloader.close()
             await self.enrolment.close()
             await asyncio.to_thread(self.ledger.close)
@@ -293,16 +316,6 @@ def check_exposure(config: Config) -> None:
     raise ConfigError(
         f"host: {config.host or 'all addresses'} is reachable from other machines, and api-keys is empty: "
         "add a key for your clients, or listen on 127.0.0.1"
-    )
-
-
-def players(snapshot: Snapshot) -> tuple[Credential, ...]:
-    """With --replay no account is needed: one stands in for each provider that has none."""
-    having = {credential.provider for credential in snapshot.credentials}
-    return tuple(
-        Credential(id=f"replay-{provider.name}", provider=provider.name, label=f"recordings as {provider.name}")
-        for provider in PROVIDERS
-        if provider.name not in having
     )
 
 

@@ -52,27 +52,32 @@ class Enrolment:
     ) -> None:
         self._log = log
         self._on_change = on_change
-        self._store = open_store(folder)
+        self.store = open_store(folder)
         self._watch: AuthWatch[AccountFile] | None = None
-        self._tell(tuple(Added(entry) for entry in self._store.entries.values() if entry.fault or entry.remarks))
+        self._tell(tuple(Added(entry) for entry in self.store.entries.values() if entry.fault or entry.remarks))
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._watch = AuthWatch(self._store, loop=loop, on_events=self._changed)
+        self._watch = AuthWatch(self.store, loop=loop, on_events=self._changed)
         self._watch.start()
 
     async def close(self) -> None:
         if self._watch is not None:
             await self._watch.close()
 
+    async def look(self) -> None:
+        """What the files say now is in force after it."""
+        await asyncio.to_thread(self.store.look)
+        self._on_change()
+
     @property
     def is_empty(self) -> bool:
         """No file at all, good or bad: nobody has enrolled anything."""
-        return not self._store.entries
+        return not self.store.entries
 
     def snapshot(
         self, config: Config, *, providers: Iterable[Provider] = (), credentials: Iterable[Credential] = ()
     ) -> Snapshot:
-        mine = enrolled(self._store, config)
+        mine = enrolled(self.store, config)
         return Snapshot.of(
             config,
             providers=(*mine.providers, *providers),
@@ -80,18 +85,18 @@ class Enrolment:
         )
 
     def secrets(self) -> Iterator[Secret]:
-        for entry in self._store.entries.values():
+        for entry in self.store.entries.values():
             if entry.value is not None:
                 yield from secrets_of(entry.value)
 
     def quarantined(self) -> Sequence[Quarantine]:
         files = [
             Quarantine(file=entry.name, why=entry.fault, is_served=entry.value is not None)
-            for entry in self._store.entries.values()
+            for entry in self.store.entries.values()
             if entry.fault is not None
         ]
-        if self._store.fault is not None:
-            files.insert(0, Quarantine(file=str(self._store.folder), why=self._store.fault, is_served=bool(files)))
+        if self.store.fault is not None:
+            files.insert(0, Quarantine(file=str(self.store.folder), why=self.store.fault, is_served=bool(files)))
         return files
 
     def notes(self) -> Sequence[str]:
@@ -103,9 +108,9 @@ class Enrolment:
         self._tell(events)
 
     def _tell(self, events: tuple[Event[AccountFile], ...]) -> None:
-        if self._store.fault is not None:
-            self._log.error("auth_dir.refused", why=self._store.fault)
-        for remark in self._store.remarks:
+        if self.store.fault is not None:
+            self._log.error("auth_dir.refused", why=self.store.fault)
+        for remark in self.store.remarks:
             self._log.warning("auth_dir.mended", what=remark)
         for event in events:
             self._tell_of(event.entry, type(event).__name__.lower(), is_gone=isinstance(event, Removed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from yarl import URL
 
@@ -42,6 +42,27 @@ class RecordedUpstream:
 
     async def close(self) -> None:
         await self._upstream.close()
+
+
+class Door:
+    """`proxy.upstream.base.Upstream` around another one: recorded while `is_wanted`. `recorder` is asked once."""
+
+    def __init__(self, upstream: Upstream, *, is_wanted: Callable[[], bool], recorder: Callable[[], Recorder]) -> None:
+        self._upstream = upstream
+        self._is_wanted = is_wanted
+        self._make = recorder
+        self._recorder: Recorder | None = None
+
+    async def send(self, call: Call) -> Answer:
+        if not self._is_wanted():
+            return await self._upstream.send(call)
+        self._recorder = self._recorder or self._make()
+        return await RecordedUpstream(self._upstream, self._recorder).send(call)
+
+    async def close(self) -> None:
+        await self._upstream.close()
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.close)
 
 
 class _RecordedAnswer:

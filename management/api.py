@@ -1,0 +1,170 @@
+"""``/v0/management``: who may, which route, and how a refusal is told. One table of routes, one document of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from aiohttp import web
+from multidict import MultiDict
+
+from management.editing import tree_of
+from management.guard import Visitor, admit
+from management.key_ring import KeyRing, Peer, hashed, is_hashed
+from management.openapi import document
+from management.refusal import Refusal
+from management.resources import configuration, decisions, lists, logs, maps, settings, usage
+from management.resources.settings import value_at
+from management.routes import PREFIX, Ask, Reply, Route, Table
+from management.state import State
+from proxy.config.edit import Put, write_back
+from proxy.config.load import digest_of, read
+from proxy.config.schema import Config
+from proxy.errors import ConfigChanged, ConfigError
+
+HASH_TRIES = 5
+_KEY_PLACE = ("remote-management", "secret-key")
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+async def get_document(ask: Ask) -> Reply:
+    return Reply(body=document(TABLE.routes, ask.state.version))
+
+
+TABLE = Table(
+    (
+        *configuration.ROUTES,
+        *settings.ROUTES,
+        *lists.ROUTES,
+        *maps.ROUTES,
+        *usage.ROUTES,
+        *logs.ROUTES,
+        *decisions.ROUTES,
+        Route(
+            method="GET",
+            path="/openapi.json",
+            handler=get_document,
+            sentence="This document.",
+            reply={"type": "object"},
+        ),
+    )
+)
+
+
+class Arrival(Protocol):
+    """How a request came: `proxy.server.app.Arrival`."""
+
+    @property
+    def peer(self) -> Peer: ...
+
+    @property
+    def is_local(self) -> bool: ...
+
+    @property
+    def request_id(self) -> str: ...
+
+    @property
+    def dressed(self) -> Callable[[web.StreamResponse], web.StreamResponse]: ...
+
+
+class Management:
+    """`follow` at the start, on the loop, and after each reload; `close` at the end."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._ring = KeyRing()
+        self._hashing: asyncio.Task[None] | None = None
+
+    def follow(self, config: Config) -> None:
+        """The key is what this says from now on. One that stands there in plain text is made a hash in the file."""
+        key = config.remote_management.secret_key.reveal()
+        self._ring.use(stored=key, environment=self._state.password)
+        if key and not is_hashed(key) and (self._hashing is None or self._hashing.done()):
+            self._hashing = asyncio.create_task(self._hash(key))
+
+    async def close(self) -> None:
+        if self._hashing is not None:
+            await asyncio.wait([self._hashing])
+        self._ring.close()
+        await asyncio.to_thread(self._state.audit.close)
+
+    def covers(self, path: str) -> bool:
+        return self._ring.is_set and (path == PREFIX or path.startswith(PREFIX + "/"))
+
+    async def answer(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse:
+        try:
+            visitor = Visitor(
+                peer=arrival.peer, is_local=arrival.is_local, method=request.method, headers=request.headers
+            )
+            allows_remote = self._state.config().remote_management.allow_remote or bool(self._state.password)
+            await admit(visitor, self._ring, allows_remote=allows_remote)
+            return await self._served(request, arrival)
+        except Refusal as refusal:
+            if refusal.status in {401, 403, 429}:
+                self._state.log.warning(
+                    "management.refused", status=refusal.status, peer=arrival.peer[0], why=str(refusal)
+                )
+            return self._told(Reply(status=refusal.status, body=refusal.body, headers=refusal.headers))
+        except ConfigError as error:
+            return self._told(Reply(status=500, body={"error": error.message}))
+        except RecursionError:
+            return self._told(Reply(status=400, body={"error": "invalid body: nested too deeply"}))
+
+    async def _served(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse:
+        route, parts = TABLE.find(request.method, request.path[len(PREFIX) :].rstrip("/"))
+        ask = Ask(
+            state=self._state,
+            path=parts,
+            query=MultiDict(request.query),
+            request=request,
+            peer=arrival.peer[0],
+            request_id=arrival.request_id,
+            dressed=arrival.dressed,
+        )
+        reply = await route.handler(ask)
+        if route.is_change and (ask.changes or route.is_noted):
+            await asyncio.to_thread(
+                self._state.audit.note,
+                peer=ask.peer,
+                request_id=ask.request_id,
+                action=f"{route.method} {route.path}",
+                status=reply.status,
+                changes=ask.changes,
+            )
+        return self._told(reply) if isinstance(reply, Reply) else reply
+
+    def _told(self, reply: Reply) -> web.Response:
+        headers = {**_HEADERS, "X-CPA-VERSION": self._state.version, "Content-Type": reply.kind, **reply.headers}
+        return web.Response(status=reply.status, body=reply.raw, headers=headers)
+
+    async def _hash(self, key: str) -> None:
+        """A file that cannot be written keeps its plain key, which the log says."""
+        state = self._state
+        try:
+            stored = await asyncio.to_thread(hashed, key)
+            async with state.writing:
+                is_written = await asyncio.to_thread(_write_hash, state, key, stored)
+        except ConfigError as error:
+            state.log.warning("management.key_not_hashed", why=error.message, still="it works as it is")
+            return
+        if is_written:
+            state.log.info("management.key_hashed", file=str(state.config_path))
+            await asyncio.to_thread(
+                state.audit.note, peer="", action="hash the management key", changes={"remote-management": "hashed"}
+            )
+            await state.reload()
+
+
+def _write_hash(state: State, key: str, stored: str) -> bool:
+    """Whether the key still stood there in plain text. Raises `ConfigError`."""
+    for _ in range(HASH_TRIES):
+        raw = read(state.config_path) or b""
+        if value_at(tree_of(raw, state.config_path.name), _KEY_PLACE) != key:
+            return False
+        try:
+            write_back(state.config_path, [Put(_KEY_PLACE, stored)], digest=digest_of(raw))
+        except ConfigChanged:
+            continue
+        return True
+    raise ConfigError(f"{state.config_path}: is changed by somebody else again and again")

@@ -1,0 +1,122 @@
+"""Why an account served, and the others did not: for a request that was, or for one that could be."""
+
+from __future__ import annotations
+
+from typing import cast, get_args
+
+from management.refusal import absent, invalid
+from management.routes import Ask, Parameter, Reply, Route, Schema
+from management.state import State, auth_index
+from proxy.dispatch.decision import Candidate, Decision
+from proxy.errors import UnknownModel
+from proxy.providers.base import Operation
+from proxy.wire.table import WIRES
+
+RECENT, RECENT_MAX = 50, 512
+_WIRES = tuple(wire.name for wire in WIRES)
+
+
+def told(state: State, decision: Decision) -> dict[str, object]:
+    """As JSON; times in Unix seconds."""
+    offset = state.offset
+    return {
+        "chosen": None if decision.chosen is None else _candidate(decision.chosen),
+        "rule": decision.rule,
+        "at": round(decision.now + offset, 3),
+        "returns_at": None if decision.returns_at is None else round(decision.returns_at + offset, 3),
+        "passed_over": [
+            {
+                **_candidate(each.candidate),
+                "why": each.why,
+                "returns_at": None if each.returns_at is None else round(each.returns_at + offset, 3),
+            }
+            for each in decision.passed_over
+        ],
+    }
+
+
+def _candidate(candidate: Candidate) -> dict[str, object]:
+    credential = candidate.credential
+    return {
+        "account": credential.id,
+        "auth_index": auth_index(credential.id),
+        "label": credential.label,
+        "provider": candidate.provider.name,
+        "model": candidate.model,
+    }
+
+
+async def explain(ask: Ask) -> Reply:
+    """Any request body: its model counts. Raises `Refusal`."""
+    body = await ask.json()
+    model = body.get("model") if isinstance(body, dict) else None
+    if not isinstance(model, str) or not model:
+        raise invalid("a body with a model is needed: that of any request")
+    operation = cast("Operation", ask.word("operation", get_args(Operation), "generate"))
+    wire = ask.word("wire", _WIRES, "openai_chat")
+    try:
+        decision = ask.state.dispatcher.explain(model, operation=operation, wire=wire)
+    except UnknownModel as error:
+        raise absent(error.message) from error
+    return Reply(body={"model": model, **told(ask.state, decision)})
+
+
+async def explain_past(ask: Ask) -> Reply:
+    """All its attempts, in their order."""
+    wanted = ask.path["id"]
+    found = [told(ask.state, decision) for request_id, decision in ask.state.dispatcher.recent if request_id == wanted]
+    if not found:
+        raise absent(f"no decision of that request is kept; the last {RECENT_MAX} are")
+    return Reply(body={"request_id": wanted, "decisions": found})
+
+
+async def recent(ask: Ask) -> Reply:
+    limit = ask.number("limit", RECENT, low=1, high=RECENT_MAX)
+    last = [*ask.state.dispatcher.recent][-limit:]
+    return Reply(
+        body={
+            "decisions": [
+                {"request_id": request_id, **told(ask.state, decision)} for request_id, decision in reversed(last)
+            ]
+        }
+    )
+
+
+_OBJECT: Schema = {"type": "object"}
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/explain",
+        handler=explain,
+        sentence="Who would serve this request now, and what stands against each of the others. Changes nothing.",
+        parameters=(
+            Parameter(name="operation", sentence="What is asked.", schema={"enum": [*get_args(Operation)]}),
+            Parameter(name="wire", sentence="The client's format.", schema={"enum": [*_WIRES]}),
+        ),
+        body={"type": "object", "properties": {"model": {"type": "string"}}, "required": ["model"]},
+        reply=_OBJECT,
+        statuses=(404, 413),
+        is_noted=False,
+    ),
+    Route(
+        method="GET",
+        path="/explain/{id}",
+        handler=explain_past,
+        sentence="The decisions of a past request, by its id.",
+        reply=_OBJECT,
+        statuses=(404,),
+    ),
+    Route(
+        method="GET",
+        path="/decisions",
+        handler=recent,
+        sentence="The last decisions, the newest first.",
+        parameters=(
+            Parameter(
+                name="limit", sentence="How many.", schema={"type": "integer", "minimum": 1, "maximum": RECENT_MAX}
+            ),
+        ),
+        reply=_OBJECT,
+    ),
+)

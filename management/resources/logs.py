@@ -1,0 +1,217 @@
+"""Log files: the newest lines, what came since, recordings of single requests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from management.refusal import Refusal, absent, invalid
+from management.routes import Ask, Parameter, Reply, Route, Schema
+
+LINES, LINES_MAX = 500, 5000
+BYTES_MAX = 8 * 1024 * 1024
+"""So far back is looked, at most."""
+FILES_MAX = 500
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\.json")
+_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_CURSOR = re.compile(r"([0-9]{1,20}):([0-9]{1,20})")
+_CHUNK = 64 * 1024
+
+
+def _log_file(ask: Ask) -> Path:
+    if not ask.state.config().logging_to_file:
+        raise invalid("logging-to-file is off: the log goes to stderr")
+    return ask.state.logs / "proxy.log"
+
+
+async def get_logs(ask: Ask) -> Reply:
+    path, limit = _log_file(ask), ask.number("limit", LINES, low=1, high=LINES_MAX)
+    after, cursor = ask.number("after", 0, low=0, high=2**40), ask.query.get("cursor", "")
+    if cursor and not _CURSOR.fullmatch(cursor):
+        raise invalid("cursor must be the next-cursor of an earlier answer")
+    return Reply(body=await asyncio.to_thread(read_lines, path, limit, after, cursor))
+
+
+def read_lines(path: Path, limit: int, after: int, cursor: str) -> dict[str, object]:
+    """The last `limit` lines, or those since `cursor`; after that time."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return {"lines": [], "line-count": 0, "latest-timestamp": 0, "next-cursor": ""}
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        start, is_reset = _start(found, cursor)
+        file.seek(max(start, found.st_size - BYTES_MAX))
+        raw = file.read(BYTES_MAX)
+    whole, newline, _ = raw.rpartition(b"\n")
+    lines = [line.decode("utf-8", "replace") for line in whole.split(b"\n")] if newline else []
+    end = max(start, found.st_size - BYTES_MAX) + len(whole) + len(newline)
+    if start < found.st_size - BYTES_MAX:
+        lines = lines[1:]  # cut in the middle
+    times = [_time(line) for line in lines]
+    picked = [(line, at) for line, at in zip(lines, times, strict=True) if at is None or at > after][-limit:]
+    latest = max((at for _, at in picked if at is not None), default=0.0)
+    told: dict[str, object] = {
+        "lines": [line for line, _ in picked],
+        "line-count": len(picked),
+        "latest-timestamp": int(latest),
+        "next-cursor": f"{found.st_ino}:{end}",
+    }
+    return told | ({"cursor-reset": True} if is_reset else {})
+
+
+def _start(found: os.stat_result, cursor: str) -> tuple[int, bool]:
+    """A file that was turned over or emptied begins anew."""
+    if not cursor:
+        return 0, False
+    inode, offset = (int(each) for each in cursor.split(":"))
+    is_reset = inode != found.st_ino or offset > found.st_size
+    return (0 if is_reset else offset), is_reset
+
+
+def _time(line: str) -> float | None:
+    """Of a JSON line; others have no time that is told."""
+    if not line.startswith("{"):
+        return None
+    try:
+        return datetime.fromisoformat(msgspec.json.decode(line)["timestamp"]).timestamp()
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+async def clear_logs(ask: Ask) -> Reply:
+    path = _log_file(ask)
+    removed = await asyncio.to_thread(_clear, path)
+    ask.changes["logs"] = {"removed": removed}
+    return Reply(body={"success": True, "message": "the log is empty now", "removed": removed})
+
+
+def _clear(path: Path) -> int:
+    older = [each for each in path.parent.glob(f"{path.name}.*") if each.is_file()]
+    for each in older:
+        each.unlink(missing_ok=True)
+    if path.is_file() and not path.is_symlink():
+        os.truncate(path, 0)
+        return len(older) + 1
+    return len(older)
+
+
+def _recordings(ask: Ask) -> Path:
+    return ask.state.logs / "requests"
+
+
+async def list_recordings(ask: Ask) -> Reply:
+    return Reply(body={"files": await asyncio.to_thread(lambda: [*_listed(_recordings(ask))][:FILES_MAX])})
+
+
+def _listed(folder: Path) -> Iterator[dict[str, object]]:
+    """The newest first."""
+    try:
+        names = sorted((each.name for each in folder.iterdir()), reverse=True)
+    except OSError:
+        return
+    for name in names:
+        if _NAME.fullmatch(name):
+            try:
+                found = (folder / name).stat(follow_symlinks=False)
+            except OSError:
+                continue
+            yield {"name": name, "size": found.st_size, "modified": int(found.st_mtime)}
+
+
+async def get_recording(ask: Ask) -> Reply:
+    name = ask.path["name"]
+    if not _NAME.fullmatch(name):
+        raise invalid("this is no name of a recording")
+    return await _file(_recordings(ask), name)
+
+
+async def get_by_id(ask: Ask) -> Reply:
+    wanted = ask.path["id"]
+    if not _ID.fullmatch(wanted):
+        raise invalid("this is no request id")
+    ending = f"-{re.sub(r'[^A-Za-z0-9_-]+', '_', wanted)[:64]}.json"
+    names = await asyncio.to_thread(lambda: [str(each["name"]) for each in _listed(_recordings(ask))])
+    found = next((name for name in names if name.endswith(ending)), None)
+    if found is None:
+        raise absent("there is no recording of that request; request-log switches them on")
+    return await _file(_recordings(ask), found)
+
+
+async def _file(folder: Path, name: str) -> Reply:
+    def read() -> bytes:
+        with os.fdopen(os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+            return file.read()
+
+    try:
+        raw = await asyncio.to_thread(read)
+    except OSError as error:
+        raise absent("there is no such recording") from error
+    return Reply(body=raw, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+async def get_audit(ask: Ask) -> Reply:
+    """The newest last, as they were written."""
+    limit = ask.number("limit", LINES, low=1, high=LINES_MAX)
+    read = await asyncio.to_thread(read_lines, ask.state.logs / "audit.log", limit, 0, "")
+    lines = read["lines"]
+    if not isinstance(lines, list):
+        raise Refusal(500, "the audit log cannot be read")
+    return Reply(body={"changes": [msgspec.json.decode(line) for line in lines if line.startswith("{")]})
+
+
+_OBJECT: Schema = {"type": "object"}
+_LIMIT = Parameter(name="limit", sentence="How many.", schema={"type": "integer", "minimum": 1, "maximum": LINES_MAX})
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/logs",
+        handler=get_logs,
+        sentence="The newest lines of the log file, or those since a cursor or a time.",
+        parameters=(
+            _LIMIT,
+            Parameter(name="after", sentence="Unix seconds.", schema={"type": "integer", "minimum": 0}),
+            Parameter(name="cursor", sentence="`next-cursor` of the answer before."),
+        ),
+        reply=_OBJECT,
+    ),
+    Route(method="DELETE", path="/logs", handler=clear_logs, sentence="Empty the log files.", reply=_OBJECT),
+    Route(
+        method="GET",
+        path="/request-error-logs",
+        handler=list_recordings,
+        sentence="Recordings of requests (request-log), the newest first.",
+        reply=_OBJECT,
+    ),
+    Route(
+        method="GET",
+        path="/request-error-logs/{name}",
+        handler=get_recording,
+        sentence="One of them.",
+        reply=_OBJECT,
+        statuses=(404,),
+    ),
+    Route(
+        method="GET",
+        path="/request-log-by-id/{id}",
+        handler=get_by_id,
+        sentence="The recording of a request, by its id.",
+        reply=_OBJECT,
+        statuses=(404,),
+    ),
+    Route(
+        method="GET",
+        path="/audit",
+        handler=get_audit,
+        sentence="Who changed what through this API.",
+        parameters=(_LIMIT,),
+        reply=_OBJECT,
+    ),
+)

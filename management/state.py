@@ -1,0 +1,58 @@
+"""What the management API sees of the running server, and is handed by whoever composes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import structlog
+
+from auth.pool import Pool
+from auth.store import Store
+from management.audit import Audit
+from proxy.config.account_files import AccountFile
+from proxy.config.schema import Config
+from proxy.dispatch.clock import Clock
+from proxy.dispatch.failover import Dispatcher
+from proxy.dispatch.snapshot import Snapshot
+from proxy.observe.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """`config`: in force. `check`: raises `ConfigError` for one that could not be. `reload`: looks at the file, now;
+    `reload_error`: why that is not in force. `look`: looks at the auth-dir, now. `password`: one more management key,
+    or empty. `logs`: the folder of logs. `writing`: held by whoever changes config.yaml.
+    """
+
+    version: str
+    config_path: Path
+    config: Callable[[], Config]
+    check: Callable[[Config], object]
+    reload: Callable[[], Awaitable[None]]
+    reload_error: Callable[[], str | None]
+    snapshot: Callable[[], Snapshot]
+    dispatcher: Dispatcher
+    pool: Pool
+    clock: Clock
+    ledger: Ledger
+    store: Store[AccountFile]
+    look: Callable[[], Awaitable[None]]
+    logs: Path
+    audit: Audit
+    log: structlog.typing.FilteringBoundLogger
+    password: str = ""
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def offset(self) -> float:
+        """Unix seconds minus the pool's."""
+        return self.clock.unix() - self.clock.monotonic()
+
+
+def auth_index(credential_id: str) -> str:
+    """What panels call an account by: 16 hexadecimal digits."""
+    return sha256(credential_id.encode()).hexdigest()[:16]
