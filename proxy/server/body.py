@@ -57,13 +57,14 @@ class Peek:
     is_stream: bool
 
 
-def check_head(headers: Mapping[str, str], limits: Limits) -> None:
+def check_head(headers: Mapping[str, str], limits: Limits, *, takes_form: bool = False) -> None:
     """Refuses by the head alone what would be refused after reading. Raises `TooLarge` or `UnsupportedEncoding`."""
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > limits.bytes_max:
         raise _too_large(limits)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in {"", "application/json"} and not media_type.endswith("+json"):
+    is_form = takes_form and media_type == "multipart/form-data"
+    if media_type not in {"", "application/json"} and not media_type.endswith("+json") and not is_form:
         raise UnsupportedEncoding(
             f"the body must be JSON: send Content-Type: application/json, not {media_type[:100]!r}",
             code="unsupported_media_type",
@@ -159,11 +160,11 @@ async def _receive(source: Source, intake: _Intake, limits: Limits) -> None:
 _shallow = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-async def peek(body: bytes, *, model: str | None = None, is_stream: bool | None = None) -> Peek:
+async def peek(body: bytes, *, model: str | None = None, is_stream: bool | None = None, default: str = "") -> Peek:
     """Checks that the body is a JSON object and takes what routing needs, one level deep.
 
-    `model` and `is_stream` come from the path where the wire has them there. Raises `Malformed` with the path to the
-    fault and its byte offset.
+    `model` and `is_stream` come from the path where the wire has them there; `default` is the model of a body that
+    names none. Raises `Malformed` with the path to the fault and its byte offset.
     """
     try:
         if not body.isascii():
@@ -174,7 +175,7 @@ async def peek(body: bytes, *, model: str | None = None, is_stream: bool | None 
     if not _is_accounted_for(body, fields) and await _has_twins(body, fields):
         raise await _malformed(body, "model or stream stands twice")
     return Peek(
-        model=_model(fields) if model is None else model,
+        model=_model(fields, default) if model is None else model,
         is_stream=_stream(fields) if is_stream is None else is_stream,
     )
 
@@ -184,11 +185,13 @@ def _value(fields: Mapping[str, msgspec.Raw], key: str) -> JsonValue:
     return None if raw is None else loads(bytes(raw))
 
 
-def _model(fields: Mapping[str, msgspec.Raw]) -> str:
+def _model(fields: Mapping[str, msgspec.Raw], default: str) -> str:
     model = _value(fields, "model")
+    if model is None or model == "":
+        model = default
     if isinstance(model, str) and model:
         return model
-    if model is None or model == "":
+    if model == "":
         raise Malformed("model is required and must name one", path="model", code="invalid_model")
     raise Malformed(f"model must be a string, not {json_type(model)}", path="model", code="invalid_model")
 

@@ -22,7 +22,7 @@ def preflight_headers(headers: Mapping[str, str], origins: Collection[str]) -> d
             "add its origin to server.cors-origins to let it in",
             code="foreign_origin",
         )
-    allowed["Access-Control-Allow-Methods"] = "GET, HEAD, POST"
+    allowed["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE"
     if wanted := headers.get("access-control-request-headers"):
         allowed["Access-Control-Allow-Headers"] = wanted
     if headers.get("access-control-request-private-network") == "true":

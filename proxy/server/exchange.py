@@ -11,17 +11,15 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from aiohttp import WSCloseCode, web
-from multidict import CIMultiDict
 
 from proxy.dispatch.inquiry import Inquiry, Outcome, Report
+from proxy.dispatch.plain import comes_whole
 from proxy.errors import Malformed, ShuttingDown
 from proxy.hub.events import Failure, Heartbeat
 from proxy.hub.residue import JsonObject, JsonValue
 from proxy.observe.metrics import CONTENT_TYPE
-from proxy.server import body, code_assist, codex, cors, following, health, models, routes
+from proxy.server import code_assist, codex, cors, following, health, models, routes, stored
 from proxy.server.access import (
-    KEY_PARAMETER,
-    PRIVATE_HEADERS,
     Client,
     Visitor,
     admit,
@@ -31,6 +29,7 @@ from proxy.server.access import (
 )
 from proxy.server.app import App, Arrival, Edition, Management
 from proxy.server.ending import Ended, tell_end
+from proxy.server.reading import Reader
 from proxy.server.responses_socket import ResponsesSocket
 from proxy.server.stream import EVENT_STREAM, Pump, clean_headers, last_frame, whole
 from proxy.server.websocket import check_handshake
@@ -40,9 +39,8 @@ R = TypeVar("R", bound=web.StreamResponse)
 
 CLIENT_GONE = 499
 """What the log says where nobody was left to be told a status (nginx's word)."""
-STRICT_HEADER = "x-proxy-strict"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_CALLERS = frozenset({"ask", "models", "model", "codex_models", "codex_usage", "code_assist", "socket"})
+_CALLERS = frozenset({"ask", "models", "model", "codex_models", "codex_usage", "code_assist", "socket", "stored"})
 """Kinds of routes that need a client key, and that a web page may be allowed to use."""
 _PROBES = frozenset({"healthz", "livez", "readyz", "metrics"})
 """Kinds of routes that are asked every few seconds, for ever."""
@@ -109,6 +107,8 @@ class Exchange:
             self._client = admit(visitor, self._edition.keys, config.server.cors_origins)
         if kind == "ask":
             return await self._ask(match)
+        if kind == "stored":
+            return await self._stored(match)
         if kind == "socket":
             check_origin(visitor, config.server.cors_origins)
             return await self._converse()
@@ -173,15 +173,12 @@ class Exchange:
     # The way through
 
     async def _ask(self, match: routes.Match) -> web.StreamResponse:
-        inquiry = self._inquiry = await self._read(match)
+        inquiry = self._inquiry = await self._reader().read(match)
         outcome = await self._open(inquiry)
         self._report = outcome.report
-        if inquiry.is_stream and 200 <= outcome.status < 300:
+        if 200 <= outcome.status < 300 and (inquiry.is_stream or not comes_whole(_content_type(outcome))):
             return await self._stream(inquiry, outcome)
-        content = await whole(outcome.body)
-        if match.route.is_enveloped and inquiry.operation == "generate":
-            content = code_assist.wrap(content, self.request_id)
-        return self._dressed(web.Response(status=outcome.status, body=content, headers=clean_headers(outcome.headers)))
+        return await self._give(outcome)
 
     async def _open(self, inquiry: Inquiry) -> Outcome:
         if not following.concerns(inquiry):
@@ -195,45 +192,31 @@ class Exchange:
         )
         return await turn.open()
 
-    async def _read(self, match: routes.Match) -> Inquiry:
-        request, route = self._request, match.route
-        limits = body.Limits(bytes_max=self._edition.config.server.body_bytes_max)
-        body.check_head(request.headers, limits)
-        if request.headers.get("expect", "").lower() == "100-continue":
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0
-        content = await body.read(request.content, request.headers, limits)
-        model, session = match.model, ""
-        if route.is_enveloped:
-            content, model, session = code_assist.unwrap(content)
-        peek = await body.peek(content, model=model, is_stream=route.is_stream)
-        query = {name: value for name, value in request.query.items() if name != KEY_PARAMETER}
-        is_array = route.wire == "gemini" and peek.is_stream and query.get("alt") != "sse" and not route.is_enveloped
-        return Inquiry(
-            request_id=self.request_id,
-            wire=route.wire,
-            operation=route.operation,
-            model=peek.model,
-            is_stream=peek.is_stream,
-            body=content,
-            headers=self._public_headers(),
-            query=query,
-            framing="json-array" if is_array else "sse",
-            client=self._client.name,
-            is_strict=self._is_strict,
-            session=session,
+    async def _stored(self, match: routes.Match) -> web.StreamResponse:
+        if self._request.query.get("stream", "").lower() == "true":
+            raise Malformed("a stored response is given whole here, not as a stream", path="stream", code="unsupported")
+        operation = match.route.operation
+        outcome = await stored.open_stored(
+            self._app,
+            match.model or "",
+            operation,
+            lambda told: self._reader().about(told, match.route, operation),
+            owner=self._client.scope,
+            now=self._loop.time(),
         )
+        self._report = replace(outcome.report, request_id=self.request_id)
+        return await self._give(outcome)
 
-    def _public_headers(self) -> Mapping[str, str]:
-        headers = CIMultiDict(self._request.headers)
-        for name in (*PRIVATE_HEADERS, *(code_assist.MARKS if self._route.is_enveloped else ())):
-            headers.popall(name, None)
-        return headers
+    async def _give(self, outcome: Outcome) -> web.Response:
+        content = await whole(outcome.body)
+        if self._route.is_enveloped and self._route.operation == "generate":
+            content = code_assist.wrap(content, self.request_id)
+        return self._dressed(web.Response(status=outcome.status, body=content, headers=clean_headers(outcome.headers)))
 
-    @property
-    def _is_strict(self) -> bool:
-        asked = self._request.headers.get(STRICT_HEADER, "").lower()
-        return self._client.is_strict or self._edition.config.strict or asked in {"1", "true"}
+    def _reader(self) -> Reader:
+        return Reader(
+            request=self._request, config=self._edition.config, client=self._client, request_id=self.request_id
+        )
 
     async def _stream(self, inquiry: Inquiry, outcome: Outcome) -> web.StreamResponse:
         headers = clean_headers(outcome.headers)
@@ -243,7 +226,7 @@ class Exchange:
         self._pump = Pump(
             self._request,
             response,
-            heartbeat=lambda: self._in_band(Heartbeat()),
+            heartbeat=lambda: self._in_band(Heartbeat()) if inquiry.is_stream else b"",
             keepalive_seconds=self._edition.config.streaming.keepalive_seconds,
             silent_since=self._began,
         )
@@ -262,8 +245,8 @@ class Exchange:
             app,
             self._edition,
             self._client,
-            headers=self._public_headers(),
-            is_strict=self._is_strict,
+            headers=self._reader().headers(self._route),
+            is_strict=self._reader().is_strict,
             owner=f"websocket {app.new_id()}",
         )
         await self._dressed(conversation.socket).open(request)
@@ -318,6 +301,8 @@ class Exchange:
         response = self._response
         if response is not None and response.prepared and self._pump is not None:
             response.force_close()
+            if self._inquiry is not None and not self._inquiry.is_stream:
+                return self._broken_off(response)
             await response.write(self._last_words(failure))
             await response.write_eof()
             return response
@@ -333,6 +318,12 @@ class Exchange:
         if failure.retry_after_seconds is not None and "retry-after" not in answer.headers:
             answer.headers["Retry-After"] = str(max(1, math.ceil(failure.retry_after_seconds)))
         return answer
+
+    def _broken_off(self, response: web.StreamResponse) -> web.StreamResponse:
+        """Sound has no words for what went wrong: the connection itself has to say that this is no end."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        return response
 
     def _last_words(self, failure: Failure) -> bytes:
         """After content the stream is open already: an array goes on, and of frames only the last is news."""
@@ -384,3 +375,7 @@ class Exchange:
             inquiry=self._inquiry,
         )
         tell_end(self._app, report, ended)
+
+
+def _content_type(outcome: Outcome) -> str:
+    return next((value for name, value in outcome.headers if name == "content-type"), "")

@@ -14,10 +14,10 @@ from proxy.server import code_assist
 
 Kind: TypeAlias = Literal[
     "ask", "models", "model", "codex_models", "codex_usage", "code_assist",
-    "socket", "index", "healthz", "livez", "readyz", "health", "metrics", "idle", "management",
+    "socket", "stored", "index", "healthz", "livez", "readyz", "health", "metrics", "idle", "management",
 ]  # fmt: skip
-"""ask: a request to a model; socket: many, over a WebSocket. The others are answered here; idle: what a client asks of
-its vendor by habit.
+"""ask: a request to a model; socket: many, over a WebSocket; stored: an earlier answer. The others are answered here;
+idle: what a client asks of its vendor by habit.
 """
 
 
@@ -33,12 +33,18 @@ class Route:
     """None: the body says."""
     is_enveloped: bool = False
     """The body is Code Assist's, with the wire's own inside."""
+    default_model: str = ""
+    """Of a body that names none; empty: it must."""
     method: str = "GET"
+
+    @property
+    def takes_form(self) -> bool:
+        return self.operation in {"edit_image", "transcribe", "translate"}
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """`model`: what the path names, which is a model but for Code Assist's own calls; None: the body names it."""
+    """`model`: what the path names (a model, one of Code Assist's calls, a stored answer); None: the body names it."""
 
     route: Route
     model: str | None = None
@@ -53,6 +59,13 @@ _ASK: Mapping[str, tuple[str, Operation, bool | None]] = {
     "chat/completions": ("openai_chat", "generate", None),
     "completions": ("openai_chat", "complete", None),
     "embeddings": ("openai_chat", "embed", False),
+    "images/generations": ("openai_chat", "draw", None),
+    "images/edits": ("openai_chat", "edit_image", None),
+    "audio/transcriptions": ("openai_chat", "transcribe", None),
+    "audio/translations": ("openai_chat", "translate", False),
+    "audio/speech": ("openai_chat", "speak", False),
+    "moderations": ("openai_chat", "moderate", False),
+    "rerank": ("openai_chat", "rerank", False),
 }
 """Tail after /v1/, and whether the answer is a stream; None: the body says."""
 _VERBS: Mapping[str, tuple[Operation, bool]] = {
@@ -64,14 +77,30 @@ _VERBS: Mapping[str, tuple[Operation, bool]] = {
 }
 """What Google writes after the model's name, and whether the answer is a stream."""
 
+_DEFAULT_MODELS: Mapping[Operation, str] = {"moderate": "omni-moderation-latest"}
+"""OpenAI's own default (openai SDK, `moderations.create`); the other operations have none."""
+_STORED_OPERATIONS: tuple[tuple[str, Operation], ...] = (("GET", "retrieve"), ("DELETE", "delete"))
+
 _V1: Mapping[str, Route] = {
     **{
-        tail: Route(label=f"/v1/{tail}", kind="ask", wire=wire, operation=operation, is_stream=is_stream, method="POST")
+        tail: Route(
+            label=f"/v1/{tail}",
+            kind="ask",
+            wire=wire,
+            operation=operation,
+            is_stream=is_stream,
+            default_model=_DEFAULT_MODELS.get(operation, ""),
+            method="POST",
+        )
         for tail, (wire, operation, is_stream) in _ASK.items()
     },
     "models": Route(label="/v1/models", kind="models"),
 }
 _SOCKET = Route(label="/v1/responses (WebSocket)", kind="socket", wire="openai_responses")
+_STORED = tuple(
+    Route(label="/v1/responses/{id}", kind="stored", wire="openai_responses", operation=operation, method=method)
+    for method, operation in _STORED_OPERATIONS
+)
 _V1_MODEL = Route(label="/v1/models/{model}", kind="model")
 _V1BETA: Mapping[str, Route] = {"models": Route(label="/v1beta/models", kind="models", wire="gemini")}
 _V1BETA_MODEL = Route(label="/v1beta/models/{model}", kind="model", wire="gemini")
@@ -132,6 +161,7 @@ _HEAD_V1BETA = re.compile(
     r"(?:/(?:api|google|gemini))?(?:/v1)*(?:/v1(?:beta1?|alpha))+/(?:publishers/google/)?"
     r"(?!openai(?:/|\Z))(?P<tail>.+)"
 )
+_STORED_ID = re.compile(r"responses/(?P<id>[A-Za-z0-9_-]{1,256})")
 _CODE_ASSIST_CALL = re.compile(r"/v1internal:(?P<name>\w+)")
 _EVENTS = re.compile(r"/api/event_logging(?:/[\w/]*)?")
 _DIALECTS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -198,7 +228,7 @@ def dialect(path: str, headers: Mapping[str, str]) -> str:
 def endpoints() -> list[str]:
     """For ``GET /``: method and path of all that is served."""
     routes = (
-        *_V1.values(), _SOCKET, _V1_MODEL, *_BY_VERB.values(), *_V1BETA.values(), _V1BETA_MODEL,
+        *_V1.values(), _SOCKET, *_STORED, _V1_MODEL, *_BY_VERB.values(), *_V1BETA.values(), _V1BETA_MODEL,
         *_CODEX.values(), *_CODE_ASSIST.values(), *_OWN.values(),
     )  # fmt: skip
     return [f"{route.method} {route.label}" for route in routes]
@@ -226,6 +256,8 @@ def _matches(path: str) -> list[Match]:
 def _under(tail: str, table: Mapping[str, Route], one_model: Route) -> list[Match]:
     if tail in table:
         return [Match(table[tail])]
+    if found := _STORED_ID.fullmatch(tail):
+        return [Match(route, found["id"]) for route in _STORED]
     if not tail.startswith("models/"):
         return []
     model = tail.removeprefix("models/").removeprefix("models/")

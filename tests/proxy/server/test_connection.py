@@ -93,7 +93,7 @@ class TestSlow:
     ) -> None:
         house = await open_house(patience=Patience(lingering_seconds=0.1))
         hurried = functools.partial(Limits, seconds=0.3, grace_seconds=0.3)
-        monkeypatch.setattr("proxy.server.exchange.body.Limits", hurried)
+        monkeypatch.setattr("proxy.server.reading.body.Limits", hurried)
         reader, writer = await connect(
             house,
             b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 1000\r\n\r\n" % house.port,

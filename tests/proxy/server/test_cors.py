@@ -25,7 +25,7 @@ def test_an_allowed_page_may_send_what_it_asks_for() -> None:
         "Access-Control-Allow-Origin": ORIGIN,
         "Access-Control-Expose-Headers": "*",
         "Vary": "Origin",
-        "Access-Control-Allow-Methods": "GET, HEAD, POST",
+        "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE",
         "Access-Control-Allow-Headers": "x-api-key",
         "Access-Control-Allow-Private-Network": "true",
         "Access-Control-Max-Age": "600",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json  # noqa: TID251 - a second opinion
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -103,6 +105,14 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.text(), VALUES, max_size=5))
 def test_whatever_is_encoded_has_no_fault(value: dict[str, object]) -> None:
     assert find_fault(msgspec.json.encode(value)) is None
+
+
+def _keeps_the_grammar(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 @given(st.dictionaries(st.text(), VALUES, min_size=1, max_size=5), st.data())

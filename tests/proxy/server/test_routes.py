@@ -28,6 +28,13 @@ def found(
         ("/v1/embeddings", "openai_chat", "embed"),
         ("/v1/responses", "openai_responses", "generate"),
         ("/v1/responses/compact", "openai_responses", "compact"),
+        ("/v1/images/generations", "openai_chat", "draw"),
+        ("/v1/images/edits", "openai_chat", "edit_image"),
+        ("/v1/audio/transcriptions", "openai_chat", "transcribe"),
+        ("/v1/audio/translations", "openai_chat", "translate"),
+        ("/v1/audio/speech", "openai_chat", "speak"),
+        ("/v1/moderations", "openai_chat", "moderate"),
+        ("/v1/rerank", "openai_chat", "rerank"),
     ],
 )
 @pytest.mark.parametrize("head", ["", "/v1", "/v1/v1", "/api", "/openai", "/anthropic", "/"])
@@ -142,6 +149,14 @@ def test_a_wish_for_a_websocket_does_not_matter_where_get_is_served() -> None:
     assert found("/v1/models", "GET", upgrade="websocket")[0] == "models"
 
 
+@pytest.mark.parametrize(("method", "operation"), [("GET", "retrieve"), ("HEAD", "retrieve"), ("DELETE", "delete")])
+@pytest.mark.parametrize(
+    "path", ["/v1/responses/resp_1-a", "/v1/v1/responses/resp_1-a/", "/openai/v1/responses/resp_1-a"]
+)
+def test_a_stored_answer_is_fetched_and_deleted_by_its_id(path: str, method: str, operation: str) -> None:
+    assert found(path, method) == ("stored", "openai_responses", operation, "resp_1-a")
+
+
 def test_without_a_wish_for_a_websocket_get_is_the_wrong_method() -> None:
     with pytest.raises(WrongMethod):
         find("/v1/responses", "GET", {})
@@ -196,8 +211,9 @@ def test_a_wrong_method_hears_which_ones_are_right(method: str, path: str, allow
     ("path", "wire"),
     [
         ("/nothing", "openai_chat"),
-        ("/v1/images/generations", "openai_chat"),
-        ("/v1/responses/nothing", "openai_responses"),
+        ("/v1/images/variations", "openai_chat"),
+        ("/v1/responses/resp_1/cancel", "openai_responses"),
+        ("/v1/responses/..%2fx", "openai_responses"),
         ("/backend-api/codex/alpha/search", "openai_responses"),
         ("/v1/messages/batches", "anthropic"),
         ("/anthropic/v1/complete", "anthropic"),

@@ -1,0 +1,98 @@
+"""A request to a model, as the dispatcher wants it: its body within limits, and nothing of the client's key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from proxy.config.schema import Config
+from proxy.dispatch import form
+from proxy.dispatch.inquiry import Inquiry, Tie
+from proxy.errors import Malformed
+from proxy.providers.base import Operation
+from proxy.server import body, code_assist
+from proxy.server.access import KEY_PARAMETER, PRIVATE_HEADERS, Client
+from proxy.server.archive import Told
+from proxy.server.routes import Match, Route
+
+STRICT_HEADER = "x-proxy-strict"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    request: web.BaseRequest
+    config: Config
+    client: Client
+    request_id: str
+
+    async def read(self, match: Match) -> Inquiry:
+        """Raises `RequestError`."""
+        request, route = self.request, match.route
+        limits = body.Limits(bytes_max=self.config.server.body_bytes_max)
+        body.check_head(request.headers, limits, takes_form=route.takes_form)
+        if request.headers.get("expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+        content = await body.read(request.content, request.headers, limits)
+        model, session = match.model, ""
+        if route.is_enveloped:
+            content, model, session = code_assist.unwrap(content)
+        peek = await self._peek(content, route, model)
+        query = self._query()
+        is_array = route.wire == "gemini" and peek.is_stream and query.get("alt") != "sse" and not route.is_enveloped
+        return Inquiry(
+            request_id=self.request_id,
+            wire=route.wire,
+            operation=route.operation,
+            model=peek.model,
+            is_stream=peek.is_stream,
+            body=content,
+            headers=self.headers(route),
+            query=query,
+            framing="json-array" if is_array else "sse",
+            client=self.client.name,
+            is_strict=self.is_strict,
+            session=session,
+        )
+
+    async def _peek(self, content: bytes, route: Route, model: str | None) -> body.Peek:
+        content_type = self.request.headers.get("content-type", "")
+        if not form.is_form(content_type):
+            return await body.peek(content, model=model, is_stream=route.is_stream, default=route.default_model)
+        said = form.values(content, content_type, "model", "stream")
+        if not said.get("model"):
+            raise Malformed("model is required and must name one", path="model", code="invalid_model")
+        return body.Peek(said["model"], said.get("stream", "").lower() in {"true", "1"})
+
+    def about(self, told: Told, route: Route, operation: Operation) -> Inquiry:
+        """For a stored answer: without a body, to the account that has it."""
+        return Inquiry(
+            request_id=self.request_id,
+            wire=route.wire,
+            operation=operation,
+            model=told.model,
+            is_stream=False,
+            body=b"",
+            headers=self.headers(route),
+            query=self._query(),
+            resource=told.id,
+            client=self.client.name,
+            tie=Tie(told.credential, is_hard=True),
+        )
+
+    def headers(self, route: Route) -> Mapping[str, str]:
+        headers = CIMultiDict(self.request.headers)
+        for name in (*PRIVATE_HEADERS, *(code_assist.MARKS if route.is_enveloped else ())):
+            headers.popall(name, None)
+        return headers
+
+    def _query(self) -> Mapping[str, str]:
+        return {name: value for name, value in self.request.query.items() if name != KEY_PARAMETER}
+
+    @property
+    def is_strict(self) -> bool:
+        asked = self.request.headers.get(STRICT_HEADER, "").lower()
+        return self.client.is_strict or self.config.strict or asked in {"1", "true"}
