@@ -71,18 +71,17 @@ class Login:
 
     async def _to_the_end(self) -> None:
         async with asyncio.timeout(self._minutes * 60), self._opened():
-            offer = await self._driver.open()
-            self._set(self._flow.offered(offer.step, state=offer.state, issuer=offer.issuer))
-            await self._until_over(self._finish())
+            await self._until_over()
 
-    async def _finish(self) -> None:
+    async def _work(self) -> None:
+        offer = await self._driver.open()
+        self._set(self._flow.offered(offer.step, state=offer.state, issuer=offer.issuer))
         await self._driver.completed()
         self._set(self._flow.finished(await self._driver.identity()))
 
-    async def _until_over(self, finishing: asyncio.Future[None] | object) -> None:
+    async def _until_over(self) -> None:
         """The flow may be over before the CLI notices anything."""
-        assert asyncio.iscoroutine(finishing)
-        task = asyncio.create_task(finishing)
+        task = asyncio.create_task(self._work())
         over = asyncio.create_task(self._over.wait())
         try:
             await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)

@@ -14,20 +14,10 @@ from auth.secret import Secret
 from proxy import __version__
 from proxy.accounts.commands import accounts_group, import_command
 from proxy.accounts.desk import Desk
+from proxy.accounts.login_commands import cli_group, log_in_if_asked, login_options, logout_command
 from proxy.clients.base import Client
 from proxy.clients.commands import SetupOptions, Wish
 from proxy.clients.table import CLIENTS, client_named
-
-LOGINS = {
-    "--login": "Gemini CLI (Google)",
-    "--codex-login": "Codex (ChatGPT)",
-    "--claude-login": "Claude Code",
-    "--qwen-login": "Qwen Code",
-    "--kimi-login": "Kimi",
-    "--grok-login": "Grok",
-    "--copilot-login": "GitHub Copilot",
-}
-"""Login flag → whose official CLI drives it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,38 +68,12 @@ def _config_option() -> click.Option:
     )
 
 
-def _login_options() -> list[click.Parameter]:
-    flags: list[click.Parameter] = [
-        click.Option([flag], is_flag=True, help=f"Log in to {whose} through its official CLI.")
-        for flag, whose in LOGINS.items()
-    ]
-    flags += [
-        click.Option(["--device"], is_flag=True, help="Log in by device code, where the CLI offers it."),
-        click.Option(["--no-browser"], is_flag=True, help="Print the login URL instead of opening a browser."),
-        click.Option(["--project-id"], help="The Google Cloud project for --login."),
-    ]
-    return flags
-
-
-def _refuse_login(flag: str) -> None:
-    raise click.ClickException(
-        f"{flag}: logins through the official CLIs are not built yet. Until then add an API key to config.yaml "
-        "(claude-api-key, codex-api-key, gemini-api-key, openai-compatibility)."
-    )
-
-
 def _serve_command(actions: Actions) -> click.Group:
     def serve(context: click.Context, /, **given: object) -> None:
-        for flag in LOGINS:
-            if given.get(flag.removeprefix("--").replace("-", "_")):
-                _refuse_login(flag)
+        log_in_if_asked(context, given, actions.desk)
         if context.invoked_subcommand is not None:
             context.obj = given["config"]
             return
-        for option in ("device", "no_browser", "project_id"):
-            if given[option]:
-                name = option.replace("_", "-")
-                raise click.UsageError(f"--{name} belongs to a login: name which, for instance --codex-login --{name}")
         actions.serve(
             ServeOptions(
                 config=_path(given["config"]),
@@ -136,7 +100,7 @@ def _serve_command(actions: Actions) -> click.Group:
             click.Option(["--sandbox"], is_flag=True, help="Serve simulated accounts: no login, no network."),
             click.Option(["--replay"], type=folder, help="Serve recorded exchanges from this folder."),
             click.Option(["--debug"], is_flag=True, help="Log more. Never bodies or secrets."),
-            *_login_options(),
+            *login_options(),
             click.version_option(__version__, prog_name="proxy")(click.Command("_")).params[0],
         ],
     )
@@ -235,7 +199,10 @@ def build(actions: Actions) -> click.Group:
     root = _serve_command(actions)
     for command in (_config_group(actions), _run_command(actions), _setup_command(actions)):
         root.add_command(command)
-    root.add_command(accounts_group(actions.desk))
+    accounts = accounts_group(actions.desk)
+    accounts.add_command(logout_command())
+    root.add_command(accounts)
+    root.add_command(cli_group(actions.desk))
     root.add_command(import_command(actions.desk))
 
     @root.command("completion")

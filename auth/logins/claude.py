@@ -96,6 +96,7 @@ class ClaudeLogin:
 _FAILURES: tuple[tuple[str, Reason, str], ...] = (
     ("No authorization code", "declined", "consent was declined on Claude's page; nothing was changed"),
     ("code wasn't accepted", "wrong_code", "Claude refused the code: it is incomplete, expired or used; start again"),
+    ("status code 400", "wrong_code", "Claude refused the code: it is incomplete, expired or used; start again"),
     ("nvalid state", "failed", "an answer of another login reached the claude CLI, and it gave up; start again"),
 )
 """What the CLI says → what that means."""

@@ -14,7 +14,7 @@ from auth.guarded import SUFFIX, check_name
 from auth.refusal import Refused
 from auth.store import NEW
 from proxy.accounts.enrolment import enrolled, open_store
-from proxy.config.account_files import AccountFile, interpret
+from proxy.config.account_files import AccountFile, CliLogin, interpret
 from proxy.config.schema import Config
 from proxy.providers.base import Provider
 from proxy.providers.configured import from_config
@@ -55,6 +55,22 @@ class Desk:
     @property
     def folder(self) -> Path:
         return self._store.folder
+
+    def look(self) -> None:
+        """Again: others change the files too."""
+        self._store.look()
+
+    @property
+    def proxy_url(self) -> str:
+        """The general egress proxy."""
+        return self._config.proxy_url
+
+    def login_of(self, name: str) -> tuple[str, CliLogin]:
+        """The kind and the login that a file names."""
+        entry = self._store.entries.get(name)
+        if entry is None or entry.value is None or not isinstance(entry.value.settings, CliLogin):
+            raise Refused(f"{name} is no login of an official CLI")
+        return entry.value.kind, entry.value.settings
 
     @property
     def fault(self) -> str | None:

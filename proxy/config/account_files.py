@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from proxy.config.reader import Reader
 from proxy.config.settings import Fault, Group, JsonValue, Limits, required, setting, settings_of
 
 LABEL_CHARACTERS_MAX = 100
+_HOME = re.compile(r"[a-z][a-z0-9-]{2,60}-[0-9a-f]{12}", re.ASCII)
 
 
 def label(value: str) -> Fault:
@@ -33,6 +35,10 @@ def _service_account(value: Mapping[str, JsonValue]) -> Fault:
     if missing := [key for key in ("client_email", "private_key", "project_id") if not value.get(key)]:
         return f"lacks {', '.join(missing)}: it must be the JSON file of a service account's key, as Google gives it"
     return None
+
+
+def _home(value: str) -> Fault:
+    return None if _HOME.fullmatch(value) else "must be the name of a folder in homes/, as a login makes it"
 
 
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
@@ -78,7 +84,26 @@ class ServiceAccount:
     disabled: bool = setting(default=False, sentence="Keep it, and do not use it.")
 
 
-Settings: TypeAlias = AccountKey | CompatibleAccount | ServiceAccount
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CliLogin:
+    """A login that an official CLI holds. Written by a login, except for what is for humans."""
+
+    home: str = required(
+        "The folder in homes/ with the CLI's own login.", Limits(check=_home, example="codex-0123456789ab")
+    )
+    account: str = required("What the provider calls the account; a login of the same renews this file.")
+    email: str = setting("", "Whose it is.")
+    organization: str = setting("", "The workspace or organization.")
+    plan: str = setting("", "As the CLI told it at the login.")
+    login_expires_at: str = setting("", "When somebody has to log in again, as far as the CLI knows; RFC 3339.")
+    project_id: str = setting("", "The Google Cloud project.", Limits(example="my-project"))
+    prefix: str = setting("", "Its models are also offered as prefix/model.", Limits(check=checks.prefix))
+    label: str = setting("", "What lists and decisions call it; empty: the file's name.", _LABEL)
+    note: str = setting("", "For humans only.")
+    disabled: bool = setting(default=False, sentence="Keep it, and do not use it.")
+
+
+Settings: TypeAlias = AccountKey | CompatibleAccount | ServiceAccount | CliLogin
 COMPATIBLE = "openai-compatibility"
 SERVICE_ACCOUNT = "vertex"
 KINDS: Mapping[str, type[Settings]] = MappingProxyType(
@@ -89,6 +114,9 @@ KINDS: Mapping[str, type[Settings]] = MappingProxyType(
         "vertex-api-key": AccountKey,
         COMPATIBLE: CompatibleAccount,
         SERVICE_ACCOUNT: ServiceAccount,
+        "claude-code": CliLogin,
+        "codex": CliLogin,
+        "gemini-cli": CliLogin,
     }
 )
 """``type`` → what stands in such a file. A new kind is a line here and one in `proxy.providers.enrolled`."""
@@ -120,6 +148,8 @@ def interpret(fields: Mapping[str, JsonValue]) -> AccountFile | str:
     """What a file's JSON means; or why it means nothing, as the end of a sentence that begins with the file's name."""
     kind = fields.get("type")
     group = KINDS.get(kind) if isinstance(kind, str) else None
+    if kind in LOGINS and "home" not in fields:
+        group = None  # another program's file, which may have a word for its kind that is also ours
     if group is None or not isinstance(kind, str):
         return _unknown_kind(kind)
     known = {each.key: each for each in settings_of(_as_group(group))}

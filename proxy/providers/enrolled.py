@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from auth.credential import Credential
 from auth.secret import Secret
-from proxy.config.account_files import AccountFile, AccountKey, CompatibleAccount, ServiceAccount
+from proxy.config.account_files import AccountFile, AccountKey, CliLogin, CompatibleAccount, ServiceAccount
 from proxy.providers.base import Provider
 from proxy.providers.configured import PROVIDER_OF, compatible_name, credential_of, key_id
 from proxy.providers.openai_compatible import provider_named
 
+LOGIN_NOT_SERVED = "logged in; this version does not serve through it yet"
 NOT_SERVED = "service accounts are kept, but this version does not sign their tokens yet"
 
 
@@ -34,9 +35,11 @@ def account_id(file: AccountFile) -> str:
             return key_id(compatible_name(name), key, "" if key else base_url)
         case AccountKey(api_key=key, base_url=base_url):
             return key_id(file.kind, key, base_url)
-        case ServiceAccount(service_account=account, project_id=project):
-            names = (account.get("client_email"), project or account.get("project_id"))
+        case ServiceAccount(service_account=service, project_id=project):
+            names = (service.get("client_email"), project or service.get("project_id"))
             return key_id(file.kind, Secret("\n".join(str(each) for each in names)))
+        case CliLogin(account=account):
+            return key_id(file.kind, Secret(account))
 
 
 def secrets_of(file: AccountFile) -> Iterator[Secret]:
@@ -67,10 +70,10 @@ def from_files(
         first = taken.setdefault(own_id, name)
         if first != name:
             unused[name] = f"is the same account as in {first}, which counts"
-        elif isinstance(file.settings, ServiceAccount):
-            unused[name] = NOT_SERVED
-        else:
+        elif isinstance(file.settings, AccountKey):
             mine[name] = _credential(file.settings, file, own_id, name, proxy_url)
+        else:
+            unused[name] = LOGIN_NOT_SERVED if isinstance(file.settings, CliLogin) else NOT_SERVED
     return Enrolled(providers=tuple(_providers(files, mine, named)), credentials=mine, unused=unused)
 
 

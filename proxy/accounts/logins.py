@@ -1,0 +1,171 @@
+"""A login from its start to the account's file: the official CLI is found, led through its login in a new home, and
+what it says about the account is kept. The terminal and the management API use it alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from auth.cli.install import CliMissing, Installed, find
+from auth.cli.process import CliProcess, Ended
+from auth.document import JsonValue
+from auth.flow import Done, Step
+from auth.homes import Homes
+from auth.identity import Identity
+from auth.login import DEVICE_MINUTES_MAX, LOGIN_MINUTES_MAX, Login
+from auth.logins.base import Setting
+from auth.logins.table import LOGIN_KINDS, LoginKind
+from auth.refusal import Changed, Refused
+from proxy.accounts.desk import CONFIG_FILE, Added, Desk
+from proxy.config.account_files import CliLogin, interpret
+
+ATTEMPTS_MAX = 3
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginWish:
+    """`has_browser`: one that runs on this machine. `expected`: the account it must be. `minutes`: None: the usual."""
+
+    kind: LoginKind
+    is_device: bool = False
+    has_browser: bool = True
+    project: str = ""
+    expected: str = ""
+    minutes: float | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class LoginRun:
+    """One login. `on_step` is called with every step; the last one is also what `run` returns."""
+
+    desk: Desk
+    wish: LoginWish
+    ours: Mapping[str, str] = field(repr=False)
+    on_step: Callable[[Step], None]
+    login: Login | None = None
+    """While it runs: to paste into, and to cancel."""
+    added: Added | None = None
+
+    async def run(self) -> Step:
+        """Raises `Refused`, `CliMissing` before anything was begun."""
+        kind = self.wish.kind
+        ours = with_egress(self.ours, self.desk.proxy_url)
+        installed = find(kind.cli, self.desk.folder, ours)
+        homes = Homes(self.desk.folder)
+        home = homes.make(kind.name)
+        is_kept = False
+        try:
+            self.login = self._login(installed, home, ours)
+            step = await self.login.run()
+            if isinstance(step, Done):
+                is_kept = True  # from here on it is a login; what fails now must not lose it
+                try:
+                    self.added = keep(self.desk, homes, kind, home.name, step.account, self.wish.project)
+                except Refused as error:
+                    raise Refused(f"{error}; the login itself is safe in {home}") from error
+            return step
+        finally:
+            if not is_kept:
+                homes.remove(home.name)
+
+    def _login(self, installed: Installed, home: Path, ours: Mapping[str, str]) -> Login:
+        kind, wish = self.wish.kind, self.wish
+        setting = Setting(
+            command=installed.command,
+            variables=kind.cli.variables(home),
+            home=home,
+            ours=ours,
+            is_device=wish.is_device,
+            has_browser=wish.has_browser,
+            project=wish.project,
+        )
+        minutes = wish.minutes or (DEVICE_MINUTES_MAX if wish.is_device else LOGIN_MINUTES_MAX)
+        return Login(
+            kind.driver(setting), whose=kind.cli.whose, on_step=self.on_step, expected=wish.expected, minutes=minutes
+        )
+
+
+def with_egress(ours: Mapping[str, str], proxy_url: str) -> Mapping[str, str]:
+    """The CLIs know HTTP proxies only."""
+    if not proxy_url.startswith(("http://", "https://")):
+        return ours
+    return {**ours, **dict.fromkeys(PROXY_VARIABLES, proxy_url)}
+
+
+def keep(desk: Desk, homes: Homes, kind: LoginKind, home: str, identity: Identity, project: str) -> Added:
+    """An account that is there already changes over to the new home; then its old one goes. Raises `Refused`."""
+    until = identity.expires_at
+    fields: dict[str, JsonValue] = {
+        "type": kind.name,
+        "home": home,
+        "account": identity.account,
+        "email": identity.email,
+        "organization": identity.organization,
+        "plan": identity.plan,
+        "login-expires-at": dt.datetime.fromtimestamp(until, dt.UTC).isoformat(timespec="seconds") if until else "",
+    }
+    if project:
+        fields["project-id"] = project
+    before, added = _added(desk, fields)
+    if before and before != home:
+        homes.remove(before)
+    return added
+
+
+def _added(desk: Desk, fields: Mapping[str, JsonValue]) -> tuple[str, Added]:
+    """And the home that the account had. A login takes minutes, in which others may have made the account's file."""
+    for _ in range(ATTEMPTS_MAX - 1):
+        desk.look()
+        with contextlib.suppress(Changed):
+            return _home_before(desk, fields), desk.add(fields)
+    desk.look()
+    return _home_before(desk, fields), desk.add(fields)
+
+
+def _home_before(desk: Desk, fields: Mapping[str, JsonValue]) -> str:
+    file = interpret(fields)
+    if isinstance(file, str):
+        raise Refused(f"the login {file}")
+    place = desk.place_of(file)
+    return desk.login_of(place)[1].home if place is not None and place != CONFIG_FILE else ""
+
+
+async def log_out(desk: Desk, name: str, ours: Mapping[str, str]) -> str:
+    """What was done, and what is left to do. Raises `Refused`, `CliMissing`; then the account stands as it was."""
+    kind_name, login = desk.login_of(name)
+    kind = LOGIN_KINDS[kind_name]
+    homes = Homes(desk.folder)
+    told = await _revoked(desk, homes, kind, login, with_egress(ours, desk.proxy_url))
+    desk.remove(name)
+    homes.remove(login.home)
+    return told
+
+
+async def _revoked(desk: Desk, homes: Homes, kind: LoginKind, login: CliLogin, ours: Mapping[str, str]) -> str:
+    try:
+        homes.path_of(login.home)
+    except Refused:
+        return "its login was gone already"
+    if not kind.logout:
+        return f"deleted here; the {kind.cli.name} CLI cannot revoke a login: do it at {kind.revoke_page}"
+    installed = find(kind.cli, desk.folder, ours)
+    with homes.owned(login.home) as home:
+        try:
+            process = await CliProcess.start(
+                [*installed.command, *kind.logout], home=home, variables=kind.cli.variables(home), ours=ours
+            )
+            try:
+                await process.read()
+                code, told = await process.finished(), process.told
+            finally:
+                await process.close()
+        except Ended as error:
+            raise CliMissing(str(error)) from error
+    if code != 0:
+        raise Refused(f"the {kind.cli.name} CLI could not log out: {told.splitlines()[-1] if told else code}")
+    return "logged out, and revoked at the provider"

@@ -1,0 +1,324 @@
+"""The vendors' login servers, as far as an official CLI asks them: a local egress proxy that ends the TLS of every host
+with a certificate of a throw-away authority, and answers itself. Nothing leaves the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import datetime as dt
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+DAY = 86_400
+HOSTS = (
+    "platform.claude.com", "api.anthropic.com", "claude.ai", "claude.com", "mcp-proxy.anthropic.com",
+    "auth.openai.com", "chatgpt.com", "api.openai.com",
+    "oauth2.googleapis.com", "www.googleapis.com", "cloudcode-pa.googleapis.com", "play.googleapis.com",
+)  # fmt: skip
+
+Json: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    host: str
+    method: str
+    path: str
+    body: dict[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class Person:
+    """Who logs in at the vendor's page, and what the vendor knows of them."""
+
+    email: str = "ada@example.test"
+    account: str = "6b1f2a3c-0000-4000-8000-00000000ada0"
+    organization: str = "Harbour Works"
+
+
+@dataclass(slots=True)
+class Vendor:
+    """``async with Vendor(folder) as vendor``. `codes`: what the page would hand out, and to whom."""
+
+    folder: Path
+    person: Person = field(default_factory=Person)
+    codes: set[str] = field(default_factory=lambda: {"good-code"})
+    is_device_confirmed: bool = False
+    is_device_denied: bool = False
+    is_client_supported: bool = True
+    asked: list[Asked] = field(default_factory=list)
+    revoked: list[str] = field(default_factory=list)
+    _server: asyncio.Server | None = None
+    _tls: ssl.SSLContext | None = None
+    _serial: int = 0
+
+    @property
+    def authority(self) -> Path:
+        return self.folder / "authority.pem"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a person behind such an egress proxy has in their environment."""
+        assert self._server is not None
+        url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return {
+            "HTTPS_PROXY": url,
+            "https_proxy": url,
+            "HTTP_PROXY": url,
+            "NO_PROXY": "127.0.0.1,localhost",
+            "NODE_EXTRA_CA_CERTS": str(self.authority),
+            "SSL_CERT_FILE": str(self.authority),
+            "CODEX_CA_CERTIFICATE": str(self.authority),
+        }
+
+    async def __aenter__(self) -> Self:
+        self._tls = _certified(self.folder)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            line, _ = await _head(reader)
+            method, target, _version = line.split(" ", 2)
+            if method == "CONNECT":
+                writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                assert self._tls is not None
+                await writer.start_tls(self._tls)
+                await self._answer(target.partition(":")[0], reader, writer)
+        writer.close()
+
+    async def _answer(self, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line, headers = await _head(reader)
+        method, target, _version = line.split(" ", 2)
+        raw = await reader.readexactly(int(headers.get("content-length", 0)))
+        asked = Asked(host=host, method=method, path=urlsplit(target).path, body=_read(raw))
+        self.asked.append(asked)
+        status, told = self._judge(asked)
+        body = msgspec.json.encode(told)
+        writer.write(
+            f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+            "connection: close\r\n\r\n".encode()
+            + body
+        )
+        await writer.drain()
+
+    def _judge(self, asked: Asked) -> tuple[int, Json]:
+        found = ROUTES.get((asked.host, asked.path))
+        return found(self, asked) if found is not None else (404, {"error": "not found"})
+
+    def serial(self) -> int:
+        self._serial += 1
+        return self._serial
+
+    # what each vendor answers
+
+    def claude_token(self, asked: Asked) -> tuple[int, Json]:
+        if asked.body.get("grant_type") == "authorization_code" and asked.body["code"] not in self.codes:
+            return 400, {"error": "invalid_grant", "error_description": "no such code"}
+        number = self.serial()
+        return 200, {
+            "token_type": "Bearer",
+            "access_token": f"sk-ant-oat01-fake-{number}",
+            "refresh_token": f"sk-ant-ort01-fake-{number}",
+            "expires_in": 28_800,
+            "scope": "user:inference user:profile user:sessions:claude_code user:mcp_servers user:file_upload",
+            "account": {"uuid": self.person.account, "email_address": self.person.email},
+            "organization": {"uuid": "org-1", "name": self.person.organization},
+        }
+
+    def claude_profile(self, _: Asked) -> tuple[int, Json]:
+        return 200, {
+            "account": {
+                "uuid": self.person.account,
+                "email": self.person.email,
+                "full_name": "Ada",
+                "display_name": "Ada",
+                "has_claude_max": True,
+                "has_claude_pro": False,
+                "created_at": "2025-01-01T00:00:00Z",
+            },
+            "organization": {
+                "uuid": "org-1",
+                "name": self.person.organization,
+                "organization_type": "claude_max",
+                "rate_limit_tier": "default_claude_max_20x",
+                "has_extra_usage_enabled": False,
+            },
+        }
+
+    def claude_roles(self, _: Asked) -> tuple[int, Json]:
+        return 200, {"organization_role": "admin", "workspace_role": None, "organization_name": "Harbour Works"}
+
+    def claude_usage(self, _: Asked) -> tuple[int, Json]:
+        return 200, {"five_hour": {"utilization": 12.0, "resets_at": "2026-11-20T12:00:00Z"}, "seven_day": None}
+
+    def revoke(self, asked: Asked) -> tuple[int, Json]:
+        self.revoked.append(asked.body["token"])
+        return 200, {}
+
+    def openai_token(self, asked: Asked) -> tuple[int, Json]:
+        if asked.body.get("grant_type") == "authorization_code" and asked.body["code"] not in self.codes:
+            return 400, {"error": "invalid_grant", "error_description": "no such code"}
+        number = self.serial()
+        return 200, {
+            "id_token": self._openai_jwt("id", number),
+            "access_token": self._openai_jwt("access", number),
+            "refresh_token": f"rt-fake-{number}",
+            "expires_in": 10 * DAY,
+        }
+
+    def _openai_jwt(self, kind: str, number: int) -> str:
+        claims = {
+            "email": self.person.email,
+            "sub": "user-1",
+            "jti": f"{kind}-{number}",
+            "iat": int(time.time()),
+            "exp": int(time.time()) + 10 * DAY,
+            "https://api.openai.com/auth": {
+                "chatgpt_plan_type": "pro",
+                "chatgpt_account_id": self.person.account,
+                "chatgpt_user_id": "user-1",
+            },
+            "https://api.openai.com/profile": {"email": self.person.email, "email_verified": True},
+        }
+        return ".".join((_part({"alg": "RS256", "typ": "JWT"}), _part(claims), "c2lnbmF0dXJl"))
+
+    def openai_user_code(self, _: Asked) -> tuple[int, Json]:
+        return 200, {"device_auth_id": "device-1", "user_code": "ABCD-12345", "interval": "1"}
+
+    def openai_device_token(self, _: Asked) -> tuple[int, Json]:
+        if self.is_device_denied:
+            return 400, {"error": "access_denied"}
+        if not self.is_device_confirmed:
+            return 403, {"error": "authorization_pending"}
+        return 200, {"authorization_code": "good-code", "code_challenge": "challenge", "code_verifier": "verifier"}
+
+    def openai_accounts(self, _: Asked) -> tuple[int, Json]:
+        account = {
+            "id": self.person.account,
+            "plan_type": "pro",
+            "name": "Personal",
+            "workspace_backend_origin": "https://chatgpt.com",
+            "account_routing_override": "NO_CONSTRAINT",
+        }
+        return 200, {
+            "accounts": [account],
+            "default_account_id": self.person.account,
+            "account_ordering": [self.person.account],
+        }
+
+    def google_token(self, asked: Asked) -> tuple[int, Json]:
+        if asked.body.get("grant_type") == "authorization_code" and asked.body["code"] not in self.codes:
+            return 400, {"error": "invalid_grant", "error_description": "Malformed auth code."}
+        number = self.serial()
+        return 200, {
+            "access_token": f"ya29.fake-{number}",
+            "refresh_token": "1//fake",
+            "expires_in": 3599,
+            "scope": "https://www.googleapis.com/auth/cloud-platform openid",
+            "token_type": "Bearer",
+            "id_token": f"{_part({'alg': 'none'})}.{_part({'email': self.person.email, 'sub': '1234567890'})}.c2ln",
+        }
+
+    def google_user(self, _: Asked) -> tuple[int, Json]:
+        return 200, {"id": "1234567890", "email": self.person.email, "verified_email": True}
+
+    def google_token_info(self, _: Asked) -> tuple[int, Json]:
+        return 200, {"email": self.person.email, "expires_in": "3000", "sub": "1234567890"}
+
+    def google_assist(self, _: Asked) -> tuple[int, Json]:
+        if self.is_client_supported:
+            tier = {"id": "standard-tier", "name": "Gemini Code Assist Standard"}
+            return 200, {"currentTier": tier, "cloudaicompanionProject": "harbour-1"}
+        tier = {
+            "reasonCode": "UNSUPPORTED_CLIENT",
+            "reasonMessage": "This client is no longer supported for individuals.",
+            "tierId": "free-tier",
+            "tierName": "Gemini Code Assist for individuals",
+        }
+        return 200, {"currentTier": {"id": "free-tier", "name": "Individuals"}, "ineligibleTiers": [tier]}
+
+
+ROUTES: Mapping[tuple[str, str], Callable[[Vendor, Asked], tuple[int, Json]]] = {
+    ("platform.claude.com", "/v1/oauth/token"): Vendor.claude_token,
+    ("platform.claude.com", "/v1/oauth/token/revoke"): Vendor.revoke,
+    ("api.anthropic.com", "/api/oauth/profile"): Vendor.claude_profile,
+    ("api.anthropic.com", "/api/oauth/claude_cli/roles"): Vendor.claude_roles,
+    ("api.anthropic.com", "/api/oauth/usage"): Vendor.claude_usage,
+    ("auth.openai.com", "/oauth/token"): Vendor.openai_token,
+    ("auth.openai.com", "/oauth/revoke"): Vendor.revoke,
+    ("auth.openai.com", "/api/accounts/deviceauth/usercode"): Vendor.openai_user_code,
+    ("auth.openai.com", "/api/accounts/deviceauth/token"): Vendor.openai_device_token,
+    ("chatgpt.com", "/backend-api/wham/accounts/check"): Vendor.openai_accounts,
+    ("oauth2.googleapis.com", "/token"): Vendor.google_token,
+    ("oauth2.googleapis.com", "/tokeninfo"): Vendor.google_token_info,
+    ("oauth2.googleapis.com", "/revoke"): Vendor.revoke,
+    ("www.googleapis.com", "/oauth2/v2/userinfo"): Vendor.google_user,
+    ("cloudcode-pa.googleapis.com", "/v1internal:loadCodeAssist"): Vendor.google_assist,
+}
+
+
+async def _head(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]]:
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    pairs = (line.partition(":") for line in lines[1:] if line)
+    return lines[0], {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _read(raw: bytes) -> dict[str, Any]:
+    with contextlib.suppress(msgspec.DecodeError):
+        found = msgspec.json.decode(raw)
+        return found if isinstance(found, dict) else {}
+    return {name: values[0] for name, values in parse_qs(raw.decode(errors="replace")).items()}
+
+
+def _part(value: object) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(value)).rstrip(b"=").decode()
+
+
+def _certified(folder: Path) -> ssl.SSLContext:
+    """For all hosts, by an authority whose certificate is left in the folder."""
+    now = dt.datetime.now(dt.UTC)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a throw-away authority")])
+
+    def builder(subject: x509.Name, key: ec.EllipticCurvePrivateKey, is_authority: bool) -> x509.CertificateBuilder:
+        made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+        made = made.serial_number(x509.random_serial_number())
+        made = made.not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=2))
+        made = made.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key())
+        return made.add_extension(identifier, critical=False)
+
+    authority = builder(issuer, keys[0], True).sign(keys[0], hashes.SHA256())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "every host")])
+    names = x509.SubjectAlternativeName([x509.DNSName(host) for host in HOSTS])
+    served = builder(subject, keys[1], False).add_extension(names, critical=False)
+    served = served.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    leaf = served.sign(keys[0], hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    (folder / "authority.pem").write_bytes(authority.public_bytes(pem))
+    (folder / "host.pem").write_bytes(
+        keys[1].private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + leaf.public_bytes(pem)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "host.pem")
+    return context
