@@ -50,6 +50,8 @@ def facts_of(
     offered: Counter[str] = Counter()
     samples: dict[str, str] = {}
     for model in snapshot.catalogue.models():
+        if "generate" not in model.operations:
+            continue
         candidates = snapshot.catalogue.find(model.id, "generate", "").candidates
         offered.update({candidate.credential.id for candidate in candidates})
         makers = {candidate.provider.wire.partition("_")[0] for candidate in candidates}  # OpenAI has two wires

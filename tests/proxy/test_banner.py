@@ -6,7 +6,12 @@ import shlex
 import msgspec
 from rich.console import Console
 
-from proxy.banner import ACCOUNTS_SHOWN_MAX, AccountLine, BannerFacts, as_text, curl_lines, show
+from auth.secret import Secret
+from proxy.banner import ACCOUNTS_SHOWN_MAX, AccountLine, BannerFacts, as_text, curl_lines, facts_of, show
+from proxy.config.provider_keys import ModelAlias, ProviderKey
+from proxy.config.schema import Config
+from proxy.dispatch.snapshot import Snapshot
+from proxy.server.app import AccountState
 
 SAMPLES = {"openai": "gpt", "anthropic": "claude", "gemini": "gemini"}
 
@@ -65,3 +70,14 @@ def test_with_client_keys_the_lines_take_the_key_from_the_environment() -> None:
     text = as_text(facts(needs_key=True))
     assert "export PROXY_API_KEY=" in text
     assert all('"Authorization: Bearer $PROXY_API_KEY"' in line for line in curl_lines(facts(needs_key=True)))
+
+
+def test_models_that_write_no_text_are_not_recommended() -> None:
+    names = ("text-embedding-3-small", "omni-moderation-latest", "gpt-5.5")
+    models = tuple(ModelAlias(name=name) for name in names)
+    config = Config(codex_api_key=(ProviderKey(api_key=Secret("sk-1"), models=models),))
+    snapshot = Snapshot.of(config)
+    (key,) = snapshot.credentials
+    account = AccountState(id=key.id, label=key.label, provider="openai", state="ready")
+    told = facts_of(snapshot, [account], url="http://x", version="1", is_sandbox=False, notes=())
+    assert set(told.samples.values()) == {"gpt-5.5"}
