@@ -64,6 +64,10 @@ ACCOUNTS = {
     ]
     for wire in FORMATS
 }
+ACCOUNTS["gemini"].append(Account("gemini-soundings", "gemini-embedding-001", ("sk-gemini-soundings-key-1",)))
+ACCOUNTS["openai_responses"].append(
+    Account("openai_responses-soundings", "text-embedding-3-small", ("sk-openai_responses-soundings-key-1",))
+)
 
 
 def settings(upstream: str, accounts: Mapping[str, Sequence[Account]], **more: object) -> JsonObject:

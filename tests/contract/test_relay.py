@@ -249,14 +249,16 @@ class TestDownwards:
 
 
 class TestOtherOperations:
-    async def test_embeddings(self, stage: Stage, clients: Clients) -> None:
+    @pytest.mark.parametrize(
+        ("model", "upstream_model"),
+        [("openai_chat-home", "gpt-oss-120b"), ("openai_responses-soundings", "text-embedding-3-small")],
+    )
+    async def test_embeddings(self, stage: Stage, clients: Clients, model: str, upstream_model: str) -> None:
         stage.plays(whole("/embeddings", capture("openai_chat", "embeddings.json")))
-        made = await clients.openai.embeddings.create(
-            model="openai_chat-home", input=["low", "high"], encoding_format="float"
-        )
+        made = await clients.openai.embeddings.create(model=model, input=["low", "high"], encoding_format="float")
         assert [each.embedding for each in made.data] == [[0.25, -0.5, 0.125], [-0.0625, 0.75, 1.0]]
         assert made.usage.total_tokens == 9
-        assert stage.body == {"model": "gpt-oss-120b", "input": ["low", "high"], "encoding_format": "float"}
+        assert stage.body == {"model": upstream_model, "input": ["low", "high"], "encoding_format": "float"}
 
     async def test_completions(self, stage: Stage, clients: Clients) -> None:
         stage.plays(whole("/completions", capture("openai_chat", "completions.json")))
@@ -277,12 +279,46 @@ class TestOtherOperations:
             whole(":embedContent", capture("gemini", "embed.json")),
             whole(":batchEmbedContents", capture("gemini", "batch_embed.json")),
         )
-        made = await clients.gemini.models.embed_content(model="gemini-home", contents=contents)
+        made = await clients.gemini.models.embed_content(model="gemini-soundings", contents=contents)
         assert made.embeddings
         assert made.embeddings[0].values == [0.25, -0.5, 0.125]
         requests: Any = stage.body["requests"]
-        assert [each["model"] for each in requests] == ["models/gemini-3.5-flash"] * len(contents)
+        assert [each["model"] for each in requests] == ["models/gemini-embedding-001"] * len(contents)
         assert [each["content"]["parts"][0]["text"] for each in requests] == contents
+
+    async def test_moderations(self, stage: Stage, clients: Clients) -> None:
+        told = (
+            b'{"id":"modr-1","model":"gpt-oss-120b","results":[{"flagged":false,"categories":{},"category_scores":{}}]}'
+        )
+        stage.plays(whole("/moderations", told))
+        made = await clients.openai.moderations.create(model="openai_chat-home", input="a gentle breeze")
+        assert made.results[0].flagged is False
+        assert stage.body == {"model": "gpt-oss-120b", "input": "a gentle breeze"}
+
+    async def test_images(self, stage: Stage, clients: Clients) -> None:
+        stage.plays(whole("/images/generations", b'{"created":1795000000,"data":[{"b64_json":"aGFyYm91cg=="}]}'))
+        made = await clients.openai.images.generate(model="openai_chat-home", prompt="a harbour", n=1)
+        assert made.data
+        assert made.data[0].b64_json == "aGFyYm91cg=="
+        assert stage.body == {"model": "gpt-oss-120b", "prompt": "a harbour", "n": 1}
+
+    async def test_speech(self, stage: Stage, clients: Clients) -> None:
+        sound = bytes(range(256)) * 200
+        spoken = whole("/audio/speech", sound)
+        response = replace(spoken.response, headers=(("Content-Type", "audio/mpeg"),))
+        stage.plays(replace(spoken, response=response))
+        made = await clients.openai.audio.speech.create(model="openai_chat-home", voice="alloy", input="Ahoy")
+        assert made.content == sound
+        assert made.response.headers["content-type"] == "audio/mpeg"
+
+    async def test_transcriptions(self, stage: Stage, clients: Clients) -> None:
+        sound = bytes(range(256)) * 200
+        stage.plays(whole("/audio/transcriptions", b'{"text":"Ahoy"}'))
+        made = await clients.openai.audio.transcriptions.create(model="openai_chat-home", file=("ahoy.mp3", sound))
+        assert made.text == "Ahoy"
+        assert sound in stage.request.body
+        assert b"gpt-oss-120b" in stage.request.body
+        assert b"openai_chat-home" not in stage.request.body
 
     async def test_nobody_else_embeds(self, stage: Stage, clients: Clients) -> None:
         with pytest.raises(openai.NotFoundError, match="embed"):
