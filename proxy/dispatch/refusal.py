@@ -24,7 +24,9 @@ BUSY_SECONDS = 2.0
 EXHAUSTED = "accounts_exhausted"
 NO_ACCOUNT = "no_account"
 _OBEDIENT = ("opencode/",)
-"""User agents that sleep for as long as they are told, be it hours, and never look whether it was shorter."""
+"""User agents that sleep for as long as a 429 tells them, be it hours, and repeat it for minutes when it tells nothing;
+whether a message says *rate limit* counts as much as the status.
+"""
 
 
 def exhausted(decision: Decision, model: str, *, unix: float) -> Failure:
@@ -111,12 +113,15 @@ def spoken(seconds: float) -> str:
 
 
 def for_client(failure: Failure, client: Mapping[str, str]) -> Failure:
-    """`client`: its headers. Whoever obeys to the hour is not told one."""
+    """`client`: its headers. Whoever obeys to the hour is told by a status that nobody waits for, in one line."""
     wait = failure.retry_after_seconds
     agent = client.get("user-agent", "").lower()
-    if wait is not None and wait > PATIENCE_SECONDS and any(each in agent for each in _OBEDIENT):
+    if wait is None or wait <= PATIENCE_SECONDS or not any(each in agent for each in _OBEDIENT):
+        return failure
+    if failure.code != EXHAUSTED:
         return replace(failure, retry_after_seconds=None)
-    return failure
+    headline = failure.message.partition("\n")[0].removesuffix(":")
+    return replace(failure, status=402, retry_after_seconds=None, message=f"{headline} (in {spoken(wait)})")
 
 
 def retry_headers(failure: Failure, wire: str) -> Iterator[tuple[str, str]]:

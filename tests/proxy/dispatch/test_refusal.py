@@ -136,11 +136,21 @@ def test_gemini_cli_waits_for_seconds_and_gives_up_for_hours(passed_over: Passed
     assert "exhausted your capacity" not in str(error["message"])  # it would sleep for hours
 
 
-@pytest.mark.parametrize(("wait", "told"), [(3600.0, None), (30.0, 30.0)])
-def test_opencode_is_told_no_hours_as_it_would_sleep_them(wait: float, told: float | None) -> None:
-    failure = refuse(passed("one", "cooling: limited", 100.0 + wait))
-    assert for_client(failure, {"user-agent": "opencode/1.4.2 ai-sdk/6"}).retry_after_seconds == told
-    assert for_client(failure, {"user-agent": "Python/3"}) is failure
+OPENCODE = {"user-agent": "opencode/1.4.2 ai-sdk/6"}
+
+
+def test_opencode_is_told_no_hours_as_it_would_sleep_them() -> None:
+    told = for_client(refuse(passed("one", "cooling: it is rate limited", 7300.0)), OPENCODE)
+    assert (told.status, told.retry_after_seconds) == (402, None)
+    assert told.message.endswith("(in 2 h)")
+    assert "rate limit" not in told.message
+    assert dict(retry_headers(told, "openai_chat")) == {"x-should-retry": "false"}
+
+
+def test_opencode_waits_for_seconds_like_everybody() -> None:
+    failure = refuse(passed("one", "cooling: limited", 130.0))
+    assert for_client(failure, OPENCODE) is failure
+    assert for_client(refuse(passed("one", "cooling: limited", 7300.0)), {"user-agent": "Python/3"}).status == 429
 
 
 @pytest.mark.parametrize(
