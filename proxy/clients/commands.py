@@ -100,7 +100,9 @@ def set_up(
     if not differences:
         talk.tell(f"{client.title} is set up already.")
     elif options.is_sure or talk.ask("Write this?"):
-        backups = setup.apply(edits, Journal(folder, client.name), datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
+        backups = setup.apply(
+            edits, Journal(folder, client.name), datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"), access.key
+        )
         for backup in backups:
             talk.tell(f"backup: {backup}")
     else:
@@ -137,14 +139,15 @@ def verified(client: Client, environment: Mapping[str, str], talk: Talk) -> bool
     return False
 
 
-def undo(client: Client, options: SetupOptions, keys: Sequence[Secret], folder: Path, talk: Talk) -> bool:
-    """Whether all went well. `keys`: not to be shown. Raises `ConfigError`."""
+def undo(client: Client, options: SetupOptions, folder: Path, talk: Talk) -> bool:
+    """Whether all went well. Raises `ConfigError`."""
     journal = Journal(folder, client.name)
     touched = journal.read()
     if not touched:
         talk.tell(f"{client.title} was not set up, so there is nothing to undo.")
         return True
     changes = [setup.undone(each) for each in touched.values()]
+    keys = [Secret(each.hidden) for each in touched.values()]
     for change in changes:
         if told := setup.difference(change, keys):
             talk.tell(told)

@@ -22,6 +22,8 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[Keys, ...]
     backup: str | None
     digest: str
+    hidden: str = ""
+    """The key that stands in the file, so that it is not shown."""
 
 
 class Journal:

@@ -60,9 +60,11 @@ def _name(path: Path, raw: bytes | None) -> str:
     return str(path) if raw is not None else f"{path} (no file)"
 
 
-def apply(edits: Iterable[Edit], journal: Journal, moment: str) -> list[Path]:
-    """Writes what differs; gives the backups. A second setup keeps the first one's: undoing leads back to the start,
-    but for what others have changed in between.
+def apply(edits: Iterable[Edit], journal: Journal, moment: str, key: Secret) -> list[Path]:
+    """Writes what differs; gives the backups. `key` stands in the edits and is never shown.
+
+    A second setup keeps the first one's backups: undoing leads back to the start, but for what others have changed in
+    between.
     """
     touched = journal.read()
     backups = []
@@ -86,6 +88,7 @@ def apply(edits: Iterable[Edit], journal: Journal, moment: str) -> list[Path]:
             keys=tuple(keys),
             backup=backup,
             digest=digest_of(change.after) if is_ours else "",
+            hidden=key.reveal(),
         )
         journal.write(touched)
         write(change.path, change.after, like=change.path)

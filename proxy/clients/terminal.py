@@ -28,6 +28,5 @@ def set_up_client(config: Config, client: Client, options: SetupOptions) -> bool
     """Whether all went well. Raises `ProxyError`."""
     folder = Path(config.auth_dir).expanduser() / "setup"
     if options.is_undone:
-        keys = [*([options.wish.key] if options.wish.key else []), *(each.api_key for each in config.api_keys)]
-        return undo(client, options, keys, folder, _TERMINAL)
+        return undo(client, options, folder, _TERMINAL)
     return set_up(client, access_to(config, client, options.wish), options, os.environ, folder, _TERMINAL)

@@ -71,7 +71,7 @@ def test_a_setup_from_the_question_to_the_answer_and_back(user: User) -> None:
     assert KEY.reveal() not in "\n".join(user.told)
     assert KEY.reveal() in user.settings.read_text()
     assert user.told[-1].startswith("Claude Code answered: ready -p ")
-    assert undo(CLAUDE, SURE, [KEY], user.journals, user.talk)
+    assert undo(CLAUDE, SURE, user.journals, user.talk)
     assert not user.settings.exists()
     assert KEY.reveal() not in "\n".join(user.told)
 
@@ -104,15 +104,15 @@ def test_a_second_time_only_tries_it(user: User) -> None:
 
 
 def test_there_may_be_nothing_to_undo(user: User) -> None:
-    assert undo(CLAUDE, SURE, [], user.journals, user.talk)
+    assert undo(CLAUDE, SURE, user.journals, user.talk)
     assert user.told == ["Claude Code was not set up, so there is nothing to undo."]
 
 
 def test_an_undo_may_be_shown_or_refused(user: User) -> None:
     assert user.sets_up(SetupOptions(is_sure=True, is_verified=False))
-    assert undo(CLAUDE, SetupOptions(is_dry=True), [KEY], user.journals, user.talk)
+    assert undo(CLAUDE, SetupOptions(is_dry=True), user.journals, user.talk)
     user.is_willing = False
-    assert not undo(CLAUDE, SetupOptions(), [KEY], user.journals, user.talk)
+    assert not undo(CLAUDE, SetupOptions(), user.journals, user.talk)
     assert user.settings.exists()
 
 

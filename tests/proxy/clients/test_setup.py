@@ -44,7 +44,7 @@ def test_an_existing_file_keeps_its_mode_and_gets_a_backup(tmp_path: Path, journ
     path = tmp_path / "settings.json"
     path.write_text('{"theme": "dark"}')
     path.chmod(0o640)
-    (backup,) = apply([edit(path)], journal, "now")
+    (backup,) = apply([edit(path)], journal, "now", KEY)
     assert backup.name == "settings.json.before-proxy-now"
     assert backup.read_text() == '{"theme": "dark"}'
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(backup.stat().st_mode) == 0o640
@@ -56,7 +56,7 @@ def test_an_existing_file_keeps_its_mode_and_gets_a_backup(tmp_path: Path, journ
 
 def test_a_new_file_is_its_owners_alone_and_goes_again(tmp_path: Path, journal: Journal) -> None:
     path = tmp_path / "new" / "settings.json"
-    assert apply([edit(path)], journal, "now") == []
+    assert apply([edit(path)], journal, "now", KEY) == []
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     undo(journal)
     assert not path.exists()
@@ -66,7 +66,7 @@ def test_a_link_stays_one(tmp_path: Path, journal: Journal) -> None:
     (tmp_path / "dotfiles").write_text("{}")
     link = tmp_path / "settings.json"
     link.symlink_to("dotfiles")
-    apply([edit(link)], journal, "now")
+    apply([edit(link)], journal, "now", KEY)
     assert link.is_symlink()
     assert KEY.reveal() in (tmp_path / "dotfiles").read_text()
 
@@ -74,7 +74,7 @@ def test_a_link_stays_one(tmp_path: Path, journal: Journal) -> None:
 def test_what_others_wrote_since_stays_when_it_is_undone(tmp_path: Path, journal: Journal) -> None:
     path = tmp_path / "settings.json"
     path.write_text('{"env": {"URL": "mine"}}')
-    apply([edit(path)], journal, "now")
+    apply([edit(path)], journal, "now", KEY)
     path.write_text(path.read_text().replace('"env"', '"added": 1, "env"'))
     undo(journal)
     assert parse("json", path.read_text()) == {"added": 1, "env": {"URL": "mine"}}
@@ -83,26 +83,26 @@ def test_what_others_wrote_since_stays_when_it_is_undone(tmp_path: Path, journal
 def test_a_second_setup_keeps_the_first_ones_backup(tmp_path: Path, journal: Journal) -> None:
     path = tmp_path / "settings.json"
     path.write_text("{}")
-    apply([edit(path)], journal, "one")
-    assert apply([edit(path, {("env", "MORE"): "1"})], journal, "two") == []
+    apply([edit(path)], journal, "one", KEY)
+    assert apply([edit(path, {("env", "MORE"): "1"})], journal, "two", KEY) == []
     undo(journal)
     assert path.read_text() == "{}"
 
 
 def test_changes_between_two_setups_survive(tmp_path: Path, journal: Journal) -> None:
     path = tmp_path / "settings.json"
-    apply([edit(path)], journal, "one")
+    apply([edit(path)], journal, "one", KEY)
     path.write_text(path.read_text().replace('"env"', '"mine": 1, "env"'))
-    apply([edit(path, {("env", "URL"): "http://other"})], journal, "two")
+    apply([edit(path, {("env", "URL"): "http://other"})], journal, "two", KEY)
     undo(journal)
     assert parse("json", path.read_text()) == {"mine": 1}
 
 
 def test_a_setup_that_changes_nothing_writes_nothing(tmp_path: Path, journal: Journal) -> None:
     path = tmp_path / "settings.json"
-    apply([edit(path)], journal, "one")
+    apply([edit(path)], journal, "one", KEY)
     before = path.stat().st_mtime_ns
-    assert apply([edit(path)], journal, "two") == []
+    assert apply([edit(path)], journal, "two", KEY) == []
     assert path.stat().st_mtime_ns == before
 
 
