@@ -88,7 +88,8 @@ def _onboard(_listing: Listing) -> JsonObject:
 
 def _quota(listing: Listing) -> JsonObject:
     """Which models there are. How much is left of a pool is no fraction, so none is told."""
-    buckets: list[JsonValue] = [{"modelId": model.id, "tokenType": "REQUESTS"} for model in listing.models()]
+    talking = (model for model in listing.models() if "generate" in model.operations)
+    buckets: list[JsonValue] = [{"modelId": model.id, "tokenType": "REQUESTS"} for model in talking]
     return {"buckets": buckets}
 
 

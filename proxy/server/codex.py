@@ -35,7 +35,11 @@ _TRUNCATION: JsonObject = {"mode": "tokens", "limit": 10_000}
 
 def catalogue(listing: Listing) -> JsonObject:
     """Without OpenAI's own models: Codex knows those, and keeps its own instructions for what is not listed here."""
-    others = [model for model in listing.models() if not any(fnmatchcase(model.id, each) for each in _KNOWN)]
+    others = [
+        model
+        for model in listing.models()
+        if "generate" in model.operations and not any(fnmatchcase(model.id, each) for each in _KNOWN)
+    ]
     entries: list[JsonValue] = [_entry(model, number) for number, model in enumerate(others, 1)]
     return {"models": entries}
 

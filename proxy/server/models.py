@@ -28,9 +28,17 @@ _METHODS: Mapping[Operation, str] = {
 """Google's names of operations."""
 
 
+_SHOWN: Mapping[str, frozenset[Operation]] = {
+    "anthropic": frozenset({"generate"}),
+    "gemini": frozenset(_METHODS),
+}
+"""A wire's clients are shown what they can use: models that do one of these. OpenAI's have a word for everything."""
+
+
 def render_list(wire: str, listing: Listing) -> JsonObject:
     render, wrap = _SHAPES[wire]
-    return wrap([render(model) for model in listing.models()])
+    shown = _SHOWN.get(wire)
+    return wrap([render(model) for model in listing.models() if shown is None or model.operations & shown])
 
 
 def render_one(wire: str, listing: Listing, name: str) -> JsonObject:

@@ -65,6 +65,20 @@ def test_openai() -> None:
     }
 
 
+def test_a_clients_list_shows_what_it_can_use() -> None:
+    drawing = Model(id="draws", operations=frozenset({"draw"}))
+    everything = Listing(KNOWN, EMBEDDER, drawing)
+
+    def names(wire: str, key: str, name: str) -> list[object]:
+        listed = render_list(wire, everything)[key]
+        assert isinstance(listed, list)
+        return [each[name] for each in listed if isinstance(each, dict)]
+
+    assert names("openai_chat", "data", "id") == ["team/big", "words", "draws"]
+    assert names("anthropic", "data", "id") == ["team/big"]
+    assert names("gemini", "models", "name") == ["models/team/big", "models/words"]
+
+
 def test_anthropic() -> None:
     assert render_list("anthropic", ALL) == {
         "data": [
