@@ -180,7 +180,7 @@ class StreamParser:
             return
         self._last, self._items[at] = at, item
         part = self._first(item)
-        if part is not None:
+        if part is not None and at * STRIDE not in self._open:  # else a delta came before its item
             yield from self._start(at * STRIDE, part)
 
     def _first(self, item: JsonObject) -> Part | None:

@@ -544,3 +544,18 @@ def test_the_fold_takes_whatever_comes(recorded: list[tuple[str, JsonObject]]) -
         for event in heard(data[: len(data) * 2 // 3]):
             fold.feed(event)
         assert fold.failure is not None or fold.finish()
+
+
+def test_an_item_that_is_announced_after_its_delta() -> None:
+    item = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "so"}]}
+    events = heard(
+        sse(
+            {"type": "response.reasoning_summary_text.delta", "output_index": 0, "summary_index": 0, "delta": "so"},
+            {"type": "response.output_item.added", "output_index": 0, "item": {"type": "reasoning", "id": "rs_1"}},
+            {"type": "response.output_item.done", "output_index": 0, "item": item},
+            {"type": "response.completed", "response": {"status": "completed", "output": [item]}},
+        )
+    )
+    (part,) = folded(events).parts
+    assert isinstance(part, Thinking)
+    assert part.sections == ("so",)
