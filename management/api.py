@@ -14,7 +14,7 @@ from management.guard import Visitor, admit
 from management.key_ring import KeyRing, Peer, hashed, is_hashed
 from management.openapi import document
 from management.refusal import Refusal
-from management.resources import configuration, decisions, lists, logs, maps, settings, usage
+from management.resources import auth_files, configuration, decisions, lists, logs, maps, settings, standing, usage
 from management.resources.settings import value_at
 from management.routes import PREFIX, Ask, Reply, Route, Table
 from management.state import State
@@ -38,6 +38,8 @@ TABLE = Table(
         *settings.ROUTES,
         *lists.ROUTES,
         *maps.ROUTES,
+        *auth_files.ROUTES,
+        *standing.ROUTES,
         *usage.ROUTES,
         *logs.ROUTES,
         *decisions.ROUTES,
@@ -123,7 +125,7 @@ class Management:
             dressed=arrival.dressed,
         )
         reply = await route.handler(ask)
-        if route.is_change and (ask.changes or route.is_noted):
+        if ask.changes or (route.is_change and route.is_noted):
             await asyncio.to_thread(
                 self._state.audit.note,
                 peer=ask.peer,

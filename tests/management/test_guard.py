@@ -32,8 +32,7 @@ async def status(
     try:
         await admit(visitor, ring, allows_remote=allows_remote)
     except Refusal as refusal:
-        assert set(refusal.body) == {"error"}
-        return refusal.status
+        return refusal.status if set(refusal.body) == {"error"} else 0
     return 200
 
 

@@ -67,7 +67,7 @@ async def test_right_and_wrong(ring: KeyRing) -> None:
 async def test_a_known_key_costs_nothing_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     calls = []
-    monkeypatch.setattr(key_ring, "matches", lambda key, stored: calls.append(key) or key == KEY)
+    monkeypatch.setattr(key_ring, "matches", lambda key, _stored: calls.append(key) or key == KEY)
     ring = KeyRing(clock=lambda: now)
     ring.use(stored=HASH)
     for _ in range(5):

@@ -1,0 +1,291 @@
+"""Files of the auth-dir: list, upload, download, delete, disable, change. Whatever is done passes the store.
+
+Secrets are in no list. A file goes out whole by ``/auth-files/download`` only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar, cast
+
+from auth.document import Document
+from auth.guarded import check_name
+from auth.refusal import Changed, Missing, Refused
+from management.accounts import Account, Teller, accounts, found
+from management.refusal import Refusal, absent, invalid
+from management.resources.uploads import Upload, uploads
+from management.routes import FORM, JSON, OK, Ask, Parameter, Reply, Route, Schema
+from management.state import State
+from proxy.config.settings import JsonValue
+
+T = TypeVar("T")
+PAGE_MAX = 1000
+_FIXED = frozenset({"type", "home", "account", "service-account", "service_account"})
+"""What makes the account the one it is."""
+
+
+async def list_accounts(ask: Ask) -> Reply:
+    """All of them where no `limit` is named."""
+    told = await asyncio.to_thread(_listed, ask.state)
+    query = ask.query
+    filters = {
+        name: query[name] for name in ("name", "auth_index", "type", "provider", "status", "source") if query.get(name)
+    }
+    words = query.get("q", "").lower()
+    chosen = [
+        each
+        for each in told
+        if all(each[name] == value for name, value in filters.items())
+        and words in f"{each['name']} {each['label']} {each['email']} {each['note']}".lower()
+    ]
+    offset = ask.number("offset", 0, low=0, high=10**6)
+    limit = ask.number("limit", len(chosen) or 1, low=1, high=max(PAGE_MAX, len(chosen)))
+    counts: dict[str, int] = {}
+    for each in chosen:
+        counts[str(each["status"])] = counts.get(str(each["status"]), 0) + 1
+    return Reply(
+        body={"files": chosen[offset : offset + limit], "total": len(chosen), "offset": offset, "by_status": counts}
+    )
+
+
+def _listed(state: State) -> list[dict[str, object]]:
+    teller = Teller(state)
+    return [teller.told(account) for account in accounts(state)]
+
+
+def _file_of(account: Account) -> str:
+    if account.entry is None:
+        raise Refusal(409, "this account stands in config.yaml: change its entry there")
+    return account.entry.name
+
+
+async def stored(ask: Ask, work: Callable[[], T]) -> T:
+    """In a thread; what it changed is in force afterwards. Raises `Refusal`."""
+    try:
+        done = await asyncio.to_thread(work)
+    except Missing as error:
+        raise absent(str(error)) from error
+    except Changed as error:
+        raise Refusal(409, str(error)) from error
+    except Refused as error:
+        raise invalid(str(error)) from error
+    await ask.state.look()
+    return done
+
+
+async def upload(ask: Ask) -> Reply:
+    """One file or several; each for itself."""
+    given = await uploads(ask)
+    done: list[str] = []
+    failed: list[dict[str, str]] = []
+    for each in given:
+        try:
+            await stored(ask, lambda each=each: _put(ask.state, each))  # type: ignore[misc]  # the lambda's default is its argument
+        except Refusal as refusal:
+            failed.append({"name": each.name[:220], "error": str(refusal)})
+        else:
+            done.append(each.name)
+    ask.changes["auth-files"] = {"uploaded": done}
+    return _summed("uploaded", done, failed, is_one=len(given) == 1)
+
+
+def _put(state: State, upload: Upload) -> None:
+    check_name(upload.name)
+    state.store.put(upload.name, Document.parse(upload.raw))
+
+
+def _summed(word: str, done: list[str], failed: list[dict[str, str]], *, is_one: bool) -> Reply:
+    if failed and is_one:
+        raise invalid(failed[0]["error"])
+    if failed:
+        return Reply(status=207, body={"status": "partial", word: len(done), "files": done, "failed": failed})
+    return Reply(body={"status": "ok"} if is_one else {"status": "ok", word: len(done), "files": done})
+
+
+async def delete(ask: Ask) -> Reply:
+    names = ask.query.getall("name", [])
+    if ask.flag("all"):
+        names = [*ask.state.store.entries]
+    elif not names:
+        names = _names(await ask.json())
+    done: list[str] = []
+    failed: list[dict[str, str]] = []
+    for name in dict.fromkeys(names):
+        try:
+            await stored(ask, lambda name=name: ask.state.store.delete(name))  # type: ignore[misc]  # as above
+        except Refusal as refusal:
+            if len(names) == 1:
+                raise
+            failed.append({"name": name[:220], "error": str(refusal)})
+        else:
+            done.append(name)
+    ask.changes["auth-files"] = {"deleted": done}
+    return _summed("deleted", done, failed, is_one=len(names) == 1)
+
+
+def _names(body: JsonValue) -> list[str]:
+    named = body
+    if isinstance(body, dict):
+        named = body.get("names", body.get("name"))
+    names = [named] if isinstance(named, str) else named
+    if not isinstance(names, list) or not names or not all(isinstance(each, str) for each in names):
+        raise invalid("name the files to delete")
+    return cast("list[str]", names)
+
+
+async def download(ask: Ask) -> Reply:
+    name = _file_of(found(ask.state, ask.query.get("name"), ask.query.get("auth_index")))
+    entry = ask.state.store.entries.get(name)
+    if entry is None or entry.document is None:
+        raise absent("there is nothing readable under this name")
+    ask.changes["auth-files"] = {"downloaded": name}
+    return Reply(
+        body=entry.document.render(), headers={"Content-Disposition": f'attachment; filename="{name}"'}, kind=JSON
+    )
+
+
+async def set_status(ask: Ask) -> Reply:
+    body = await ask.json()
+    if not isinstance(body, dict) or not isinstance(body.get("disabled"), bool):
+        raise invalid("disabled must be true or false")
+    name, is_disabled = _file_of(_named(ask, body)), body["disabled"]
+    await stored(ask, lambda: ask.state.store.change(name, {"disabled": is_disabled or None}))
+    ask.changes["auth-files"] = {"name": name, "disabled": is_disabled}
+    return Reply(body={"status": "ok", "disabled": is_disabled})
+
+
+def _named(ask: Ask, body: Mapping[str, JsonValue]) -> Account:
+    name, index = body.get("name"), body.get("auth_index")
+    return found(ask.state, name if isinstance(name, str) else None, index if isinstance(index, str) else None)
+
+
+async def set_fields(ask: Ask) -> Reply:
+    """Null goes back to the default; headers are merged."""
+    body = await ask.json()
+    if not isinstance(body, dict):
+        raise invalid()
+    account = _named(ask, body)
+    name = _file_of(account)
+    fields = {key: value for key, value in body.items() if key not in {"name", "auth_index"}}
+    if not fields:
+        raise invalid("no field is named")
+    if fixed := sorted(_FIXED & set(fields)):
+        raise invalid(f"{', '.join(fixed)} cannot be changed: upload another file")
+    document = account.entry.document if account.entry is not None else None
+    if isinstance(fields.get("headers"), dict) and document is not None:
+        old = document.fields.get("headers")
+        merged = {**(old if isinstance(old, dict) else {}), **cast("dict[str, JsonValue]", fields["headers"])}
+        fields["headers"] = {key: value for key, value in merged.items() if value is not None} or None
+    await stored(ask, lambda: ask.state.store.change(name, fields))
+    ask.changes["auth-files"] = {"name": name, "fields": sorted(fields)}
+    return Reply()
+
+
+async def models_of(ask: Ask) -> Reply:
+    """What clients can ask of one account."""
+    account = found(ask.state, ask.query.get("name"), ask.query.get("auth_index"))
+    return Reply(body={"models": await asyncio.to_thread(lambda: [*_models(ask.state, account.id)])})
+
+
+def _models(state: State, credential_id: str) -> Iterator[dict[str, object]]:
+    catalogue = state.snapshot().catalogue
+    for model in catalogue.models():
+        candidates = catalogue.find(model.id, "generate", "").candidates
+        serving = [each for each in candidates if each.credential.id == credential_id]
+        if serving:
+            yield {
+                "id": model.id,
+                "display_name": model.display_name or model.id,
+                "type": serving[0].provider.name,
+                "owned_by": model.owner or serving[0].provider.name,
+            }
+
+
+_OBJECT: Schema = {"type": "object"}
+_NAME = Parameter(name="name", sentence="The file's name.")
+_INDEX = Parameter(name="auth_index", sentence="The account's auth_index.")
+
+
+def _words(*names: str) -> tuple[Parameter, ...]:
+    return tuple(Parameter(name=name, sentence=f"Only those of this {name}.") for name in names)
+
+
+_WHICH: Schema = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "auth_index": {"type": "string"},
+        "disabled": {"type": "boolean"},
+    },
+}
+ROUTES = (
+    Route(
+        method="GET",
+        path="/auth-files",
+        handler=list_accounts,
+        sentence="The accounts, with state, cooldowns and usage windows; never a secret.",
+        parameters=(
+            *_words("name", "auth_index", "type", "provider", "status", "source"),
+            Parameter(name="q", sentence="A part of name, label, e-mail address or note."),
+            Parameter(name="limit", sentence="How many.", schema={"type": "integer", "minimum": 1}),
+            Parameter(name="offset", sentence="After so many.", schema={"type": "integer", "minimum": 0}),
+        ),
+        reply=_OBJECT,
+    ),
+    Route(
+        method="POST",
+        path="/auth-files",
+        handler=upload,
+        sentence="Put files into the auth-dir: one as JSON with ?name=, or several as a form.",
+        parameters=(_NAME,),
+        body=_OBJECT,
+        body_types=(JSON, FORM),
+        reply=OK,
+        statuses=(207, 409, 413),
+    ),
+    Route(
+        method="DELETE",
+        path="/auth-files",
+        handler=delete,
+        sentence="Delete files, by ?name= (several times), by a body, or ?all=true.",
+        parameters=(_NAME, Parameter(name="all", sentence="Every one.", schema={"enum": ["true", "false"]})),
+        body={"type": "object", "properties": {"names": {"type": "array", "items": {"type": "string"}}}},
+        reply=OK,
+        statuses=(207, 404, 409, 413),
+    ),
+    Route(
+        method="GET",
+        path="/auth-files/download",
+        handler=download,
+        sentence="A file, with its secrets.",
+        parameters=(_NAME, _INDEX),
+        reply=_OBJECT,
+        statuses=(404, 409),
+    ),
+    Route(
+        method="PATCH",
+        path="/auth-files/status",
+        handler=set_status,
+        sentence="Disable or enable an account.",
+        body=_WHICH,
+        statuses=(404, 409, 413),
+    ),
+    Route(
+        method="PATCH",
+        path="/auth-files/fields",
+        handler=set_fields,
+        sentence="Change members of a file: label, note, prefix, priority, weight, headers …",
+        body=_WHICH,
+        statuses=(404, 409, 413),
+    ),
+    Route(
+        method="GET",
+        path="/auth-files/models",
+        handler=models_of,
+        sentence="What clients can ask of one account.",
+        parameters=(_NAME, _INDEX),
+        reply=_OBJECT,
+        statuses=(404,),
+    ),
+)
