@@ -19,7 +19,7 @@ from auth.standing import ALL_MODELS, GUESS_SECONDS_MAX, READY, Setback, Standin
 
 PROBE_SECONDS_MAX = 30.0
 """A probe that has not come back by then no longer keeps the others waiting."""
-PROVEN_MIN = 16
+PROVEN_MIN = 64
 """So many successes after a limit, and it is forgotten."""
 RECOVERY_SECONDS_MAX = 120.0
 """Or so much time after the first of them."""

@@ -79,6 +79,7 @@ def _exactly(model: str) -> str:
 # Anthropic
 
 _UNIFIED = re.compile(r"(anthropic-ratelimit-unified-((5h|7d)(?:_([a-z0-9_]+))?))-status")
+_FAMILIES = frozenset({"opus", "sonnet", "haiku", "fable"})
 _UNIFIED_SECONDS = {"5h": 5 * HOUR, "7d": 7 * DAY}
 
 
@@ -91,7 +92,8 @@ def _unified(headers: Mapping[str, str], moment: Moment) -> Iterator[Window]:
         slot, length, family = match[1], match[3], match[4]
         models = "*"
         if family:
-            models = f"*{family}*" if family in moment.model.lower() else _exactly(moment.model)
+            is_name = family in _FAMILIES or family in moment.model.lower()
+            models = f"*{family}*" if is_name else _exactly(moment.model)
         yield Window(
             slot=slot,
             name=window_name(_UNIFIED_SECONDS[length]),

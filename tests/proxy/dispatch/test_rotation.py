@@ -1,0 +1,331 @@
+"""Playbooks of waiting: accounts with limits of their own, crowds at a reset, and what answers tell of windows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import msgspec
+import pytest
+from multidict import CIMultiDict
+
+from auth.quota import DAY
+from proxy.config.schema import Config, Routing
+from proxy.dispatch.clock import Clock
+from proxy.dispatch.inquiry import Refused
+
+MODEL = "claude-opus-5"
+BODY = {"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
+ANSWER = {
+    "id": "msg_1", "type": "message", "role": "assistant", "model": MODEL,
+    "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn", "stop_sequence": None,
+    "usage": {"input_tokens": 3, "output_tokens": 2},
+}  # fmt: skip
+LIMITED = {"type": "error", "error": {"type": "rate_limit_error", "message": "m"}}
+FAILED = {"type": "error", "error": {"type": "api_error", "message": "broken"}}
+
+
+class Gate:
+    """An upstream whose answers wait until they are let through, and that counts who is inside."""
+
+    def __init__(self, make: Any) -> None:
+        self.make = make
+        self.inside: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+        self.doors: list[asyncio.Event] = []
+
+    def __call__(self, call: Any) -> Any:
+        key = dict(call.headers)["x-api-key"]
+        door = asyncio.Event()
+        self.doors.append(door)
+        self.inside[key] += 1
+        self.most[key] = max(self.most[key], self.inside[key])
+        gate = self
+
+        class Answer(self.make.Answer):  # type: ignore[misc,name-defined]
+            async def release(self) -> None:
+                gate.inside[key] -= 1
+
+        return Answer(200, [door, msgspec.json.encode(ANSWER)], CIMultiDict({"content-type": "application/json"}))
+
+    def open(self, count: int = 1) -> None:
+        for door in self.doors[:count]:
+            door.set()
+        del self.doors[:count]
+
+
+async def settled() -> None:
+    for _ in range(300):
+        await asyncio.sleep(0)
+
+
+async def serve(lab: Any, dispatcher: Any, **fields: Any) -> str:
+    outcome = await dispatcher.open(lab.inquiry("anthropic", BODY, **fields))
+    await lab.read(outcome)
+    return str(outcome.report.account)
+
+
+# As much under way as may be
+
+
+async def test_no_account_has_more_under_way_than_it_may(lab: Any, make: Any) -> None:
+    gate = Gate(make)
+    keys = (*make.keys("k1", concurrency=2), *make.keys("k2", concurrency=3))
+    dispatcher = lab.dispatcher(Config(claude_api_key=keys), gate)
+    lab.time.is_frozen = True
+    running = [asyncio.create_task(serve(lab, dispatcher)) for _ in range(40)]
+    for _ in range(40):
+        await settled()
+        assert sum(gate.inside.values()) <= 5
+        gate.open()
+    assert len(await asyncio.gather(*running)) == 40
+    assert gate.most == {"k1": 2, "k2": 3}
+    assert not lab.pool._in_flight
+
+
+async def test_a_modest_client_is_not_kept_waiting_by_a_greedy_one(lab: Any, make: Any) -> None:
+    gate = Gate(make)
+    dispatcher = lab.dispatcher(Config(claude_api_key=make.keys("k1", concurrency=1)), gate)
+    lab.time.is_frozen = True
+    served: list[str] = []
+
+    async def one(client: str) -> None:
+        await serve(lab, dispatcher, client=client)
+        served.append(client)
+
+    running = [asyncio.create_task(one("greedy")) for _ in range(50)]
+    await settled()
+    running += [asyncio.create_task(one("modest")) for _ in range(5)]
+    for _ in range(11):
+        await settled()
+        gate.open()
+    await settled()
+    assert Counter(served) == {"greedy": 6, "modest": 5}
+    while gate.doors:
+        gate.open()
+        await settled()
+    await asyncio.gather(*running)
+
+
+async def test_a_newcomer_does_not_overtake_those_who_wait(lab: Any, make: Any) -> None:
+    gate = Gate(make)
+    dispatcher = lab.dispatcher(Config(claude_api_key=make.keys("k1", concurrency=1)), gate)
+    lab.time.is_frozen = True
+    served: list[int] = []
+
+    async def one(number: int) -> None:
+        await serve(lab, dispatcher)
+        served.append(number)
+
+    running = [asyncio.create_task(one(number)) for number in range(3)]
+    await settled()
+    gate.open()
+    running.append(asyncio.create_task(one(3)))
+    while len(served) < 4:
+        await settled()
+        gate.open()
+    assert served == [0, 1, 2, 3]
+    await asyncio.gather(*running)
+
+
+async def test_who_waits_too_long_is_told_why_and_to_come_back_soon(lab: Any, make: Any) -> None:
+    gate = Gate(make)
+    dispatcher = lab.dispatcher(
+        Config(claude_api_key=make.keys("k1", concurrency=1), max_retry_interval=20, request_retry=0), gate
+    )
+    first = asyncio.create_task(serve(lab, dispatcher))
+    await settled()
+    with pytest.raises(Refused) as refused:
+        await serve(lab, dispatcher)
+    assert sum(lab.time.slept) == 20.0
+    failure = refused.value.failure
+    assert (failure.status, failure.retry_after_seconds) == (429, 2.0)
+    assert failure.message.splitlines()[1:] == ["- anthropic key 1: busy: 1 of 1 requests are under way"]
+    gate.open()
+    await first
+
+
+async def test_a_client_that_leaves_the_line_is_not_served(lab: Any, make: Any) -> None:
+    gate = Gate(make)
+    dispatcher = lab.dispatcher(Config(claude_api_key=make.keys("k1", concurrency=1)), gate)
+    lab.time.is_frozen = True
+    running = [asyncio.create_task(serve(lab, dispatcher)) for _ in range(3)]
+    await settled()
+    running[1].cancel()
+    gate.open()
+    await settled()
+    gate.open()
+    assert (
+        len([each for each in await asyncio.gather(*running, return_exceptions=True) if each == "anthropic key 1"]) == 2
+    )
+    assert len(lab.upstream.calls) == 2
+    assert not lab.pool._in_flight
+
+
+async def test_an_answer_of_another_model_makes_room_too(lab: Any, make: Any) -> None:
+    gate = Gate(make)
+    dispatcher = lab.dispatcher(Config(claude_api_key=make.keys("k1", concurrency=1)), gate)
+    lab.time.is_frozen = True
+    first = asyncio.create_task(serve(lab, dispatcher))
+    await settled()
+    second = asyncio.create_task(serve(lab, dispatcher, model="claude-sonnet-5"))
+    await settled()
+    gate.open()
+    await settled()
+    gate.open()
+    assert await first == await second
+
+
+# Crowds at a reset
+
+
+class Timeline:
+    """A clock that stands still but for `pass_by`; whoever sleeps wakes when its time has come."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._asleep: list[tuple[float, asyncio.Future[None]]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        woken = asyncio.get_running_loop().create_future()
+        self._asleep.append((self.now + seconds, woken))
+        await woken
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+        for until, woken in self._asleep:
+            if until <= self.now and not woken.done():
+                woken.set_result(None)
+
+    def clock(self) -> Clock:
+        return Clock(
+            monotonic=lambda: self.now, unix=lambda: 1_800_000_000 + self.now, sleep=self.sleep, chance=lambda: 0.0
+        )
+
+
+async def test_five_hundred_wait_for_a_reset_and_do_not_fall_upon_it(lab: Any, make: Any) -> None:
+    gate = Gate(make)
+    limit = [make.whole(LIMITED, 429, retry_after="20")]
+    lab.time = Timeline()
+    dispatcher = lab.dispatcher(
+        Config(claude_api_key=make.keys("k1")), lambda call: limit.pop() if limit else gate(call)
+    )
+    running = [asyncio.create_task(serve(lab, dispatcher))]
+    await settled()
+    running += [asyncio.create_task(serve(lab, dispatcher, client=str(n % 7))) for n in range(500)]
+    await settled()
+    lab.time.pass_by(20.0)
+    waves = []
+    while not all(task.done() for task in running):
+        await settled()
+        waves.append(len(gate.doors))
+        gate.open(len(gate.doors))
+        assert len(waves) < 100
+    assert [wave for wave in waves if wave][:7] == [1, 2, 4, 8, 16, 32, 64]
+    assert len(lab.upstream.calls) == 502
+    await asyncio.gather(*running)
+
+
+# What answers tell
+
+
+def unified(five: str, week: str = "0.1", status: str = "allowed") -> dict[str, str]:
+    return {
+        "anthropic_ratelimit_unified_5h_status": status,
+        "anthropic_ratelimit_unified_5h_utilization": five,
+        "anthropic_ratelimit_unified_5h_reset": str(1_800_000_000 + 1000 + 3600),
+        "anthropic_ratelimit_unified_7d_status": "allowed",
+        "anthropic_ratelimit_unified_7d_utilization": week,
+        "anthropic_ratelimit_unified_7d_reset": str(1_800_000_000 + 1000 + int(DAY)),
+    }
+
+
+async def test_every_answer_is_read_for_windows(lab: Any, make: Any) -> None:
+    dispatcher = lab.dispatcher(Config(claude_api_key=make.keys("k1")), [make.whole(ANSWER, **unified("0.25"))])
+    await serve(lab, dispatcher)
+    assert [(window.name, window.used, window.resets_at) for _, window in lab.pool.quotas.all()] == [
+        ("5-hour", 0.25, 1000.0 + 3600),
+        ("weekly", 0.1, 1000.0 + DAY),
+    ]
+
+
+async def test_quota_aware_goes_where_there_is_most_left(lab: Any, make: Any) -> None:
+    used = {"k1": "0.9", "k2": "0.2", "k3": "0.6"}
+    dispatcher = lab.dispatcher(
+        Config(claude_api_key=make.keys(*used), routing=Routing(strategy="quota-aware")),
+        lambda call: make.whole(ANSWER, **unified(used[dict(call.headers)["x-api-key"]], "0.0")),
+    )
+    served = [await serve(lab, dispatcher) for _ in range(12)]
+    assert served == ["anthropic key 1"] + ["anthropic key 2"] * 11  # first all are unknown; then half a one is
+
+
+async def test_rejected_on_a_200_is_served_by_others_first(lab: Any, make: Any) -> None:
+    """The provider goes on for money; the answer itself is as good as any."""
+    dispatcher = lab.dispatcher(
+        Config(claude_api_key=make.keys("k1", "k2")),
+        lambda call: make.whole(
+            ANSWER, **(unified("1.0", status="rejected") if dict(call.headers)["x-api-key"] == "k1" else {})
+        ),
+    )
+    served = [await serve(lab, dispatcher) for _ in range(5)]
+    assert served == ["anthropic key 1"] + ["anthropic key 2"] * 4
+    assert list(lab.pool.standings(lab.time.now)) == []
+
+
+async def test_the_owner_keeps_a_share(lab: Any, make: Any) -> None:
+    dispatcher = lab.dispatcher(
+        Config(claude_api_key=make.keys("k1", reserve_percent=20)),
+        [make.whole(ANSWER, **unified("0.79")), make.whole(ANSWER, **unified("0.81")), make.whole(ANSWER)],
+    )
+    await serve(lab, dispatcher)
+    await serve(lab, dispatcher)
+    with pytest.raises(Refused) as refused:
+        await serve(lab, dispatcher)
+    assert (refused.value.failure.status, refused.value.failure.kind) == (429, "quota")
+    assert dict(refused.value.headers)["retry-after"] == "3600"
+    lab.time.now += 3600
+    await serve(lab, dispatcher)
+
+
+async def test_a_reading_with_room_ends_a_cooldown(lab: Any, make: Any) -> None:
+    """The quota was reset early, or the plan changed: a request for another model shows it."""
+    answers = iter([
+        make.Answer(429, [msgspec.json.encode(LIMITED)], CIMultiDict({
+            "content-type": "application/json",
+            "anthropic-ratelimit-unified-7d_opus-status": "rejected",
+            "anthropic-ratelimit-unified-7d_opus-reset": str(1_800_000_000 + 1000 + int(3 * DAY)),
+        })),
+        make.Answer(200, [msgspec.json.encode(ANSWER)], CIMultiDict({
+            "content-type": "application/json", "anthropic-ratelimit-unified-7d_opus-status": "allowed",
+        })),
+        make.whole(ANSWER),
+    ])  # fmt: skip
+    dispatcher = lab.dispatcher(Config(claude_api_key=make.keys("k1")), lambda _call: next(answers))
+    with pytest.raises(Refused):
+        await serve(lab, dispatcher)
+    await serve(lab, dispatcher, model="claude-sonnet-5")
+    assert await serve(lab, dispatcher) == "anthropic key 1"
+
+
+# A total outage
+
+
+@pytest.mark.parametrize("status", [500, 503, 529])
+async def test_a_total_outage_costs_no_more_than_a_fifth(lab: Any, make: Any, status: int) -> None:
+    config = Config(claude_api_key=make.keys(*(f"k{n}" for n in range(8))))
+    dispatcher = lab.dispatcher(config, lambda _call: make.whole(FAILED, status))
+    for _ in range(1000):
+        with pytest.raises(Refused):
+            await serve(lab, dispatcher)
+        lab.time.now += 0.01
+    assert len(lab.upstream.calls) <= 1200
+
+
+async def test_when_all_are_spent_nobody_is_asked(lab: Any, make: Any) -> None:
+    config = Config(claude_api_key=make.keys("k1", "k2"))
+    dispatcher = lab.dispatcher(config, lambda _call: make.whole(LIMITED, 429, retry_after="7200"))
+    for _ in range(50):
+        with pytest.raises(Refused):
+            await serve(lab, dispatcher)
+    assert len(lab.upstream.calls) == 2
