@@ -11,7 +11,7 @@ import base64
 import contextlib
 import hashlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
@@ -101,7 +101,9 @@ class _Doorman:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         status, page = await self._judge(request)
-        return web.Response(status=status, text=page, content_type="text/html", charset="utf-8", headers=HEADERS)
+        answer = web.Response(status=status, text=page, content_type="text/html", charset="utf-8", headers=HEADERS)
+        answer.force_close()  # nothing is held open when the login is over
+        return answer
 
     async def _judge(self, request: web.BaseRequest) -> tuple[int, str]:
         hosts = {f"{name}:{self.port}" for name in ("127.0.0.1", "localhost", "[::1]")}
@@ -114,8 +116,7 @@ class _Doorman:
             case "GET", self.path if self.path:
                 return await self._callback(query)
             case "POST", "/paste":
-                origin = request.headers.get("Origin", "")
-                return _REFUSED if origin.partition("://")[2] not in {*hosts, ""} else await self._pasted(request)
+                return await self._pasted(request) if _is_own(request, hosts) else _REFUSED
             case (("GET" | "HEAD"), _):
                 return _ELSEWHERE
             case _:
@@ -136,3 +137,10 @@ class _Doorman:
         except ValueError:
             return _REFUSED
         return _RECEIVED if len(texts) == 1 and await self.paste(texts[0]) else _REFUSED
+
+
+def _is_own(request: web.BaseRequest, hosts: Collection[str]) -> bool:
+    """Whether no other site's page has sent it. Our own pages have no referrer, and so the origin ``null``."""
+    origin = request.headers.get("Origin", "null")
+    is_origin_own = origin == "null" or origin.removeprefix("http://") in hosts
+    return is_origin_own and request.headers.get("Sec-Fetch-Site", "none") in {"none", "same-origin"}

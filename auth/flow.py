@@ -176,9 +176,7 @@ class LoginFlow:
         return waiting, Deliver(answer.codes[0], answer.states[0], answer.page)
 
     def pasted(self, text: str) -> tuple[LoginFlow, Deliver | Ignored | None]:
-        if len(text) > ANSWER_CHARACTERS_MAX:
-            return self, Ignored(f"That is longer than {ANSWER_CHARACTERS_MAX} characters")
-        flow, what = self.answered(Answer.of_paste(text))
+        flow, what = self.answered(Answer.of_paste(text[:ANSWER_CHARACTERS_MAX]))
         if isinstance(what, Ignored) and isinstance(flow.step, Visit | Enter):
             return replace(flow, step=Enter(flow.step.prompt, what.why)), what
         return flow, what
