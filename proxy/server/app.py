@@ -96,6 +96,11 @@ class Running(Protocol):
 
     task: asyncio.Task[object]
 
+    @property
+    def under_way(self) -> int:
+        """Answers: one, but for a WebSocket."""
+        ...
+
     def leave(self) -> None:
         """Nothing new is begun; what is under way may come to its end."""
         ...

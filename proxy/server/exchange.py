@@ -278,6 +278,10 @@ class Exchange:
         self.stopped = failure
         self.task.cancel()
 
+    @property
+    def under_way(self) -> int:
+        return 1 if self._socket is None else self._socket.under_way
+
     def leave(self) -> None:
         """The server takes nothing new: a WebSocket ends with what is under way on it."""
         if self._socket is not None:

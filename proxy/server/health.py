@@ -33,7 +33,7 @@ def detail(app: App) -> JsonObject:
         "status": readiness(app),
         "version": __version__,
         "uptime_seconds": round(app.now() - app.started_at, 3),
-        "requests_in_flight": len(app.exchanges),
+        "requests_in_flight": sum(exchange.under_way for exchange in app.exchanges),
         "config_error": app.status.reload_error(),
         "accounts": accounts,
         "quarantined": [asdict(each) for each in app.status.quarantined()],

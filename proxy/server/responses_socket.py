@@ -97,6 +97,10 @@ class ResponsesSocket:
             self._group = None
             self._app.archive.forget_all(self._owner)
 
+    @property
+    def under_way(self) -> int:
+        return len(self._answering)
+
     def leave(self) -> None:
         """The server goes: nothing new is begun, and the connection ends with what is under way."""
         self._is_leaving = True
