@@ -6,7 +6,8 @@
 * `upstream`: the `Upstream` that plays all of them.
 
 Models: ``sandbox-claude``, ``sandbox-gpt``, ``sandbox-gemini``; ``sandbox-flaky``, behind which accounts fail in turn
-and one can always serve; ``sandbox-limited``, whose accounts run out of quota after two requests a minute each.
+and one can always serve; ``sandbox-limited``, whose accounts are near the end of their window and have two requests
+left in each minute.
 """
 
 from proxy.providers.sandbox.accounts import CREDENTIALS, PROVIDERS

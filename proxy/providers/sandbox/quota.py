@@ -108,10 +108,45 @@ def _gemini(reading: Reading) -> tuple[dict[str, str], JsonObject]:
     return {}, {"error": error}
 
 
+def _claude(reading: Reading) -> tuple[dict[str, str], JsonObject]:
+    """A subscription's, near the end of its five hours."""
+    status = "rejected" if reading.is_exceeded else "allowed"
+    reset = str(math.ceil(reading.reset_at))
+    window = "anthropic-ratelimit-unified-5h"
+    headers = {
+        "anthropic-ratelimit-unified-status": status,
+        "anthropic-ratelimit-unified-reset": reset,
+        "anthropic-ratelimit-unified-representative-claim": "five_hour",
+        f"{window}-status": status,
+        f"{window}-utilization": f"{1 - reading.remaining / reading.limit:.4g}",
+        f"{window}-reset": reset,
+    }
+    message = "This request would exceed the simulated account's limit. Please try again later."
+    return headers, {"type": "error", "error": {"type": "rate_limit_error", "message": message}}
+
+
+def _codex(reading: Reading) -> tuple[dict[str, str], JsonObject]:
+    reset = math.ceil(reading.reset_at)
+    headers = {
+        "x-codex-primary-used-percent": f"{100 - 100 * reading.remaining / reading.limit:.4g}",
+        "x-codex-primary-window-minutes": "300",
+        "x-codex-primary-reset-at": str(reset),
+    }
+    error: JsonObject = {
+        "type": "usage_limit_reached",
+        "message": "The simulated usage limit has been reached",
+        "plan_type": "simulated",
+        "resets_at": reset,
+    }
+    return headers, {"error": error}
+
+
 TELLINGS: Mapping[str, Telling] = MappingProxyType(
     {"anthropic": _anthropic, "openai_responses": _openai, "openai_chat": _openai, "gemini": _gemini}
 )
-"""By wire."""
+"""By wire: a key's limit."""
+SUBSCRIPTIONS: Mapping[str, Telling] = MappingProxyType({**TELLINGS, "anthropic": _claude, "openai_responses": _codex})
+"""By wire: a subscription's, where there are any."""
 
 
 def _rfc3339(unix: float) -> str:

@@ -16,9 +16,9 @@ from proxy.hub.events import Failure, ResponseStart
 from proxy.hub.residue import JsonObject
 from proxy.hub.response import Usage
 from proxy.providers.estimate import estimated_tokens
-from proxy.providers.sandbox.accounts import ACCOUNT_HEADER, ALLOWANCES, PROVIDERS
+from proxy.providers.sandbox.accounts import ACCOUNT_HEADER, ALLOWANCES, LIMITED, PROVIDERS
 from proxy.providers.sandbox.mind import answer, paced
-from proxy.providers.sandbox.quota import TELLINGS, Quotas
+from proxy.providers.sandbox.quota import SUBSCRIPTIONS, TELLINGS, Quotas
 from proxy.upstream.base import Answer, Call
 from proxy.wire.base import Reply, Wire, dumps, expect_object, loads
 from proxy.wire.table import wire_named
@@ -72,7 +72,8 @@ class Sandbox:
             return self._count(visit)
         await self._sleep(self._pace_seconds)
         reading = self._quotas.take(visit.account, visit.model)
-        headers, refusal = TELLINGS[visit.wire.name](reading) if reading is not None else ({}, {})
+        telling = (SUBSCRIPTIONS if visit.model == LIMITED else TELLINGS)[visit.wire.name]
+        headers, refusal = telling(reading) if reading is not None else ({}, {})
         if reading is not None and reading.is_exceeded:
             return self._whole(refusal, 429, headers)
         mishap = self._mishap(visit)
