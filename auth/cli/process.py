@@ -153,6 +153,7 @@ class CliProcess:
         while left > 0 and (piece := await self._process.stdout.read(min(left, 65536))):
             pieces.append(piece)
             left -= len(piece)
+        await asyncio.wait([self._listening], timeout=1)
         return b"".join(pieces)
 
     async def finished(self) -> int:
