@@ -22,7 +22,7 @@ test: $(VENV)/.dev
 	@$(BIN)/pytest -n auto --dist worksteal
 
 faults: $(VENV)/.dev
-	@PROXY_FAULT_ROUNDS=500 $(BIN)/pytest tests/auth/test_atomic.py
+	@PROXY_FAULT_ROUNDS=500 $(BIN)/pytest tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check --quiet .
