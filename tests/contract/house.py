@@ -19,7 +19,7 @@ from tests.contract.stage import FORMATS, VENDORS
 
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
-LANES = 100
+LANES = 70
 CLIENT_KEY = "client-key-of-the-harbour-master"
 STRICT_KEY = "client-key-of-the-strict-pilot"
 PREFIX = "harbour"

@@ -42,6 +42,13 @@ SHOWN_UNASKED: dict[str, JsonObject] = {
 }
 """For clients of Chat Completions, who cannot say whether thoughts are to be shown."""
 
+ALWAYS: dict[str, JsonObject] = {
+    "openai_responses": {"store": False, "include": ["reasoning.encrypted_content"]},
+}
+"""Nothing is left with the provider, so its thoughts must come along."""
+IN_STREAMS: dict[str, JsonObject] = {"openai_chat": {"stream_options": {"include_usage": True}}}
+"""Unasked, such a stream tells no usage."""
+
 
 def cases() -> Iterator[Any]:
     for client, upstream, scenario, is_stream in product(FORMATS, FORMATS, SCENARIOS, (False, True)):
@@ -63,6 +70,8 @@ async def test_an_exchange(
     assert carried.complaints() == []
     assert carried.is_stream is is_stream
     check_request(carried, scenario.ask, judge)
+    always = {**ALWAYS.get(upstream, {}), **(IN_STREAMS.get(upstream, {}) if is_stream else {})}
+    assert {name: carried.body.get(name) for name in always} == always
 
     assert said.model == f"{upstream}-home"
     assert said.text == scenario.text
