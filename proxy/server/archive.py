@@ -8,7 +8,7 @@ it with ``store: false``. The clock is passed in.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 ENTRIES_MAX = 20_000
@@ -17,6 +17,7 @@ OWNER_BYTES_MAX = 64 * 1024 * 1024
 SECONDS_MAX = 6 * 3600.0
 """Since it was last needed."""
 _OVERHEAD_BYTES = 512
+_NAME_BYTES = 256
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -33,6 +34,8 @@ class Told:
     response: bytes = b""
     credential: str = ""
     model: str = ""
+    named: Mapping[str, bytes] = field(default_factory=dict)
+    """The answer's items by their ids; nothing for what cannot be said again."""
     is_partial: bool = False
     """Something was said before it that was never heard here."""
     expires_at: float = field(default=0.0, repr=False)
@@ -43,7 +46,7 @@ class Told:
 
     @property
     def size(self) -> int:
-        return _OVERHEAD_BYTES + len(self.response) + sum(map(len, self.items))
+        return _OVERHEAD_BYTES + len(self.response) + sum(map(len, self.items)) + _NAME_BYTES * len(self.named)
 
     def way(self) -> Iterator[Told]:
         """From here back to the first."""
@@ -51,6 +54,24 @@ class Told:
         while told is not None:
             yield told
             told = told.parent
+
+
+class View:
+    """What some owners see of an archive at one time."""
+
+    def __init__(self, archive: Archive, owners: Sequence[str], now: float) -> None:
+        self._archive = archive
+        self._owners = owners
+        self._now = now
+
+    def answer(self, response_id: str) -> Told | None:
+        found = (self._archive.find(owner, response_id, self._now) for owner in self._owners)
+        return next((told for told in found if told is not None), None)
+
+    def item(self, item_id: str) -> Told | None:
+        """The answer of which it is one."""
+        found = (self._archive.find_item(owner, item_id, self._now) for owner in self._owners)
+        return next((told for told in found if told is not None), None)
 
 
 class Archive:
@@ -64,6 +85,7 @@ class Archive:
     ) -> None:
         self._shelves: OrderedDict[str, OrderedDict[str, Told]] = OrderedDict()
         self._entries = 0
+        self._items: dict[tuple[str, str], str] = {}
         self._sizes: dict[str, int] = {}
         self._size = 0
         self._entries_max = entries_max
@@ -86,6 +108,7 @@ class Archive:
         self._hold(told, owner)
         told.expires_at = now + self._seconds_max
         self._shelves.setdefault(owner, OrderedDict())[told.id] = told
+        self._items.update(((owner, name), told.id) for name in told.named)
         self._shelves.move_to_end(owner)
         self._entries += 1
         while self._sizes.get(owner, 0) > self._owner_bytes_max and owner in self._shelves:
@@ -106,6 +129,13 @@ class Archive:
         self._shelves.move_to_end(owner)
         return told
 
+    def find_item(self, owner: str, item_id: str, now: float) -> Told | None:
+        response_id = self._items.get((owner, item_id))
+        return None if response_id is None else self.find(owner, response_id, now)
+
+    def view(self, *owners: str, now: float) -> View:
+        return View(self, owners, now)
+
     def forget(self, owner: str, response_id: str) -> bool:
         """Whether there was one. What goes on from it still does."""
         shelf = self._shelves.get(owner)
@@ -115,6 +145,9 @@ class Archive:
         if not shelf:
             del self._shelves[owner]
         self._entries -= 1
+        for name in told.named:
+            if self._items.get((owner, name)) == response_id:
+                del self._items[owner, name]
         self._release(told)
         return True
 

@@ -17,7 +17,8 @@ from proxy.dispatch.splice import Members, joined, raw
 from proxy.errors import Kind, Malformed, TooLarge
 from proxy.hub.residue import JsonValue
 from proxy.server.app import Dispatcher
-from proxy.server.archive import Told
+from proxy.server.archive import Told, View
+from proxy.server.references import resolved
 from proxy.server.scribe import Scribe
 from proxy.wire.base import json_type, loads
 
@@ -37,7 +38,7 @@ class Turn:
     fields: Members
     parent: Told | None = None
     own: tuple[bytes, ...] = ()
-    """The items that the client brought."""
+    """The items that the client brought, in full."""
     tie: Tie | None = None
 
     @property
@@ -51,8 +52,12 @@ class Turn:
     def untied(self) -> Turn:
         """For when the account cannot go on: with the whole conversation, as far as it is known here."""
         fields = {key: value for key, value in self.fields.items() if key != PREVIOUS}
-        fields["input"] = _listed([item for told in self._way() for item in told.items] + [*self.own])
+        fields["input"] = _listed(self.whole())
         return Turn(fields=fields, parent=self.parent, own=self.own)
+
+    def whole(self) -> list[bytes]:
+        """All that was said up to here."""
+        return [*(item for told in self._way() for item in told.items), *self.own]
 
     def _way(self) -> list[Told]:
         """From the first answer on."""
@@ -73,6 +78,7 @@ class Turn:
             response=scribe.response if is_stored and not is_elsewhere else b"",
             credential=(report.credential or "") if is_elsewhere else "",
             model=report.model_asked,
+            named=scribe.named(),
         )
 
     def prepared(self, response_id: str, response: bytes, model: str) -> Told:
@@ -80,35 +86,51 @@ class Turn:
         return Told(id=response_id, parent=self.parent, items=self.own, response=response, model=model)
 
 
-def turn_of(fields: Members, find: Callable[[str], Told | None], *, bytes_max: int) -> Turn:
+def turn_of(fields: Members, view: View, *, bytes_max: int) -> Turn:
     """Raises `Malformed`, also for an answer that nobody here has heard of, and `TooLarge`."""
-    own = input_items(fields)
+    brought = input_items(fields)
+    own = resolved(brought, view)
+    turn = Turn(fields=fields, own=own.items)
+    if own.sent != brought:
+        fields["input"] = _listed([*own.sent])
+        _check_size(turn, bytes_max)
+    if own.credential:
+        turn.tie = Tie(own.credential, is_hard=True)
     previous = _value(fields, PREVIOUS)
     if previous is None:
         fields.pop(PREVIOUS, None)
-        return Turn(fields=fields, own=own)
+        return turn
     if not isinstance(previous, str):
         raise Malformed(f"{PREVIOUS} must be a string, not {json_type(previous)}", path=PREVIOUS)
-    parent = find(previous)
-    if parent is None:
+    turn.parent = view.answer(previous)
+    if turn.parent is None:
         raise not_found(previous)
-    if sum(len(item) for told in parent.way() for item in told.items) + sum(map(len, own)) > bytes_max:
+    _check_size(turn, bytes_max)
+    _go_on(turn, turn.parent, own.sent)
+    return turn
+
+
+def _check_size(turn: Turn, bytes_max: int) -> None:
+    if sum(map(len, turn.whole())) > bytes_max:
         raise TooLarge(
             f"the conversation so far is larger than {bytes_max} bytes; server.body-bytes-max sets the limit",
             code="request_too_large",
         )
-    turn = Turn(fields=fields, own=own, parent=parent)
-    since: list[tuple[bytes, ...]] = [own]
+
+
+def _go_on(turn: Turn, parent: Told, sent: tuple[bytes, ...]) -> None:
+    """From the last answer that a provider keeps, else from the beginning."""
+    since = [sent]
     for told in parent.way():
         if told.credential:
-            if told is not parent:
-                fields[PREVIOUS] = raw(told.id)
-                fields["input"] = _listed([item for items in reversed(since) for item in items])
             turn.tie = Tie(told.credential, is_hard=True)
-            return turn
+            if told is not parent:
+                turn.fields[PREVIOUS] = raw(told.id)
+                turn.fields["input"] = _listed([item for items in reversed(since) for item in items])
+            return
         since.append(told.items)
-    turn.fields = turn.untied().fields
-    return turn
+    del turn.fields[PREVIOUS]
+    turn.fields["input"] = _listed([item for items in reversed(since) for item in items])
 
 
 def _listed(items: list[bytes]) -> msgspec.Raw:

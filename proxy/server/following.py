@@ -12,21 +12,24 @@ from dataclasses import replace
 from proxy.dispatch.inquiry import Inquiry, Outcome
 from proxy.dispatch.splice import Members, members
 from proxy.server.app import App
-from proxy.server.archive import Told
+from proxy.server.archive import View
 from proxy.server.continuation import PREVIOUS, Turn, input_items, is_stored, open_turn, turn_of
+from proxy.server.references import MARK, known
 from proxy.server.scribe import Scribe
 from proxy.server.stream import close
 from proxy.wire.base import loads
 
 WIRE = "openai_responses"
-_GOES_ON = f'"{PREVIOUS}"'.encode()
+_GOES_ON = (f'"{PREVIOUS}"'.encode(), MARK)
 _ELSEWHERE = (PREVIOUS, "conversation", "prompt")
 """What refers to words that were never said here."""
 
 
 def concerns(inquiry: Inquiry) -> bool:
     """Whether it may go on from an answer, or be gone on from."""
-    return inquiry.wire == WIRE and (inquiry.operation == "generate" or _GOES_ON in inquiry.body)
+    if inquiry.wire != WIRE:
+        return False
+    return inquiry.operation == "generate" or any(mark in inquiry.body for mark in _GOES_ON)
 
 
 class Following:
@@ -39,18 +42,10 @@ class Following:
         self._owner = owner
         self._now = now
         fields = members(inquiry.body)
+        view = app.archive.view(owner, now=now)
         self._is_kept = inquiry.operation == "generate" and is_stored(fields)
-        self._goes_on = self._previous(fields) is not None
-        self._turn = turn_of(fields, self._find, bytes_max=bytes_max) if self._goes_on else Turn(fields=fields)
-
-    def _previous(self, fields: Members) -> Told | None:
-        """None, too, for an answer that we have not heard of: its provider may have."""
-        value = fields.get(PREVIOUS)
-        previous = None if value is None else loads(bytes(value))
-        return self._find(previous) if isinstance(previous, str) else None
-
-    def _find(self, response_id: str) -> Told | None:
-        return self._app.archive.find(self._owner, response_id, self._now)
+        self._goes_on = _is_known(fields, view)
+        self._turn = turn_of(fields, view, bytes_max=bytes_max) if self._goes_on else Turn(fields=fields)
 
     async def open(self) -> Outcome:
         """Raises `Refused`."""
@@ -73,7 +68,9 @@ class Following:
         told = self._turn.told(scribe, outcome.report, is_stored=True)
         if told is not None:
             elsewhere = _ELSEWHERE[1:] if self._goes_on else _ELSEWHERE
-            told.is_partial = any(bytes(fields.get(key, b"null")) != b"null" for key in elsewhere)
+            told.is_partial = any(bytes(fields.get(key, b"null")) != b"null" for key in elsewhere) or any(
+                MARK in item for item in self._turn.own
+            )
             self._app.archive.keep(self._owner, told, self._now)
 
 
@@ -106,3 +103,12 @@ class ReadAlong:
 
     async def aclose(self) -> None:
         await close(self._chunks)
+
+
+def _is_known(fields: Members, view: View) -> bool:
+    """Whether it refers to something that is kept here. What is not, its provider may have heard of."""
+    value = fields.get(PREVIOUS)
+    previous = None if value is None else loads(bytes(value))
+    if previous is not None:
+        return isinstance(previous, str) and view.answer(previous) is not None
+    return MARK in bytes(fields.get("input", b"")) and bool(known(input_items(fields), view))

@@ -215,7 +215,8 @@ class ResponsesSocket:
             self._finish(answering)
 
     async def _serve(self, creation: Creation, answering: _Answering) -> None:
-        turn = turn_of(creation.fields, self._find, bytes_max=self._bytes_max)
+        view = self._app.archive.view(self._owner, self._client.scope, now=self._loop.time())
+        turn = turn_of(creation.fields, view, bytes_max=self._bytes_max)
         must_store = is_stored(creation.fields)
         if creation.is_prewarm:
             await self._prepare(turn, answering, is_stored=must_store)
@@ -274,10 +275,6 @@ class ResponsesSocket:
         )
 
     # What is remembered
-
-    def _find(self, response_id: str) -> Told | None:
-        archive, now = self._app.archive, self._loop.time()
-        return archive.find(self._owner, response_id, now) or archive.find(self._client.scope, response_id, now)
 
     def _remember(self, told: Told | None, *, is_stored: bool) -> None:
         if told is None:

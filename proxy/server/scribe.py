@@ -31,6 +31,7 @@ class _Response(msgspec.Struct):
 
 
 class _Item(msgspec.Struct):
+    id: str = ""
     type: str = ""
     encrypted_content: str | None = None
     content: msgspec.Raw = msgspec.Raw(b"null")
@@ -99,15 +100,22 @@ class Scribe:
 
     def items(self) -> tuple[bytes, ...]:
         """The output, as the input of a later request."""
-        return replayable(self._in_order())
+        return tuple(item for item in replayable(self._in_order()) if item)
+
+    def named(self) -> dict[str, bytes]:
+        """The same by the ids of the items; nothing for those that are left out."""
+        items = self._in_order()
+        named = ((_item(item).id, again) for item, again in zip(items, replayable(items), strict=True))
+        return {name: again for name, again in named if name}
 
 
-def replayable(items: list[bytes]) -> tuple[bytes, ...]:
-    """Thoughts that hold neither text nor a blob are mere references to what a server keeps, and nobody does. Without
-    them the items beside them lose their ids, or their maker would ask for the thoughts that belong to them.
+def replayable(items: list[bytes]) -> list[bytes]:
+    """Thoughts that hold neither text nor a blob are mere references to what a server keeps, and nobody does: they are
+    left empty. Without them the items beside them lose their ids, or their maker would ask for the thoughts that belong
+    to them.
     """
-    kept = [item for item in items if not _is_empty_thought(item)]
-    return tuple(kept if len(kept) == len(items) else [_without_id(item) for item in kept])
+    kept = [b"" if _is_empty_thought(item) else item for item in items]
+    return kept if all(kept) else [_without_id(item) if item else b"" for item in kept]
 
 
 def _is_empty_thought(item: bytes) -> bool:

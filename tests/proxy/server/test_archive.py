@@ -90,6 +90,29 @@ def test_a_long_conversation_ends_without_recursion() -> None:
     assert len(names(archive.find("me", last.id, 0.0))) == 5000
 
 
+def test_items_are_found_by_their_names_as_long_as_their_answer() -> None:
+    archive = Archive()
+    archive.keep("me", Told(id="r1", named={"msg_1": b"{}"}), 0.0)
+    again = Told(id="r2", named={"msg_1": b"{}"})
+    archive.keep("me", again, 0.0)
+    assert archive.find_item("me", "msg_1", 0.0) is again
+    assert archive.find_item("other", "msg_1", 0.0) is None
+    archive.forget("me", "r1")
+    assert archive.find_item("me", "msg_1", 0.0) is again
+    archive.forget("me", "r2")
+    assert archive.find_item("me", "msg_1", 0.0) is None
+
+
+def test_a_view_is_of_several_owners() -> None:
+    archive = Archive()
+    archive.keep("client", told("r1"), 0.0)
+    archive.keep("socket", Told(id="r2", named={"msg_1": b"{}"}), 0.0)
+    view = archive.view("socket", "client", now=0.0)
+    assert [view.answer(name) is not None for name in ("r1", "r2", "r3")] == [True, True, False]
+    assert view.item("msg_1") is not None
+    assert archive.view("client", now=0.0).item("msg_1") is None
+
+
 class TestBounds:
     def test_of_all_together_the_least_recently_used_go_first(self) -> None:
         archive = Archive(bytes_max=10_000)

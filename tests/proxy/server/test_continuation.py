@@ -8,7 +8,7 @@ import pytest
 from proxy.dispatch.inquiry import Report, Tie
 from proxy.dispatch.splice import members
 from proxy.errors import Malformed, TooLarge
-from proxy.server.archive import Told
+from proxy.server.archive import Archive, Told
 from proxy.server.continuation import Turn, input_items, is_stored, turn_of
 from proxy.server.scribe import Scribe
 
@@ -19,7 +19,10 @@ ABROAD = Report(request_id="q", model_asked="m", is_relay=False, credential="key
 
 def turn(body: object, *known: Told, bytes_max: int = 10_000) -> Turn:
     fields = members(body if isinstance(body, bytes) else msgspec.json.encode(body))
-    return turn_of(fields, {each.id: each for each in known}.get, bytes_max=bytes_max)
+    archive = Archive()
+    for each in known:
+        archive.keep("me", each, 0.0)
+    return turn_of(fields, archive.view("me", now=0.0), bytes_max=bytes_max)
 
 
 def sent(turn: Turn) -> Any:
@@ -131,6 +134,41 @@ def test_answers_are_stored_unless_the_client_does_not_want_it(body: bytes, expe
     assert is_stored(members(body)) is expected
     with pytest.raises(Malformed):
         is_stored(members(b'{"store":"no"}'))
+
+
+class TestReferences:
+    """The AI SDK names the items of stored answers, and does not repeat them."""
+
+    REFERENCE = {"type": "item_reference", "id": "msg_1"}  # noqa: RUF012 - nobody writes to it
+
+    def test_what_is_kept_here_is_put_in(self) -> None:
+        said = Told(id="r1", named={"msg_1": b'{"said": 1.0}', "rs_1": b""})
+        references = [{"type": "item_reference", "id": "rs_1"}, self.REFERENCE]
+        asked = turn({"input": [{"a": 1}, *references, {"b": 2}]}, said)
+        assert asked.body == b'{"input":[{"a":1},{"said": 1.0},{"b":2}]}'
+        assert asked.own == (b'{"a":1}', b'{"said": 1.0}', b'{"b":2}')
+        assert (asked.tie, asked.parent) == (None, None)
+
+    def test_what_a_provider_keeps_is_followed_by_its_account(self) -> None:
+        said = Told(id="r1", named={"msg_1": b'{"said":1}'}, credential="key-1")
+        asked = turn({"input": [self.REFERENCE, {"b": 2}]}, said)
+        assert sent(asked) == {"input": [self.REFERENCE, {"b": 2}]}
+        assert asked.tie == Tie("key-1", is_hard=True)
+        assert asked.own == (b'{"said":1}', b'{"b":2}'), "what goes on from it needs it in full"
+        assert sent(asked.untied()) == {"input": [{"said": 1}, {"b": 2}]}
+
+    def test_what_nobody_knows_is_its_providers_to_judge(self) -> None:
+        body = b'{"input":[{"type": "item_reference", "id": "msg_1"}]}'
+        assert turn(body).body == body
+
+    def test_words_are_no_reference(self) -> None:
+        body = b'{"input":[{"type":"message","content":"\\"item_reference\\"","x":"item_reference","id":"msg_1"}]}'
+        assert turn(body, Told(id="r1", named={"msg_1": b"{}"})).body == body
+
+    def test_references_stand_beside_a_conversation(self) -> None:
+        first = Told(id="r1", items=(b'{"a":1}',), named={"msg_1": b'{"a":1}'})
+        asked = turn({"previous_response_id": "r1", "input": [self.REFERENCE]}, first)
+        assert sent(asked) == {"input": [{"a": 1}, {"a": 1}]}
 
 
 class TestWhatIsKept:

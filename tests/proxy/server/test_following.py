@@ -88,6 +88,15 @@ async def test_bytes_are_touched_only_where_a_conversation_is_put_in(house: Hous
     assert house.dispatcher.inquiries[-1].body.endswith(b',{"a": 1.0}]}')
 
 
+async def test_items_that_are_only_named_are_put_in(house: House, provider: Provider) -> None:
+    await ask(house, input="one")
+    reference = {"type": "item_reference", "id": "msg_1"}
+    await ask(house, input=[{"role": "user", "content": "one"}, reference, {"role": "user", "content": "two"}])
+    assert provider.sent()["input"][1] == SAID
+    await ask(house, input=[{"type": "item_reference", "id": "msg_unheard"}])
+    assert provider.sent()["input"] == [{"type": "item_reference", "id": "msg_unheard"}]
+
+
 async def test_what_the_client_wants_stored_nowhere_is_stored_nowhere(house: House, provider: Provider) -> None:
     await ask(house, input="one", store=False)
     assert len(house.app.archive) == 0

@@ -90,10 +90,15 @@ def test_what_is_broken_is_passed_over() -> None:
 
 def test_thoughts_that_are_only_references_are_left_out_and_take_the_ids_with_them() -> None:
     """Their maker asks for a call's thoughts by its id, and does not find them."""
-    kept = replayable([msgspec.json.encode(each) for each in (REFERENCE, CALL, MESSAGE)])
-    assert [msgspec.json.decode(each) for each in kept] == [
-        {key: value for key, value in each.items() if key != "id"} for each in (CALL, MESSAGE)
-    ]
+    scribe = Scribe()
+    scribe.read_frame(ended(REFERENCE, CALL, MESSAGE))
+    again = [{key: value for key, value in each.items() if key != "id"} for each in (CALL, MESSAGE)]
+    assert items(scribe) == again
+    named = scribe.named()
+    assert named.pop("rs_2") == b""
+    assert {name: msgspec.json.decode(item) for name, item in named.items()} == dict(
+        zip(("fc_1", "msg_1"), again, strict=True)
+    )
     told = {"type": "reasoning", "id": "rs_3", "summary": [], "content": [{"type": "reasoning_text", "text": "x"}]}
     whole = [msgspec.json.encode(each) for each in (THOUGHT, told, CALL)]
-    assert replayable(whole) == tuple(whole)
+    assert replayable(whole) == whole
