@@ -77,6 +77,7 @@ class Management:
         self._state = state
         self._ring = KeyRing()
         self._hashing: asyncio.Task[None] | None = None
+        self._changing: set[asyncio.Task[web.StreamResponse]] = set()
 
     def follow(self, config: Config) -> None:
         """The key is what this says from now on. One that stands there in plain text is made a hash in the file."""
@@ -86,8 +87,8 @@ class Management:
             self._hashing = asyncio.create_task(self._hash(key))
 
     async def close(self) -> None:
-        if self._hashing is not None:
-            await asyncio.wait([self._hashing])
+        if under_way := {*self._changing, *([self._hashing] if self._hashing is not None else [])}:
+            await asyncio.wait(under_way)
         self._ring.close()
         await asyncio.to_thread(self._state.audit.close)
 
@@ -124,6 +125,14 @@ class Management:
             request_id=arrival.request_id,
             dressed=arrival.dressed,
         )
+        if not route.is_change:
+            return await self._handled(route, ask)
+        task = asyncio.create_task(self._handled(route, ask))
+        self._changing.add(task)
+        task.add_done_callback(self._changing.discard)
+        return await asyncio.shield(task)  # a change that has begun is ended and noted, whoever still listens
+
+    async def _handled(self, route: Route, ask: Ask) -> web.StreamResponse:
         reply = await route.handler(ask)
         if ask.changes or (route.is_change and route.is_noted):
             await asyncio.to_thread(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -57,9 +58,11 @@ class Stage:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:
             named.setdefault("Authorization", f"Bearer {key}")
-        data = content if isinstance(content, bytes | aiohttp.FormData | None) else msgspec.json.encode(content)
+        data: Any = content if isinstance(content, bytes | aiohttp.FormData | None) else msgspec.json.encode(content)
         if data is not None and not isinstance(data, aiohttp.FormData):
             named.setdefault("Content-Type", "application/json")
+        if isinstance(data, bytes):
+            data = io.BytesIO(data)
         url = aiohttp.client.URL(self.url + base + path, encoded=True)
         async with self.session.request(method, url, data=data, headers=named) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
@@ -84,8 +87,8 @@ async def opened(folder: Path, text: str) -> AsyncIterator[Stage]:
     house.greet = lambda urls: listening.set_result(urls[0])  # type: ignore[method-assign]
     serving = asyncio.create_task(house.live(loaded))
     try:
-        async with asyncio.timeout(START_SECONDS_MAX), aiohttp.ClientSession() as session:
-            await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+        async with aiohttp.ClientSession() as session:
+            await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED, timeout=START_SECONDS_MAX)
             yield Stage(house, listening.result(), session, folder)
     finally:
         serving.cancel()

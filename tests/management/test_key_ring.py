@@ -126,9 +126,15 @@ async def test_T07_a_wrong_guess_is_told_later_each_time(ring: KeyRing, monkeypa
 
 
 @pytest.mark.parametrize("is_new", [True, False], ids=["a fresh key", "a key that was right before"])
-async def test_T07_a_crowd_of_guessers_stops_neither_the_loop_nor_the_owner(*, is_new: bool) -> None:
-    """Real bcrypt, at full cost; the owner comes from the same address as the crowd."""
+async def test_T07_a_crowd_of_guessers_stops_neither_the_loop_nor_the_owner(
+    monkeypatch: pytest.MonkeyPatch, *, is_new: bool
+) -> None:
+    """Real bcrypt, at full cost; the owner comes from the same address as the crowd, and waits for one guess at most,
+    beside his own: half a second on an idle machine, where other tests do not share it.
+    """
     now = 0.0
+    judged: list[str] = []
+    monkeypatch.setattr(key_ring, "matches", lambda key, stored: judged.append(key) or matches(key, stored))
     ring = KeyRing(clock=lambda: now)
     ring.use(stored=HASH)
     if not is_new:
@@ -142,22 +148,21 @@ async def test_T07_a_crowd_of_guessers_stops_neither_the_loop_nor_the_owner(*, i
 
     crowd = [asyncio.create_task(guess(port)) for port in range(100, 140)]
     if is_new:  # each of the crowd has shown itself once
-        for task in range(100, 140):
-            ring._by_connection.add(("127.0.0.1", task))
+        for port in range(100, 140):
+            ring._by_connection.add(("127.0.0.1", port))
     lags = []
     for _ in range(60):
         began = time.perf_counter()
         await asyncio.sleep(0.005)
         lags.append(time.perf_counter() - began - 0.005)
-    began = time.perf_counter()
+    before = len(judged)
     assert await ring.judge(KEY, ("127.0.0.1", 99)) == "right"
-    seconds = time.perf_counter() - began
+    assert judged[before:] == [KEY]
     for task in crowd:
         task.cancel()
     await asyncio.gather(*crowd, return_exceptions=True)
     ring.close()
-    assert seconds < 1.0
-    assert statistics.quantiles(lags, n=100)[98] < 0.1, "generous: other tests share the machine"
+    assert statistics.median(lags) < 0.02
 
 
 async def test_those_who_guess_most_are_sent_away_first(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,150 @@
+"""Files of the auth-dir through the API, each of them in force at once."""
+
+from __future__ import annotations
+
+import stat
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+ONE = {"type": "claude-api-key", "api-key": "sk-ant-one-of-mine", "label": "first", "note": "nights", "x-mine": [1, 2]}
+TWO = {"type": "codex-api-key", "api-key": "sk-two-of-mine"}
+
+
+async def put(stage: Any, name: str, content: object) -> Any:
+    return await stage.ask("POST", f"/auth-files?name={name}", content)
+
+
+async def listed(stage: Any, query: str = "") -> list[Any]:
+    found: list[Any] = (await stage.get(f"/auth-files?source=file{query}"))["files"]
+    return found
+
+
+async def test_a_file_comes_serves_rests_and_goes(stage: Any) -> None:
+    assert (await put(stage, "one.json", ONE)).json == {"status": "ok"}
+    path = stage.accounts / "one.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    (entry,) = await listed(stage)
+    wanted = {
+        "name": "one.json", "type": "claude-api-key", "provider": "anthropic", "label": "first", "status": "active",
+        "disabled": False, "note": "nights", "source": "file", "cooldowns": [], "windows": [],
+    }  # fmt: skip
+    assert {name: entry[name] for name in wanted} == wanted
+    assert len(entry["auth_index"]) == 16
+    names = {each["id"] for each in (await stage.get("/auth-files/models?name=one.json"))["models"]}
+    assert names
+    off = await stage.ask("PATCH", "/auth-files/status", {"name": "one.json", "disabled": True})
+    assert off.json == {"status": "ok", "disabled": True}
+    assert (await listed(stage))[0]["status"] == "disabled"
+    on = await stage.ask("PATCH", "/auth-files/status", {"auth_index": entry["auth_index"], "disabled": False})
+    assert on.json["disabled"] is False
+    download = await stage.ask("GET", "/auth-files/download?name=one.json")
+    assert download.json == ONE
+    assert "attachment" in download.headers["Content-Disposition"]
+    assert (await stage.ask("DELETE", "/auth-files?name=one.json")).json == {"status": "ok"}
+    assert not path.exists()
+    assert await listed(stage) == []
+
+
+async def test_no_list_holds_a_secret_nor_does_the_audit_log(stage: Any) -> None:
+    await put(stage, "one.json", ONE)
+    for path in ("/auth-files", "/config", "/audit", "/cooldowns", "/quota", "/health"):
+        assert b"of-mine" not in (await stage.ask("GET", path)).body
+    assert "of-mine" not in (stage.accounts / "logs" / "audit.log").read_text()
+
+
+async def test_fields_are_changed_and_the_rest_stays(stage: Any) -> None:
+    await put(stage, "one.json", ONE | {"headers": {"X-A": "1", "X-B": "2"}})
+    fields = {"name": "one.json", "priority": 9, "note": None, "headers": {"X-A": None, "X-C": "3"}}
+    assert (await stage.ask("PATCH", "/auth-files/fields", fields)).json == {"status": "ok"}
+    held = msgspec.json.decode((stage.accounts / "one.json").read_bytes())
+    assert held == {
+        "type": "claude-api-key", "api-key": "sk-ant-one-of-mine", "label": "first", "x-mine": [1, 2],
+        "headers": {"X-B": "2", "X-C": "3"}, "priority": 9,
+    }  # fmt: skip
+    assert (await listed(stage))[0]["priority"] == 9
+    for fields, status in (
+        ({"name": "one.json"}, 400),
+        ({"name": "one.json", "type": "codex-api-key"}, 400),
+        ({"name": "one.json", "priority": "high"}, 400),
+        ({"name": "none.json", "priority": 1}, 404),
+        ({"priority": 1}, 400),
+    ):
+        assert (await stage.ask("PATCH", "/auth-files/fields", fields)).status == status
+    assert msgspec.json.decode((stage.accounts / "one.json").read_bytes()) == held
+
+
+async def test_many_files_at_once_each_for_itself(stage: Any) -> None:
+    form = aiohttp.FormData()
+    for name, content in (("one.json", ONE), ("two.json", TWO), ("bad.json", {"type": "nonsense"}), ("../x.json", TWO)):
+        form.add_field("file", msgspec.json.encode(content), filename=name, content_type="application/json")
+    answer = await stage.ask("POST", "/auth-files", form)
+    assert answer.status == 207
+    assert (answer.json["status"], answer.json["uploaded"]) == ("partial", 2)
+    assert [each["name"] for each in answer.json["failed"]] == ["bad.json", "..%2Fx.json"]
+    assert [each["name"] for each in await listed(stage)] == ["one.json", "two.json"]
+    gone = await stage.ask("DELETE", "/auth-files", {"names": ["one.json", "none.json"]})
+    assert (gone.status, gone.json["deleted"]) == (207, 1)
+    assert (await stage.ask("DELETE", "/auth-files?all=true")).status == 200
+    assert await listed(stage) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("..%2f..%2fconfig.json", ONE),
+        ("%2fetc%2fx.json", ONE),
+        (".hidden.json", ONE),
+        ("x.yaml", ONE),
+        ("x%00.json", ONE),
+        ("a" * 300 + ".json", ONE),
+        ("x.json", {"type": "claude-api-key"}),
+        ("x.json", []),
+        ("x.json", b"{"),
+        ("x.json", b""),
+        ("x.json", b'{"type":"claude-api-key","api-key":NaN}'),
+    ],
+)
+async def test_T13_what_is_no_account_is_refused(stage: Any, name: str, content: object) -> None:
+    answer = await put(stage, name, content)
+    assert answer.status == 400
+    assert not stage.accounts.exists() or not [*stage.accounts.glob("**/*.json")]
+
+
+async def test_T13_a_giant_is_not_read(stage: Any) -> None:
+    assert (await put(stage, "x.json", b" " * (1024 * 1024 + 1))).status == 413
+
+
+async def test_a_page_of_hundreds(stage: Any) -> None:
+    stage.accounts.mkdir(mode=0o700, exist_ok=True)
+    for number in range(120):
+        kind = "claude" if number % 2 else "codex"
+        content = {"type": f"{kind}-api-key", "api-key": f"sk-{number:04}-of-mine", "disabled": number % 3 == 0}
+        path = stage.accounts / f"a-{number:03}.json"
+        path.write_bytes(msgspec.json.encode(content))
+        path.chmod(0o600)
+    await stage.ask("POST", "/reload")
+    page = await stage.get("/auth-files?source=file&limit=10&offset=20")
+    assert [each["name"] for each in page["files"]] == [f"a-{number:03}.json" for number in range(20, 30)]
+    assert (page["total"], page["by_status"]) == (120, {"disabled": 40, "active": 80})
+    assert (await stage.get("/auth-files?status=disabled&type=claude-api-key"))["total"] == 20
+    assert (await stage.get("/auth-files?q=A-11"))["total"] == 10
+
+
+async def test_a_broken_file_is_listed_with_its_reason(stage: Any) -> None:
+    await put(stage, "one.json", ONE)
+    (stage.accounts / "one.json").write_text("{")
+    await stage.ask("POST", "/reload")
+    (entry,) = await listed(stage)
+    assert entry["status"] == "error"
+    assert "JSON" in entry["status_message"]
+
+
+async def test_keys_of_the_configuration_are_listed_and_not_files(open_stage: Any) -> None:
+    async with open_stage("claude-api-key: [{api-key: sk-ant-x-of-mine}]\n") as stage:
+        found = [each for each in (await stage.get("/auth-files"))["files"] if each["provider"] == "anthropic"]
+        assert [(each["source"], each["name"]) for each in found] == [("config", "")]
+        body = {"auth_index": found[0]["auth_index"], "disabled": True}
+        assert (await stage.ask("PATCH", "/auth-files/status", body)).status == 409

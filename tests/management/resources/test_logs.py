@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from management.resources.logs import read_lines
+
+
+def line(number: int) -> str:
+    return f'{{"timestamp":"2026-11-20T00:00:{number:02}Z","event":"n{number}"}}'
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "proxy.log"
+    path.write_text("".join(f"{line(number)}\n" for number in range(5)))
+    return path
+
+
+def test_the_newest_lines_and_then_what_came_since(path: Path) -> None:
+    told = read_lines(path, 2, 0, "")
+    assert told["lines"] == [line(3), line(4)]
+    assert told["line-count"] == 2
+    with path.open("a") as file:
+        file.write(f"{line(5)}\n{line(6)[:20]}")
+    told = read_lines(path, 100, 0, str(told["next-cursor"]))
+    assert told["lines"] == [line(5)]
+    assert "cursor-reset" not in told
+    with path.open("a") as file:
+        file.write(f"{line(6)[20:]}\n")
+    assert read_lines(path, 100, 0, str(told["next-cursor"]))["lines"] == [line(6)]
+
+
+def test_a_file_that_was_turned_over_begins_anew(path: Path) -> None:
+    cursor = str(read_lines(path, 100, 0, "")["next-cursor"])
+    new = path.with_name("new")
+    new.write_text(line(9) + "\n")
+    new.replace(path)
+    told = read_lines(path, 100, 0, cursor)
+    assert (told["lines"], told["cursor-reset"]) == ([line(9)], True)
+
+
+def test_after_a_time(path: Path) -> None:
+    latest = read_lines(path, 1, 0, "")["latest-timestamp"]
+    assert isinstance(latest, int)
+    assert read_lines(path, 100, latest - 2, "")["lines"] == [line(3), line(4)]
+
+
+def test_no_file_is_no_fault(tmp_path: Path) -> None:
+    assert read_lines(tmp_path / "none", 5, 0, "")["lines"] == []
+
+
+async def test_through_the_api(stage: Any) -> None:
+    folder = stage.accounts / "logs"
+    folder.mkdir(parents=True)
+    assert (await stage.ask("PUT", "/logging-to-file", {"value": True})).status == 200
+    assert (await stage.get("/logs"))["lines"] == []
+    (folder / "proxy.log").write_text("".join(f"{line(number)}\n" for number in range(5)))
+    (folder / "proxy.log.1").write_text("older\n")
+    told = await stage.get("/logs?limit=2")
+    assert told["lines"] == [line(3), line(4)]
+    assert (await stage.get(f"/logs?cursor={told['next-cursor']}"))["lines"] == []
+    assert (await stage.ask("GET", "/logs?cursor=x")).status == 400
+    cleared = await stage.ask("DELETE", "/logs")
+    assert cleared.json | {"message": ""} == {"success": True, "message": "", "removed": 2}
+    assert [each.name for each in folder.iterdir() if each.name.startswith("proxy.log")] == ["proxy.log"]
+    assert (folder / "proxy.log").read_bytes() == b""
+
+
+async def test_without_a_log_file_it_says_so(stage: Any) -> None:
+    for method in ("GET", "DELETE"):
+        answer = await stage.ask(method, "/logs")
+        assert answer.status == 400
+        assert "logging-to-file" in answer.json["error"]
+
+
+@pytest.mark.parametrize("name", ["..%2f..%2fconfig.yaml", "%2e%2e", "x.yaml", ".hidden.json", "a%00.json"])
+async def test_a_name_leads_nowhere_else(stage: Any, name: str) -> None:
+    assert (await stage.ask("GET", f"/request-error-logs/{name}")).status in {400, 404}
+
+
+async def test_recordings_are_listed_and_given_out(stage: Any) -> None:
+    folder = stage.accounts / "logs" / "requests"
+    folder.mkdir(parents=True)
+    for number, name in enumerate(("a", "b")):
+        (folder / f"20261120T00000{number}.000-000001-upstream-r-{name}.json").write_text(f'{{"n": "{name}"}}')
+    (folder / "evil.json").symlink_to(stage.config)
+    names = [each["name"] for each in (await stage.get("/request-error-logs"))["files"]]
+    assert names[1].endswith("r-b.json")
+    assert (await stage.get("/request-log-by-id/r-a")) == {"n": "a"}
+    assert (await stage.get(f"/request-error-logs/{names[1]}")) == {"n": "b"}
+    assert (await stage.ask("GET", "/request-error-logs/evil.json")).status == 404
