@@ -157,7 +157,9 @@ async def test_T07_a_crowd_of_guessers_stops_neither_the_loop_nor_the_owner(
         lags.append(time.perf_counter() - began - 0.005)
     before = len(judged)
     assert await ring.judge(KEY, ("127.0.0.1", 99)) == "right"
-    assert judged[before:] == [KEY]
+    waited_for = judged[before:]
+    assert waited_for[-1] == KEY
+    assert len(waited_for) <= 2
     for task in crowd:
         task.cancel()
     await asyncio.gather(*crowd, return_exceptions=True)
