@@ -37,7 +37,7 @@ def accounts(state: State) -> list[Account]:
 
 
 class Teller:
-    """Looks at the pool once for all of them."""
+    """Looks at the pool once for all of them. To be made on the loop, where the pool lives; `told` works anywhere."""
 
     def __init__(self, state: State) -> None:
         self._state = state

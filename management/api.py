@@ -14,7 +14,18 @@ from management.guard import Visitor, admit
 from management.key_ring import KeyRing, Peer, hashed, is_hashed
 from management.openapi import document
 from management.refusal import Refusal
-from management.resources import auth_files, configuration, decisions, lists, logs, maps, settings, standing, usage
+from management.resources import (
+    auth_files,
+    configuration,
+    decisions,
+    events,
+    lists,
+    logs,
+    maps,
+    settings,
+    standing,
+    usage,
+)
 from management.resources.settings import value_at
 from management.routes import PREFIX, Ask, Reply, Route, Table
 from management.state import State
@@ -43,6 +54,7 @@ TABLE = Table(
         *usage.ROUTES,
         *logs.ROUTES,
         *decisions.ROUTES,
+        *events.ROUTES,
         Route(
             method="GET",
             path="/openapi.json",

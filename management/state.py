@@ -25,7 +25,8 @@ from proxy.observe.ledger import Ledger
 class State:
     """`config`: in force. `check`: raises `ConfigError` for one that could not be. `reload`: looks at the file, now;
     `reload_error`: why that is not in force. `look`: looks at the auth-dir, now. `password`: one more management key,
-    or empty. `logs`: the folder of logs. `writing`: held by whoever changes config.yaml.
+    or empty. `logs`: the folder of logs. `writing`: held by whoever changes config.yaml. `listeners`: to live
+    events.
     """
 
     version: str
@@ -46,6 +47,7 @@ class State:
     log: structlog.typing.FilteringBoundLogger
     password: str = ""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    listeners: set[object] = field(default_factory=set)
 
     @property
     def offset(self) -> float:

@@ -27,7 +27,7 @@ _FIXED = frozenset({"type", "home", "account", "service-account", "service_accou
 
 async def list_accounts(ask: Ask) -> Reply:
     """All of them where no `limit` is named."""
-    told = await asyncio.to_thread(_listed, ask.state)
+    told = await asyncio.to_thread(_listed, ask.state, Teller(ask.state))
     query = ask.query
     filters = {
         name: query[name] for name in ("name", "auth_index", "type", "provider", "status", "source") if query.get(name)
@@ -49,8 +49,7 @@ async def list_accounts(ask: Ask) -> Reply:
     )
 
 
-def _listed(state: State) -> list[dict[str, object]]:
-    teller = Teller(state)
+def _listed(state: State, teller: Teller) -> list[dict[str, object]]:
     return [teller.told(account) for account in accounts(state)]
 
 

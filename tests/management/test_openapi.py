@@ -24,8 +24,8 @@ NASTY: list[Any] = [
     {"old": "x", "new": "x\n"}, {"match": "•••", "value": {"api-key": 1}}, {"disabled": "yes"}, {"names": [1]},
 ]  # fmt: skip
 RAW = [b"", b"{", b"\xff\xfe", b'"\\ud800"', b"[" * 5000, b"NaN", b'{"a":1,"a":2}', b"1" * 400, b"debug: true\n- x"]
-LEFT_OUT = {"/server/connections-max"}
-"""It may shut this very test out."""
+LEFT_OUT = {"/server/connections-max", "/events"}
+"""The one may shut this very test out, the other has no end."""
 
 
 def fitting(schema: Any, chance: random.Random, depth: int = 0) -> Any:
