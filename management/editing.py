@@ -13,12 +13,12 @@ from management.masking import Masked
 from management.refusal import Refusal
 from management.routes import Ask
 from management.state import State
-from proxy.config import edit
 from proxy.config.complaints import Complaints
-from proxy.config.edit import Edit, edited, write_back
+from proxy.config.edit import Edit, edited
 from proxy.config.load import Loaded, digest_of, parse, read, text_of
 from proxy.config.nodes import Scalar, compose, json_of
 from proxy.config.settings import JsonValue
+from proxy.config.store import changing
 from proxy.errors import ConfigChanged, ConfigError
 
 TRIES_MAX = 50
@@ -91,12 +91,15 @@ def _current(state: State, wanted: str) -> tuple[bytes, Loaded]:
 def _changed(state: State, decide: Decide, wanted: str) -> tuple[Masked, Loaded]:
     raw, loaded = _current(state, wanted)
     before = Masked(loaded.config)
+    name = state.config_path.name
     try:
-        edits = decide(tree_of(raw, state.config_path.name), before)
-        state.check(parse(edited(raw, edits), name=state.config_path.name).config)
+        new = edited(raw, decide(tree_of(raw, name), before), name=name)
+        wanted_now = parse(new, name=name)
+        state.check(wanted_now.config)
     except ConfigError as error:
         raise Refusal(400, error.message, lines=lines_of(error)) from error
-    return before, _written(lambda: write_back(state.config_path, edits, digest=loaded.digest))
+    _write(state, new, loaded.digest)
+    return before, wanted_now
 
 
 def _replaced(state: State, text: str, wanted: str) -> tuple[Masked, Loaded]:
@@ -116,16 +119,19 @@ def _replaced(state: State, text: str, wanted: str) -> tuple[Masked, Loaded]:
     except ConfigError as error:
         raise Refusal(400, error.message, code="invalid_yaml", lines=lines_of(error)) from error
     try:
-        state.check(parse(new, name=name).config)
+        loaded = parse(new, name=name)
+        state.check(loaded.config)
     except ConfigError as error:
         raise Refusal(422, error.message, code="invalid_config", lines=lines_of(error)) from error
-    return before, _written(lambda: edit.replace(state.config_path, new, digest=digest_of(raw)))
+    _write(state, new, digest_of(raw))
+    return before, loaded
 
 
-def _written(write: Callable[[], Loaded]) -> Loaded:
+def _write(state: State, new: bytes, digest: str) -> None:
     """Raises `ConfigChanged`, `Refusal`."""
     try:
-        return write()
+        with changing(state.config_path, digest=digest) as (_, put):
+            put(new)
     except ConfigChanged:
         raise
     except ConfigError as error:
