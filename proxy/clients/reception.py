@@ -43,6 +43,8 @@ def offers(url: str, key: Secret) -> tuple[Offer, ...]:
         connection.close()
     if answer.status in {401, 403}:
         raise AccessDenied(f"{url} does not know this key: say --key, one of its api-keys")
+    if answer.status == 421:
+        raise ConfigError(f"{url} is not one of the server's names: add it to its server.allowed-hosts")
     try:
         listed = msgspec.json.decode(body, type=_List).data
     except ValueError:

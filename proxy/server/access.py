@@ -187,16 +187,17 @@ def check_origin(visitor: Visitor, origins: Collection[str]) -> None:
 def check_host(visitor: Visitor, allowed: Iterable[str]) -> None:
     """Raises `Misdirected`. This is what stops a rebound web page, which comes from loopback like everybody else.
 
-    Loopback names and the address that was connected to need the right port; an allowed name has the port that it
-    was allowed with, or any.
+    Loopback names and the address that was connected to need the right port, or one that they were allowed with (the
+    near end of a tunnel); any other allowed name has the port that it was allowed with, or any.
     """
     host = visitor.host.lower()
     name, port = _split_port(host)
     address, local_port = visitor.local
-    if name in LOOPBACK_NAMES or name.strip("[]") == address:
-        if port == str(local_port) or (port is None and local_port in _DEFAULT_PORTS):
-            return
-    elif host and any(host == each.lower() or name == each.lower() for each in allowed if each not in _EVERYWHERE):
+    is_own = name in LOOPBACK_NAMES or name.strip("[]") == address
+    if is_own and (port == str(local_port) or (port is None and local_port in _DEFAULT_PORTS)):
+        return
+    spellings = {host, name} if not is_own else {host} if port is not None else set()
+    if any(each.lower() in spellings for each in allowed if each not in _EVERYWHERE):
         return
     raise Misdirected(
         f"the Host {visitor.host[:255]!r} is none of this server's names; add it to server.allowed-hosts to allow it",

@@ -84,7 +84,9 @@ class Reader:
         )
 
     def headers(self, route: Route) -> Mapping[str, str]:
-        headers = CIMultiDict(self.request.headers)
+        """In the client's own case, which the parsed ones have lost: an official CLI's go on as they are."""
+        raw = self.request.raw_headers
+        headers = CIMultiDict((name.decode(errors="replace"), value.decode(errors="replace")) for name, value in raw)
         for name in (*PRIVATE_HEADERS, *(code_assist.MARKS if route.is_enveloped else ())):
             headers.popall(name, None)
         return headers

@@ -44,6 +44,7 @@ async def test_what_there_is(server: ReplayServer) -> None:
         (401, b"{}", AccessDenied, "say --key"),
         (200, b"<html>", ConfigError, "is not this server"),
         (404, b"{}", ConfigError, "is not this server"),
+        (421, b"{}", ConfigError, "allowed-hosts"),
         (200, b'{"data":[]}', ConfigError, "give it an account first"),
     ],
 )

@@ -196,6 +196,14 @@ class TestHost:
     def test_the_ports_that_need_no_name(self) -> None:
         check_host(visitor(host="localhost", local=("127.0.0.1", 443)), ())
 
+    def test_the_near_end_of_a_tunnel_has_another_port(self) -> None:
+        check_host(visitor(host="127.0.0.1:9000"), ("127.0.0.1:9000",))
+        for allowed in ("127.0.0.1", "127.0.0.1:9001", "localhost:9000"):
+            with pytest.raises(Misdirected):
+                check_host(visitor(host="127.0.0.1:9000"), (allowed,))
+        with pytest.raises(Misdirected):
+            check_host(visitor(host="127.0.0.1"), ("127.0.0.1",))
+
     def test_configured_names_with_their_port_or_any(self) -> None:
         check_host(visitor(host="Proxy.example.com:9000"), ("proxy.example.com",))
         check_host(visitor(host="proxy.example.com"), ("proxy.example.com",))
