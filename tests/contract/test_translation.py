@@ -57,7 +57,7 @@ def cases() -> Iterator[Any]:
             yield pytest.param(client, upstream, scenario, is_stream, id=name)
 
 
-@pytest.mark.parametrize(("client", "upstream", "name", "is_stream"), cases())
+@pytest.mark.parametrize(("client", "upstream", "name", "is_stream"), [*cases()])
 async def test_an_exchange(
     stage: Stage, clients: Clients, client: str, upstream: str, name: str, is_stream: bool
 ) -> None:
