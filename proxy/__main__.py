@@ -111,7 +111,7 @@ class House:
         self.memory.read()
         self.enrolment = Enrolment(auth_folder(self.config), log=self.log, on_change=self.accounts_changed)
         self.ledger = Ledger(
-            auth_folder(self.config) / "usage.sqlite",
+            auth_folder(self.config) / "state" / "usage.sqlite",
             retention_days=lambda: self.config.usage_retention_days,
             redact=self.scrubber.text,
             prices=Prices(auth_folder(self.config) / "prices.yaml"),

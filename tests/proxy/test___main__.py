@@ -267,3 +267,27 @@ async def test_a_key_that_is_dropped_into_the_auth_dir_serves_within_a_second(tm
     assert vendor.keys == [f"Bearer a-key-of-mine-{number}" for number in range(3)]
     assert min(seconds) < 1.0, seconds
     assert "a-key-of-mine" not in str(running.log)
+
+
+async def test_usage_outlives_a_kill_and_is_told_to_whoever_has_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("# mine\nremote-management:\n  secret-key: a-management-key-of-mine\n")
+    body = {"model": "sandbox-gpt", "messages": [{"role": "user", "content": "hello"}]}
+    key = {"authorization": "Bearer a-management-key-of-mine"}
+    async with started(tmp_path, "--sandbox") as running, aiohttp.ClientSession(running.url) as client:
+        async with client.post("/v1/chat/completions", json=body) as answer:
+            assert answer.status == 200
+        async with client.get("/v0/management/usage", headers=key) as answer:  # what is told is written
+            assert (await answer.json())["totals"]["requests"] == 1
+        await running.logged("management.key_hashed")
+        running.process.kill()
+        await running.process.wait()
+    assert "a-management-key-of-mine" not in path.read_text()
+    assert path.read_text().startswith("# mine\n")
+    ledger = tmp_path / ".proxy" / "state" / "usage.sqlite"
+    assert stat.S_IMODE(ledger.stat().st_mode) == 0o600
+    async with started(tmp_path, "--sandbox") as running, aiohttp.ClientSession(running.url) as client:
+        async with client.get("/v0/management/usage", headers=key) as answer:
+            assert (await answer.json())["totals"]["requests"] == 1
+        async with client.get("/v0/management/usage") as answer:
+            assert answer.status == 401
