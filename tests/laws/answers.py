@@ -10,7 +10,8 @@ from proxy.hub.loss import Loss
 from proxy.hub.parts import Media, Opaque, Refusal, Text, Thinking, ToolCall
 from proxy.hub.response import FinishReason, Response, Usage
 from proxy.wire.base import Reply, StreamParser, Wire
-from tests.laws.essence import Ledger, arguments, asks_something, canonical, document_text, media_essence, squeezed
+from tests.laws.comparison import Ledger
+from tests.laws.essence import arguments, asks_something, canonical, document_text, media_essence, squeezed
 
 REPLY = Reply(model="a-model", request_id="request-1", created=1_700_000_000)
 

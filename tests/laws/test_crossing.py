@@ -18,7 +18,8 @@ from proxy.wire.base import Wire
 from proxy.wire.table import WIRES
 from tests.laws import answers as told
 from tests.laws.answers import REPLY, folded
-from tests.laws.essence import differences, of_request
+from tests.laws.comparison import differences
+from tests.laws.essence import of_request
 from tests.laws.recordings import answers, cli_requests, errors, requests, streams
 from tests.laws.targets import ALL, Target, crossing
 from tests.laws.test_home import contradicts, untold

@@ -16,7 +16,8 @@ from proxy.wire.table import WIRES
 from tests.laws import answers as told
 from tests.laws.answers import REPLY, folded
 from tests.laws.campaign import examples
-from tests.laws.essence import differences, of_request
+from tests.laws.comparison import differences
+from tests.laws.essence import of_request
 from tests.laws.strategies import requests, responses
 from tests.laws.targets import ABLE, ALL, Target
 from tests.laws.validity import JUDGES
