@@ -67,6 +67,15 @@ async def test_a_conversation_of_new_words_only(client: AsyncOpenAI, model: str)
         assert second[-1].response.usage.input_tokens > first[-1].response.usage.input_tokens
 
 
+async def test_an_account_that_fails_before_its_first_word_is_not_noticed(client: AsyncOpenAI) -> None:
+    async with client.responses.connect() as connection:
+        for _ in range(4):
+            await connection.response.create(model="sandbox-flaky", input="Hi", store=False)
+            events = await events_of(connection)
+            assert [event.type for event in events].count("response.created") == 1
+            assert events[-1].type == "response.completed"
+
+
 async def test_a_prewarm_then_a_turn(client: AsyncOpenAI) -> None:
     async with client.responses.connect() as connection:
         await connection.response.create(model="sandbox-claude", input=[], generate=False, store=False)

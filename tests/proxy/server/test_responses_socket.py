@@ -409,6 +409,45 @@ class TestMemory:
             assert second["status"] == "completed"
 
 
+async def test_T21_nobody_hears_what_was_said_to_another(house: House, answers: Answers) -> None:
+    """Forty connections at once; every third leaves in the middle of an answer."""
+
+    async def echo(inquiry: Inquiry) -> Outcome:
+        said = msgspec.json.decode(inquiry.body)["input"]
+        words = (
+            [item["content"] for item in said if isinstance(item["content"], str)] if isinstance(said, list) else said
+        )
+        told = frames(inquiry, Text(text=f"heard {words}"))
+
+        async def body() -> AsyncIterator[bytes]:
+            for each in told:
+                await asyncio.sleep(0)
+                yield each
+
+        report = Report(request_id=inquiry.request_id, model_asked=inquiry.model)
+        return Outcome(status=200, headers=(), body=body(), report=report)
+
+    async def visit(number: int) -> None:
+        canary, last = f"canary-{number:03}", None
+        async with connected(house) as client:
+            for turn in range(4):
+                await client.say(input=f"{canary}.{turn}", previous_response_id=last, store=False, stream_id=canary)
+                if number % 3 == 0 and turn == 2:
+                    await client.take()
+                    return
+                events = await client.until_end()
+                heard = msgspec.json.encode(events)
+                assert heard.count(b"canary-") == heard.count(canary.encode())
+                assert f"{canary}.{turn}".encode() in heard
+                last = events[-1]["response"]["id"]
+
+    house.dispatcher.answer = echo
+    await asyncio.gather(*(visit(number) for number in range(40)))
+    await eventually(lambda: not house.app.exchanges)
+    assert (len(house.app.archive), house.app.archive.size) == (0, 0)
+    assert answers.inquiries
+
+
 class TestTies:
     @staticmethod
     def relayed(inquiry: Inquiry) -> Report:
