@@ -86,7 +86,8 @@ class Teller:
         if entry is not None and entry.fault is not None:
             return "error", entry.fault, None
         is_disabled = entry is not None and getattr(entry.value and entry.value.settings, "disabled", False)
-        if is_disabled or (credential is not None and credential.is_disabled):
+        is_resting = credential is not None and (credential.is_disabled or "*" in credential.excluded_models)
+        if is_disabled or is_resting:
             return "disabled", "", None
         if credential is None:
             return "unused", "it adds nothing: it is the same account as another, or of a kind not served yet", None

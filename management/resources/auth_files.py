@@ -13,8 +13,11 @@ from auth.document import Document
 from auth.guarded import check_name
 from auth.refusal import Changed, Missing, Refused
 from management.accounts import Account, Teller, accounts, found
+from management.editing import change
 from management.refusal import Refusal, absent, invalid
+from management.resources.resting import EVERYTHING, excluding
 from management.resources.uploads import Upload, uploads
+from management.resources.usage import NO_COUNTS, counts
 from management.routes import FORM, JSON, OK, Ask, Parameter, Reply, Route, Schema
 from management.state import State
 from proxy.config.settings import JsonValue
@@ -28,6 +31,9 @@ _FIXED = frozenset({"type", "home", "account", "service-account", "service_accou
 async def list_accounts(ask: Ask) -> Reply:
     """All of them where no `limit` is named."""
     told = await asyncio.to_thread(_listed, ask.state, Teller(ask.state))
+    served = await counts(ask)
+    for each in told:
+        each.update(served.get(str(each["id"]), NO_COUNTS))
     query = ask.query
     filters = {
         name: query[name] for name in ("name", "auth_index", "type", "provider", "status", "source") if query.get(name)
@@ -41,11 +47,11 @@ async def list_accounts(ask: Ask) -> Reply:
     ]
     offset = ask.number("offset", 0, low=0, high=10**6)
     limit = ask.number("limit", len(chosen) or 1, low=1, high=max(PAGE_MAX, len(chosen)))
-    counts: dict[str, int] = {}
+    by_status: dict[str, int] = {}
     for each in chosen:
-        counts[str(each["status"])] = counts.get(str(each["status"]), 0) + 1
+        by_status[str(each["status"])] = by_status.get(str(each["status"]), 0) + 1
     return Reply(
-        body={"files": chosen[offset : offset + limit], "total": len(chosen), "offset": offset, "by_status": counts}
+        body={"files": chosen[offset : offset + limit], "total": len(chosen), "offset": offset, "by_status": by_status}
     )
 
 
@@ -145,13 +151,22 @@ async def download(ask: Ask) -> Reply:
 
 
 async def set_status(ask: Ask) -> Reply:
+    """Of one account, or of several by `names`."""
     body = await ask.json()
     if not isinstance(body, dict) or not isinstance(body.get("disabled"), bool):
         raise invalid("disabled must be true or false")
-    name, is_disabled = _file_of(_named(ask, body)), body["disabled"]
-    await stored(ask, lambda: ask.state.store.change(name, {"disabled": is_disabled or None}))
-    ask.changes["auth-files"] = {"name": name, "disabled": is_disabled}
-    return Reply(body={"status": "ok", "disabled": is_disabled})
+    is_disabled = body["disabled"]
+    named = [found(ask.state, name, None) for name in _names(body)] if "names" in body else [_named(ask, body)]
+    files = [_file_of(account) for account in named if account.entry is not None]
+    keys = {account.id for account in named if account.entry is None}
+    more: dict[str, object] = {}
+    if keys:
+        await change(ask, lambda tree, _masked: excluding(ask.state, tree, keys, is_excluded=bool(is_disabled)))
+        more = {"via": "excluded-models", "excluded_pattern": EVERYTHING}
+    for name in files:
+        await stored(ask, lambda name=name: ask.state.store.change(name, {"disabled": is_disabled or None}))  # type: ignore[misc]  # as above
+    ask.changes["auth-files"] = {"disabled" if is_disabled else "enabled": [account.id for account in named]}
+    return Reply(body={"status": "ok", "disabled": is_disabled, **more})
 
 
 def _named(ask: Ask, body: Mapping[str, JsonValue]) -> Account:
@@ -215,6 +230,7 @@ _WHICH: Schema = {
     "properties": {
         "name": {"type": "string"},
         "auth_index": {"type": "string"},
+        "names": {"type": "array", "items": {"type": "string"}},
         "disabled": {"type": "boolean"},
     },
 }

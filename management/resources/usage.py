@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict
 from sqlite3 import Connection
@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
+from management.masking import mask_of
 from management.refusal import Refusal, invalid
 from management.routes import CSV, JSON, Ask, Parameter, Reply, Route, Schema
 from management.state import auth_index
@@ -25,6 +26,7 @@ from proxy.observe.usage_queries import (
     Step,
     percentiles,
     pop,
+    recent,
     requests,
     series,
     totals,
@@ -35,6 +37,7 @@ PAGE, PAGE_MAX = 100, 1000
 EXPORT_MAX = 100_000
 POPPED_MAX = 1000
 _SECONDS_MAX = 2**40
+NO_COUNTS: Mapping[str, object] = {"success": 0, "failed": 0, "recent_requests": []}
 
 
 async def asked(ask: Ask, question: Callable[[Connection], T]) -> T:
@@ -128,6 +131,35 @@ def _cell(value: object) -> object:
     if isinstance(value, list):
         value = msgspec.json.encode(value).decode()
     return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
+
+
+async def counts(ask: Ask) -> dict[str, dict[str, object]]:
+    """By account: requests that went well and that did not, since ever and lately. Nothing where there is no ledger."""
+    now = ask.state.clock.unix()
+    try:
+        told = await asked(ask, lambda connection: totals(connection, Filter(), "account"))
+        lately = await asked(ask, lambda connection: recent(connection, now=now))
+    except Refusal:
+        return {}
+    return {
+        str(each["name"]): {
+            "success": cast("int", each["requests"]) - cast("int", each["failed"]),
+            "failed": each["failed"],
+            "recent_requests": lately.get(str(each["name"]), []),
+        }
+        for each in told
+    }
+
+
+async def get_by_key(ask: Ask) -> Reply:
+    """By provider, then by address and mask of the key."""
+    told = await counts(ask)
+    found: dict[str, dict[str, object]] = {}
+    for each in ask.state.snapshot().credentials:
+        if each.secret is not None:
+            name = f"{each.base_url or ''}|{mask_of(each.secret.reveal())}"
+            found.setdefault(each.provider, {})[name] = told.get(each.id, NO_COUNTS)
+    return Reply(body=found)
 
 
 async def pop_queue(ask: Ask) -> Reply:
@@ -251,6 +283,13 @@ ROUTES = (
         reply={"type": "string"},
         reply_type=CSV,
         statuses=(503,),
+    ),
+    Route(
+        method="GET",
+        path="/api-key-usage",
+        handler=get_by_key,
+        sentence="How requests went with each key, since ever and in the last spans of ten minutes.",
+        reply=_OBJECT,
     ),
     Route(
         method="GET",

@@ -61,10 +61,10 @@ class Attempt:
         told = self._passage.losses() if self._passage is not None else ()
         return (*self.plan.losses, *self._losses, *told)
 
-    async def start(self, upstream: Upstream) -> Failed | None:
+    async def start(self, upstream: Upstream, *, request_id: str = "") -> Failed | None:
         """None: the first content is there. However it ends, nothing is raised that an upstream can cause."""
         try:
-            answer = self._answer = await upstream.send(self.plan.call)
+            answer = self._answer = await upstream.send(replace(self.plan.call, request_id=request_id))
             self.status, self.headers = answer.status, answer.headers
             failure = await self._first_content(answer)
         except UpstreamError as error:

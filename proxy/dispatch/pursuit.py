@@ -116,7 +116,8 @@ class Pursuit:
         attempt = Attempt(chosen.plan, wire_named(candidate.provider.wire), is_stream=self.inquiry.is_stream)
         is_done = False
         try:
-            failed = await attempt.start(shared.upstreams[candidate.provider.executor])
+            upstream = shared.upstreams[candidate.provider.executor]
+            failed = await attempt.start(upstream, request_id=self.inquiry.request_id)
             observe(shared, candidate, chosen.lease, attempt.headers, failed.failure if failed else None)
             is_done = failed is None
         finally:

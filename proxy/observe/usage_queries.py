@@ -19,6 +19,7 @@ GROUPS = {"key": "key", "account": "credential", "provider": "provider", "model"
 SAMPLES_MAX = 100_000
 """So many of the newest requests are looked at for percentiles."""
 POINTS_MAX = 10_000
+SPAN, SPANS = 600, 20
 _SPANS = {"hour": ("hourly", HOUR), "day": ("daily", DAY)}
 _JSON = frozenset({"losses", "attempts"})
 _CURSOR = "usage-queue"
@@ -70,6 +71,24 @@ def series(connection: sqlite3.Connection, chosen: Filter, step: Step) -> list[A
         values,
     )
     return [_summed(row) for row in rows][::-1]
+
+
+def recent(connection: sqlite3.Connection, *, now: float) -> dict[str, list[Answer]]:
+    """By account, of the last 20 spans of ten minutes, the oldest first: how many went well, how many not."""
+    newest = int(now // SPAN)
+    first = newest - SPANS + 1
+    found: dict[str, list[Answer]] = {}
+    for account, span, requests_, failed in connection.execute(
+        "SELECT credential, CAST(at / ? AS INTEGER), COUNT(*), SUM(status >= 400) FROM request "
+        "WHERE at >= ? AND credential IS NOT NULL GROUP BY 1, 2",
+        (SPAN, first * SPAN),
+    ):
+        spans = found.setdefault(
+            account, [{"time": (first + n) * SPAN, "success": 0, "failed": 0} for n in range(SPANS)]
+        )
+        if first <= span <= newest:
+            spans[span - first] |= {"success": requests_ - failed, "failed": failed}
+    return found
 
 
 def percentiles(connection: sqlite3.Connection, chosen: Filter) -> Answer:

@@ -21,7 +21,8 @@ class Deadlines:
 class Call:
     """One request to a provider, ready to be sent. `headers` hold the credential: never log them.
 
-    `proxy_url`: the egress proxy (http, https, socks5); None for none.
+    `proxy_url`: the egress proxy (http, https, socks5); None for none. `request_id`: of the client's request, for
+    recordings; it is not sent.
     """
 
     method: str
@@ -30,6 +31,7 @@ class Call:
     body: bytes = field(default=b"", repr=False)
     proxy_url: str | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
+    request_id: str = field(default="", compare=False)
 
 
 class Answer(Protocol):

@@ -31,7 +31,7 @@ class RecordedUpstream:
             headers=(("Host", url.raw_authority), *call.headers),
             body=call.body,
         )
-        take = self._recorder.start("upstream", request)
+        take = self._recorder.start("upstream", request, request_id=call.request_id)
         try:
             answer = await self._upstream.send(call)
         except (UpstreamError, asyncio.CancelledError) as error:

@@ -142,9 +142,49 @@ async def test_a_broken_file_is_listed_with_its_reason(stage: Any) -> None:
     assert "JSON" in entry["status_message"]
 
 
-async def test_keys_of_the_configuration_are_listed_and_not_files(open_stage: Any) -> None:
-    async with open_stage("claude-api-key: [{api-key: sk-ant-x-of-mine}]\n") as stage:
-        found = [each for each in (await stage.get("/auth-files"))["files"] if each["provider"] == "anthropic"]
-        assert [(each["source"], each["name"]) for each in found] == [("config", "")]
-        body = {"auth_index": found[0]["auth_index"], "disabled": True}
-        assert (await stage.ask("PATCH", "/auth-files/status", body)).status == 409
+async def test_keys_of_the_configuration_rest_by_excluding_every_model(open_stage: Any) -> None:
+    text = (
+        "claude-api-key:\n  - sk-ant-x-of-mine  # one\n"
+        "  - api-key: sk-ant-y-of-mine\n    excluded-models: [m-1]  # two\n"
+    )
+    async with open_stage(text) as stage:
+        before = stage.config.read_text()
+
+        async def listed() -> list[tuple[str, str, str]]:
+            files = (await stage.get("/auth-files?provider=anthropic"))["files"]
+            return [(each["source"], each["name"], each["status"]) for each in files]
+
+        assert await listed() == [("config", "", "active")] * 2
+        files = (await stage.get("/auth-files?provider=anthropic"))["files"]
+        both = [each["auth_index"] for each in files]
+        answer = await stage.ask("PATCH", "/auth-files/status", {"names": both, "disabled": True})
+        assert answer.json == {"status": "ok", "disabled": True, "via": "excluded-models", "excluded_pattern": "*"}
+        assert await listed() == [("config", "", "disabled")] * 2
+        assert "# two" in stage.config.read_text()
+        again = await stage.ask("PATCH", "/auth-files/status", {"names": both, "disabled": False})
+        assert again.status == 200
+        assert await listed() == [("config", "", "active")] * 2
+        assert stage.house.config.claude_api_key[1].excluded_models == ("m-1",)
+        assert before.count("\n") <= stage.config.read_text().count("\n")
+
+
+async def test_a_simulated_account_is_nobodys_entry(stage: Any) -> None:
+    index = (await stage.get("/auth-files"))["files"][0]["auth_index"]
+    assert (await stage.ask("PATCH", "/auth-files/status", {"auth_index": index, "disabled": True})).status == 409
+
+
+async def test_who_served_how_often_is_in_the_list(stage: Any) -> None:
+    await stage.chat()
+    files = [each for each in (await stage.get("/auth-files"))["files"] if each["success"]]
+    assert [(each["success"], each["failed"], len(each["recent_requests"])) for each in files] == [(1, 0, 20)]
+    assert files[0]["recent_requests"][-1]["success"] + files[0]["recent_requests"][-2]["success"] == 1
+
+
+async def test_figures_by_key_name_no_key(open_stage: Any) -> None:
+    async with open_stage(
+        "claude-api-key: [{api-key: sk-ant-x-of-mine, base-url: 'https://a.example.com'}]\n"
+    ) as stage:
+        told = await stage.get("/api-key-usage")
+        ((name, figures),) = told["anthropic"].items()
+        assert name.startswith("https://a.example.com|•••")
+        assert figures == {"success": 0, "failed": 0, "recent_requests": []}

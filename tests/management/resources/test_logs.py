@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,18 @@ async def test_recordings_are_listed_and_given_out(stage: Any) -> None:
     assert (await stage.get("/request-log-by-id/r-a")) == {"n": "a"}
     assert (await stage.get(f"/request-error-logs/{names[1]}")) == {"n": "b"}
     assert (await stage.ask("GET", "/request-error-logs/evil.json")).status == 404
+
+
+async def test_the_recording_of_a_request_is_found_by_its_id(open_stage: Any) -> None:
+    text = (
+        "request-log: true\nopenai-compatibility:\n  - {name: local, base-url: 'http://127.0.0.1:9/v1', "
+        "api-key-entries: [{api-key: an-upstream-key-of-mine}], models: [{name: m}]}\nrequest-retry: 0\n"
+    )
+    async with open_stage(text) as stage:
+        assert (await stage.chat("m", X_Request_ID="mine-9")).status >= 500
+        async with asyncio.timeout(10):
+            while (answer := await stage.ask("GET", "/request-log-by-id/mine-9")).status == 404:
+                continue  # a recording is written in a thread of its own
+        assert answer.json["request_id"] == "mine-9"
+        assert answer.json["fault"]["kind"] == "refuse"
+        assert b"an-upstream-key-of-mine" not in answer.body

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.observe.ledger import Ledger
 from proxy.observe.usage import BUCKETS, Tokens, Used
-from proxy.observe.usage_queries import Filter, percentiles, requests, series, totals
+from proxy.observe.usage_queries import SPANS, Filter, percentiles, recent, requests, series, totals
 
 DAY = 86400
 START = 20_000 * DAY
@@ -101,3 +101,12 @@ def test_pages_of_requests_follow_each_other(ledger: Ledger) -> None:
         assert isinstance(before, int)
     assert len(seen) == 201
     assert seen[1:] == [f"r-{number}" for number in reversed(range(200))]
+
+
+def test_what_was_lately_is_told_in_spans_of_ten_minutes(ledger: Ledger) -> None:
+    now = START + 199 * 1800.0 + 1
+    told = ledger.read(lambda connection: recent(connection, now=now))
+    assert {len(spans) for spans in told.values()} == {SPANS}
+    assert sum(each["success"] + each["failed"] for spans in told.values() for each in spans) == 7  # type: ignore[operator]
+    last = told["a-3"][-1]
+    assert (last["time"], last["success"], last["failed"]) == (START + 199 * 1800, 0, 1)
