@@ -22,6 +22,10 @@ def is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+class Busy(Refused):
+    """Another process has the home."""
+
+
 class Homes:
     """A home is never renamed: a CLI may keep its secrets in the system's keychain under the path of its home. A login
     that is renewed gets a new home, the account's file changes over to it at one instant, and the old one is removed.
@@ -70,13 +74,13 @@ class Homes:
 
     @contextlib.contextmanager
     def owned(self, name: str) -> Iterator[Path]:
-        """One owner at a time, in all processes. Raises `Refused` where there is one."""
+        """One owner at a time, in all processes. Raises `Busy`; `Refused` where there is no home."""
         path = self.path_of(name)
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield path
         except BlockingIOError as error:
-            raise Refused(f"another process is using the login in {path}; try again in a moment") from error
+            raise Busy(f"another process is using the login in {path}; try again in a moment") from error
         finally:
             os.close(descriptor)

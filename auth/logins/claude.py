@@ -17,7 +17,7 @@ from auth.logins.base import LoginFailed, Offer, Setting, called_back, state_of,
 
 BOX_PORT = 54545
 PROMPT = "Paste the code that the page shows"
-_SPEAK = ("-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose")
+SPEAK = ("-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose")
 
 
 class ClaudeLogin:
@@ -34,7 +34,7 @@ class ClaudeLogin:
         self._back = ""
 
     async def open(self) -> Offer:
-        self._dialogue = Dialogue(await self._setting.start(*_SPEAK), ControlProtocol())
+        self._dialogue = Dialogue(await self._setting.start(*SPEAK), ControlProtocol())
         await self._dialogue.ask("initialize")
         urls = await self._dialogue.ask("claude_authenticate", {"loginWithClaudeAi": True})
         there, here = text_of(urls.get("manualUrl")), text_of(urls.get("automaticUrl"))

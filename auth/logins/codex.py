@@ -20,7 +20,7 @@ from auth.logins.base import LoginFailed, Offer, Setting, called_back, state_of,
 
 CALLBACK_PORT = 1455
 PROMPT = "Paste the address of the page that the browser could not open"
-_OPTIONS = (
+OPTIONS = (
     "-c", 'cli_auth_credentials_store="file"',
     "-c", "check_for_update_on_startup=false",
     "-c", "analytics.enabled=false",
@@ -28,7 +28,7 @@ _OPTIONS = (
     "-c", "features.apps=false",
     "app-server",
 )  # fmt: skip
-_CLIENT: Mapping[str, JsonValue] = {"name": "proxy", "title": "proxy", "version": "1"}
+CLIENT: Mapping[str, JsonValue] = {"name": "proxy", "title": "proxy", "version": "1"}
 
 
 class CodexLogin:
@@ -46,8 +46,8 @@ class CodexLogin:
     async def open(self) -> Offer:
         if not self._setting.is_device and not ports.is_free(CALLBACK_PORT):
             raise ports.PortTaken(CALLBACK_PORT)  # the CLI would end another login there, or take a port of its own
-        self._dialogue = Dialogue(await self._setting.start(*_OPTIONS), APP_SERVER, on_event=self._heard)
-        await self._dialogue.ask("initialize", {"clientInfo": dict(_CLIENT), "capabilities": {"experimentalApi": True}})
+        self._dialogue = Dialogue(await self._setting.start(*OPTIONS), APP_SERVER, on_event=self._heard)
+        await self._dialogue.ask("initialize", {"clientInfo": dict(CLIENT), "capabilities": {"experimentalApi": True}})
         await self._dialogue.tell({"method": "initialized"})
         kind = "chatgptDeviceCode" if self._setting.is_device else "chatgpt"
         begun = await self._dialogue.ask("account/login/start", {"type": kind})

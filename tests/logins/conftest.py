@@ -20,7 +20,7 @@ from proxy.config.schema import Config
 from tests.logins.person import Act, Login
 from tests.logins.vendor import Vendor
 
-MODULES = Path(__file__).parents[1] / "clients" / "node_modules"
+MODULES = Path(os.environ.get("PROXY_CLIENT_MODULES", Path(__file__).parents[1] / "clients" / "node_modules"))
 collect_ignore_glob = [] if (MODULES / ".installed").exists() else ["test_*.py"]
 """``make test-clients`` installs the CLIs."""
 

@@ -59,6 +59,11 @@ class Vendor:
     is_device_confirmed: bool = False
     is_device_denied: bool = False
     is_client_supported: bool = True
+    is_refresh_refused: bool = False
+    is_down: bool = False
+    held: asyncio.Event | None = None
+    """Refreshes are done, and answered when this is set."""
+    is_holding: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[Asked] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
     _server: asyncio.Server | None = None
@@ -111,6 +116,9 @@ class Vendor:
         asked = Asked(host=host, method=method, path=urlsplit(target).path, body=_read(raw))
         self.asked.append(asked)
         status, told = self._judge(asked)
+        if self.held is not None and asked.body.get("grant_type") == "refresh_token":
+            self.is_holding.set()
+            await self.held.wait()
         body = msgspec.json.encode(told)
         writer.write(
             f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
@@ -120,6 +128,10 @@ class Vendor:
         await writer.drain()
 
     def _judge(self, asked: Asked) -> tuple[int, Json]:
+        if self.is_down:
+            return 503, {"error": "unavailable"}
+        if self.is_refresh_refused and asked.body.get("grant_type") == "refresh_token":
+            return 400, {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
         found = ROUTES.get((asked.host, asked.path))
         return found(self, asked) if found is not None else (404, {"error": "not found"})
 

@@ -1,0 +1,213 @@
+"""When a login is refreshed, and having it done: by the official CLI, in a process of its own (`auth.refresh_child`).
+
+::
+
+    fresh ──due──▶ refreshing ──▶ fresh
+                     ├── failed: again later and later; the token is used as long as it lasts
+                     └── login needed: not tried again until the CLI's file is another one
+
+Every login is kept, the disabled and the exhausted too: what is not refreshed is lost one day.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from auth.cli.process import INHERITED
+from auth.homes import Homes
+from auth.refresh_child import Task, Told
+from auth.refusal import Refused
+from auth.tokens import LoginNeeded, Token, read_token
+
+LEAD_SECONDS: Mapping[str, float] = {"claude-code": 240.0, "codex": 6 * 3600.0, "gemini-cli": 240.0}
+"""Before the expiry. Claude Code and Gemini CLI do nothing earlier than five minutes before it."""
+JITTER_SECONDS: Mapping[str, float] = {"claude-code": 90.0, "codex": 3600.0, "gemini-cli": 90.0}
+"""So much earlier or, for those that refuse to be early, later at random: a clock that jumps is no stampede."""
+AT_ONCE_MAX = 2
+RETRY_SECONDS = 60.0
+RETRY_SECONDS_MAX = 1800.0
+LOOK_SECONDS = 1.0
+"""A token that somebody else has replaced is seen this soon."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A login that is to be kept fresh. `command` and `variables`: of its CLI."""
+
+    id: str
+    kind: str
+    home: str
+    command: Sequence[str]
+    variables: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(slots=True)
+class Status:
+    """`token`: the last that was good. `why`: what is wrong now; empty: nothing."""
+
+    token: Token | None = None
+    why: str = ""
+    is_login_needed: bool = False
+    failures: int = 0
+    tried_at: float = float("-inf")
+    chance: float = 0.5
+    """Where in its jitter this token is refreshed; drawn anew for each."""
+    refused_digest: str = ""
+    """Of the token that the provider has refused to refresh."""
+
+
+def due_at(kind: str, status: Status) -> float | None:
+    """In Unix seconds; None: not before something changes."""
+    token = status.token
+    if token is None or token.expires_at is None or status.refused_digest == token.access.digest:
+        return None
+    due = token.expires_at - LEAD_SECONDS[kind] + JITTER_SECONDS[kind] * status.chance
+    if status.failures:
+        due = max(due, status.tried_at + retry_seconds(status.failures))
+    return due
+
+
+def retry_seconds(failures: int) -> float:
+    return min(RETRY_SECONDS * 2.0 ** (failures - 1), RETRY_SECONDS_MAX)
+
+
+class Keeper:
+    """`on_change` is called on the loop, after a token or a status has changed."""
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        on_change: Callable[[str], None],
+        now: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._data = data
+        self._homes = Homes(data)
+        self._on_change = on_change
+        self._now = now
+        self._chance = chance
+        self._kept: dict[str, Kept] = {}
+        self._statuses: dict[str, Status] = {}
+        self._under_way: dict[str, asyncio.Task[Told]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._room = asyncio.Semaphore(AT_ONCE_MAX)
+
+    def keep(self, logins: Sequence[Kept]) -> None:
+        """These, and no others."""
+        self._kept = {each.id: each for each in logins}
+        self._statuses = {each.id: self._statuses.get(each.id, Status()) for each in logins}
+        for each in logins:
+            self._read(each)
+
+    def status(self, login_id: str) -> Status:
+        return self._statuses.get(login_id, Status())
+
+    def start(self) -> None:
+        self._looking = asyncio.create_task(self._look())
+
+    async def close(self) -> None:
+        """What is being refreshed goes on without us."""
+        for each in (self._looking, *self._under_way.values()):
+            if each is not None:
+                each.cancel()
+                await asyncio.wait({each})
+
+    async def refresh(self, login_id: str) -> Told:
+        """Now. Whoever asks meanwhile gets the same; whoever no longer waits does not end it."""
+        return await asyncio.shield(self._begin(self._kept[login_id]))
+
+    def _begin(self, login: Kept) -> asyncio.Task[Told]:
+        running = self._under_way.get(login.id)
+        if running is None:
+            running = self._under_way[login.id] = asyncio.create_task(self._refresh(login))
+            running.add_done_callback(functools.partial(self._forget, login.id))
+        return running
+
+    def _forget(self, login_id: str, _running: asyncio.Task[Told]) -> None:
+        self._under_way.pop(login_id, None)
+
+    async def _look(self) -> None:
+        while True:
+            for login in list(self._kept.values()):
+                if self._read(login):
+                    self._on_change(login.id)
+                due = due_at(login.kind, self._statuses[login.id])
+                if due is not None and due <= self._now():
+                    self._begin(login)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _read(self, login: Kept) -> bool:
+        """Whether there is another token, or another fault."""
+        status = self._statuses[login.id]
+        was = (status.token, status.why)
+        try:
+            token = read_token(login.kind, self._homes.path_of(login.home))
+        except LoginNeeded as error:
+            status.why, status.is_login_needed = str(error), True
+        except Refused as error:
+            if not status.is_login_needed:
+                status.why = str(error)  # what was read before stays in force
+        else:
+            if status.token is None or token.access != status.token.access:
+                status.failures, status.chance, status.is_login_needed, status.why = 0, self._chance(), False, ""
+            elif status.refused_digest != token.access.digest and not status.failures:
+                status.is_login_needed, status.why = False, ""
+            status.token = token
+        return was != (status.token, status.why)
+
+    async def _refresh(self, login: Kept) -> Told:
+        status = self._statuses[login.id]
+        assert status.token is not None
+        digest = status.token.access.digest
+        async with self._room:
+            told = await run_child(self._data, login, digest)
+        status.tried_at = self._now()
+        match told.outcome:
+            case "refreshed" | "fresh":
+                status.failures, status.why = 0, ""
+            case "login_needed":
+                status.why, status.is_login_needed, status.refused_digest = told.why, True, digest
+            case "failed":
+                status.failures += 1
+                status.why = f"could not be refreshed: {told.why}"
+        if self._statuses.get(login.id) is status:
+            self._read(login)
+            self._on_change(login.id)
+        return told
+
+
+async def run_child(data: Path, login: Kept, digest: str) -> Told:
+    """A cancelled wait leaves the child to its work."""
+    task = Task(
+        kind=login.kind,
+        data=str(data),
+        home=login.home,
+        command=list(login.command),
+        variables=dict(login.variables),
+        environment={name: login.environment[name] for name in INHERITED if name in login.environment},
+        digest=digest,
+    )
+    sources = str(Path(__file__).parents[1])
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "auth.refresh_child",
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        cwd="/", start_new_session=True, env={"PATH": os.defpath, "PYTHONPATH": sources},
+    )  # fmt: skip
+    out, _ = await child.communicate(msgspec.json.encode(task))
+    try:
+        return msgspec.json.decode(out, type=Told)
+    except msgspec.DecodeError:
+        return Told("failed", f"the refresh ended with code {child.returncode}")

@@ -1,0 +1,120 @@
+"""The token that an official CLI holds now, read from its home. Only read: the CLI writes it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from auth.refusal import Refused
+from auth.secret import Secret
+
+BYTES_MAX = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    access: Secret
+    account_id: str = ""
+    """What requests name the account by, where they must."""
+    expires_at: float | None = None
+    """Unix seconds; None: nobody says."""
+
+
+class LoginNeeded(Refused):
+    """There is no login any more: a human must log in again."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFile:
+    """Where a kind of CLI keeps it, below the home, and how to read it."""
+
+    path: str
+    parse: Callable[[bytes], Token]
+
+
+def read_token(kind: str, home: Path) -> Token:
+    """Raises `LoginNeeded`; `Refused` where the file cannot be read now, which says nothing about the login."""
+    file = TOKEN_FILES[kind]
+    path = home / file.path
+    try:
+        with path.open("rb") as opened:
+            raw = opened.read(BYTES_MAX)
+    except FileNotFoundError as error:
+        raise LoginNeeded(f"there is no login in {home}; log in again") from error
+    except OSError as error:
+        raise Refused(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        token = file.parse(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, IndexError) as error:
+        raise Refused(f"{path} is not readable now: its CLI may be writing it, or has changed its format") from error
+    if not token.access:
+        raise LoginNeeded(f"the provider has refused the login in {home}; log in again")
+    return token
+
+
+class _ClaudeLogin(msgspec.Struct, rename="camel"):
+    access_token: str = ""
+    expires_at: float | None = None
+
+
+class _ClaudeFile(msgspec.Struct, rename={"login": "claudeAiOauth"}):
+    login: _ClaudeLogin
+
+
+def _claude(raw: bytes) -> Token:
+    """Milliseconds. A refused login is kept as empty texts."""
+    login = msgspec.json.decode(raw, type=_ClaudeFile).login
+    until = login.expires_at / 1000 if login.expires_at else None
+    return Token(access=Secret(login.access_token), expires_at=until)
+
+
+class _CodexTokens(msgspec.Struct):
+    access_token: str = ""
+    account_id: str | None = None
+
+
+class _CodexFile(msgspec.Struct):
+    tokens: _CodexTokens
+
+
+class _Claims(msgspec.Struct):
+    exp: float | None = None
+
+
+def _codex(raw: bytes) -> Token:
+    tokens = msgspec.json.decode(raw, type=_CodexFile).tokens
+    return Token(
+        access=Secret(tokens.access_token),
+        account_id=tokens.account_id or "",
+        expires_at=_expiry(tokens.access_token),
+    )
+
+
+def _expiry(jwt: str) -> float | None:
+    """Of a token that is ours to read, unchecked: its provider checks it."""
+    with contextlib.suppress(msgspec.DecodeError, ValueError, IndexError):
+        body = jwt.split(".")[1]
+        return msgspec.json.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)), type=_Claims).exp
+    return None
+
+
+class _GeminiFile(msgspec.Struct):
+    access_token: str = ""
+    expiry_date: float | None = None
+
+
+def _gemini(raw: bytes) -> Token:
+    saved = msgspec.json.decode(raw, type=_GeminiFile)
+    return Token(access=Secret(saved.access_token), expires_at=saved.expiry_date / 1000 if saved.expiry_date else None)
+
+
+TOKEN_FILES: Mapping[str, TokenFile] = {
+    "claude-code": TokenFile(".credentials.json", _claude),
+    "codex": TokenFile("auth.json", _codex),
+    "gemini-cli": TokenFile(".gemini/oauth_creds.json", _gemini),
+}

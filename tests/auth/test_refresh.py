@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from auth import refresh
+from auth.homes import Homes
+from auth.refresh import RETRY_SECONDS_MAX, Keeper, Kept, Status, due_at, retry_seconds
+from auth.refresh_child import Told
+from auth.secret import Secret
+from auth.tokens import Token
+
+NOW = 1_800_000_000.0
+
+
+def status(kind_seconds: float = 3600.0, **fields: object) -> Status:
+    return Status(token=Token(access=Secret("a"), expires_at=NOW + kind_seconds), **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("kind", "first", "last"), [("claude-code", 240, 150), ("gemini-cli", 240, 150)])
+def test_those_that_refuse_to_be_early_are_asked_in_their_last_five_minutes(kind: str, first: int, last: int) -> None:
+    assert due_at(kind, status(chance=0.0)) == NOW + 3600 - first
+    assert due_at(kind, status(chance=1.0)) == NOW + 3600 - last
+
+
+def test_after_failures_it_waits_longer_and_longer() -> None:
+    assert [retry_seconds(failures) for failures in (1, 2, 3, 20)] == [60, 120, 240, RETRY_SECONDS_MAX]
+    assert due_at("claude-code", status(0, failures=2, tried_at=NOW)) == NOW + 120
+
+
+def test_a_refused_token_is_not_tried_again() -> None:
+    refused = Secret("a").digest
+    assert due_at("codex", status(0, refused_digest=refused)) is None
+    assert due_at("codex", Status(token=Token(access=Secret("a")))) is None
+    assert due_at("codex", Status()) is None
+
+
+class Desk:
+    """A home whose CLI does what the test says."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.home = Homes(folder).make("claude-code")
+        self.asked: list[str] = []
+        self.outcome = Told("refreshed")
+        self.may = asyncio.Event()
+        self.may.set()
+        self.changes: list[str] = []
+        self.changed = asyncio.Event()
+        self.now = NOW
+        self.keeper = Keeper(folder, on_change=self._note, now=lambda: self.now, chance=lambda: 0.0)
+        monkeypatch.setattr(refresh, "run_child", self._child)
+        monkeypatch.setattr(refresh, "LOOK_SECONDS", 0.005)
+
+    def write(self, access: str, until: float) -> None:
+        saved = {"claudeAiOauth": {"accessToken": access, "expiresAt": until * 1000}}
+        (self.home / ".credentials.json").write_bytes(msgspec.json.encode(saved))
+
+    async def _child(self, _data: Path, _login: Kept, digest: str) -> Told:
+        self.asked.append(digest)
+        await self.may.wait()
+        if self.outcome.outcome == "refreshed":
+            self.write(f"token-{len(self.asked)}", self.now + 8 * 3600)
+        return self.outcome
+
+    def _note(self, login: str) -> None:
+        self.changes.append(login)
+        self.changed.set()
+
+    def keep(self) -> None:
+        kept = Kept(id="one", kind="claude-code", home=self.home.name, command=[], variables={}, environment={})
+        self.keeper.keep([kept])
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    return Desk(tmp_path, monkeypatch)
+
+
+async def until(desk: Desk, is_so: Callable[[Status], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not is_so(desk.keeper.status("one")):
+            desk.changed.clear()
+            await desk.changed.wait()
+
+
+def has(access: str) -> Callable[[Status], bool]:
+    return lambda status: status.token is not None and status.token.access.reveal() == access
+
+
+async def test_refreshed_when_due_and_not_before(desk: Desk) -> None:
+    desk.write("old", NOW + 600)
+    desk.keep()
+    desk.keeper.start()
+    await asyncio.sleep(0.05)
+    assert desk.asked == []
+    desk.now += 400
+    await until(desk, has("token-1"))
+    assert desk.asked == [Secret("old").digest]
+    assert "one" in desk.changes
+    await desk.keeper.close()
+
+
+async def test_one_exchange_for_all_who_ask_and_for_those_who_leave(desk: Desk) -> None:
+    desk.write("old", NOW)
+    desk.keep()
+    desk.may.clear()
+    asks = [asyncio.create_task(desk.keeper.refresh("one")) for _ in range(100)]
+    await asyncio.sleep(0)
+    for each in asks[:99]:
+        each.cancel()
+    desk.may.set()
+    assert await asks[99] == Told("refreshed")
+    assert len(desk.asked) == 1
+    await asyncio.wait(asks)
+    await desk.keeper.close()
+
+
+async def test_a_token_that_somebody_replaced_is_seen(desk: Desk) -> None:
+    desk.write("old", NOW + 8 * 3600)
+    desk.keep()
+    desk.keeper.start()
+    desk.write("theirs", NOW + 9 * 3600)
+    await until(desk, has("theirs"))
+    assert desk.asked == []
+    await desk.keeper.close()
+
+
+async def test_a_torn_file_is_no_logout(desk: Desk) -> None:
+    desk.write("good", NOW + 8 * 3600)
+    desk.keep()
+    (desk.home / ".credentials.json").write_text('{"claudeAiOauth": {"acc')
+    desk.keep()
+    status = desk.keeper.status("one")
+    assert status.token is not None
+    assert status.token.access.reveal() == "good"
+    assert not status.is_login_needed
+    assert "is not readable now" in status.why
+    desk.write("good", NOW + 8 * 3600)
+    desk.keep()
+    assert desk.keeper.status("one").why == ""
+
+
+async def test_a_refused_login_waits_for_a_human(desk: Desk) -> None:
+    desk.write("old", NOW)
+    desk.outcome = Told("login_needed", "log in again")
+    desk.keep()
+    desk.keeper.start()
+    await until(desk, lambda status: status.is_login_needed)
+    desk.now += 86_400
+    await asyncio.sleep(0.05)
+    assert len(desk.asked) == 1
+    assert desk.keeper.status("one").is_login_needed
+    desk.write("new", desk.now + 8 * 3600)
+    await until(desk, has("new"))
+    assert not desk.keeper.status("one").is_login_needed
+    await desk.keeper.close()

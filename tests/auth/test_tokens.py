@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from auth.refusal import Refused
+from auth.tokens import TOKEN_FILES, LoginNeeded, read_token
+
+CLAIMS = base64.urlsafe_b64encode(b'{"exp": 1800000000}').decode().rstrip("=")
+JWT = f"e30.{CLAIMS}.c2ln"
+GOOD = {
+    "claude-code": {"claudeAiOauth": {"accessToken": "access", "expiresAt": 1_800_000_000_000, "more": 1}},
+    "codex": {"tokens": {"access_token": JWT, "account_id": "account-1", "refresh_token": "r"}, "auth_mode": "chatgpt"},
+    "gemini-cli": {"access_token": "access", "expiry_date": 1_800_000_000_000},
+}
+EMPTY = {
+    "claude-code": {"claudeAiOauth": {"accessToken": "", "refreshToken": "", "expiresAt": 0}},
+    "codex": {"tokens": {}},
+    "gemini-cli": {},
+}
+
+
+def put(kind: str, home: Path, raw: bytes) -> None:
+    path = home / TOKEN_FILES[kind].path
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("kind", TOKEN_FILES)
+def test_each_is_read(tmp_path: Path, kind: str) -> None:
+    put(kind, tmp_path, msgspec.json.encode(GOOD[kind]))
+    token = read_token(kind, tmp_path)
+    assert token.access.reveal() == (JWT if kind == "codex" else "access")
+    assert token.expires_at == 1_800_000_000
+    assert token.account_id == ("account-1" if kind == "codex" else "")
+    assert "access'" not in repr(token)
+    assert JWT not in repr(token)
+
+
+@pytest.mark.parametrize("kind", TOKEN_FILES)
+def test_no_login_and_a_refused_one(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(LoginNeeded, match="there is no login"):
+        read_token(kind, tmp_path)
+    put(kind, tmp_path, msgspec.json.encode(EMPTY[kind]))
+    with pytest.raises(LoginNeeded, match="has refused the login"):
+        read_token(kind, tmp_path)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"null", b'{"claudeAiOauth": 7}', b'{"tokens": 7}', b"\xff"])
+@pytest.mark.parametrize("kind", TOKEN_FILES)
+def test_a_torn_file_is_no_logout(tmp_path: Path, kind: str, raw: bytes) -> None:
+    if kind == "gemini-cli" and raw.startswith(b'{"'):
+        pytest.skip("what it does not know says nothing about it")
+    put(kind, tmp_path, raw)
+    with pytest.raises(Refused, match="is not readable now") as caught:
+        read_token(kind, tmp_path)
+    assert not isinstance(caught.value, LoginNeeded)
