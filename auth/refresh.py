@@ -68,6 +68,9 @@ class Status:
     """Of the token that the provider has refused to refresh."""
 
 
+_NOTHING = Status()
+
+
 def due_at(kind: str, status: Status) -> float | None:
     """In Unix seconds; None: not before something changes."""
     token = status.token
@@ -142,9 +145,9 @@ class Keeper:
     async def _look(self) -> None:
         while True:
             for login in list(self._kept.values()):
-                if self._read(login):
-                    self._on_change(login.id)
-                due = due_at(login.kind, self._statuses[login.id])
+                if login.id in self._statuses and self._read(login):
+                    self._on_change(login.id)  # after which it may no longer be kept
+                due = due_at(login.kind, self._statuses.get(login.id, _NOTHING))
                 if due is not None and due <= self._now():
                     self._begin(login)
             await asyncio.sleep(LOOK_SECONDS)
@@ -172,8 +175,11 @@ class Keeper:
         status = self._statuses[login.id]
         assert status.token is not None
         digest = status.token.access.digest
-        async with self._room:
-            told = await run_child(self._data, login, digest)
+        if login.command:
+            async with self._room:
+                told = await run_child(self._data, login, digest)
+        else:
+            told = Told("failed", "its CLI is not there")
         status.tried_at = self._now()
         match told.outcome:
             case "refreshed" | "fresh":

@@ -134,8 +134,14 @@ class Desk:
             if not any(wanted in names for names, _ in named):
                 raise Refused(f"no account that is in use is called {wanted!r}; `proxy accounts` lists them")
         for names, credential in named:
-            if names & set(which) or not (which or credential.is_disabled):
-                yield providers[credential.provider], credential
+            provider = providers[credential.provider]
+            if provider.own_cli:
+                if names & set(which):
+                    raise Refused(
+                        f"{credential.label} is a login: only its own CLI may ask with it; `proxy accounts` shows it"
+                    )
+            elif names & set(which) or not (which or credential.is_disabled):
+                yield provider, credential
 
     def add(self, fields: Mapping[str, JsonValue], *, name: str | None = None) -> Added:
         """`fields`: of an account's file. `name`: of the file, where that is free and good; else it is called by its

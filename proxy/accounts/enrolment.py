@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -13,7 +13,9 @@ from auth.document import Document
 from auth.refusal import Refused
 from auth.secret import Secret
 from auth.store import Entry, Store
+from auth.tokens import Token
 from auth.watch import Added, AuthWatch, Event, Removed
+from proxy.accounts.fresh_logins import FreshLogins, tokens_now
 from proxy.config.account_files import AccountFile, interpret
 from proxy.config.schema import Config
 from proxy.dispatch.snapshot import Snapshot
@@ -37,11 +39,21 @@ def _interpret(_name: str, document: Document) -> AccountFile:
     return file
 
 
-def enrolled(store: Store[AccountFile], config: Config) -> Enrolled:
-    """What the files add to a configuration."""
-    files = {name: entry.value for name, entry in store.entries.items() if entry.value is not None}
+def files_of(store: Store[AccountFile]) -> dict[str, AccountFile]:
+    return {name: entry.value for name, entry in store.entries.items() if entry.value is not None}
+
+
+def enrolled(store: Store[AccountFile], config: Config, tokens: Mapping[str, Token | str] | None = None) -> Enrolled:
+    """What the files add to a configuration. `tokens`: of logins; None: to be read from their homes now."""
+    files = files_of(store)
     providers, credentials = from_config(config)
-    return from_files(files, providers=providers, credentials=credentials, proxy_url=config.proxy_url)
+    return from_files(
+        files,
+        providers=providers,
+        credentials=credentials,
+        proxy_url=config.proxy_url,
+        tokens=tokens_now(store.folder, files) if tokens is None else tokens,
+    )
 
 
 class Enrolment:
@@ -54,15 +66,18 @@ class Enrolment:
         self._on_change = on_change
         self.store = open_store(folder)
         self._watch: AuthWatch[AccountFile] | None = None
+        self._logins = FreshLogins(folder, log=log, on_change=on_change)
         self._tell(tuple(Added(entry) for entry in self.store.entries.values() if entry.fault or entry.remarks))
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._watch = AuthWatch(self.store, loop=loop, on_events=self._changed)
         self._watch.start()
+        self._logins.start()
 
     async def close(self) -> None:
         if self._watch is not None:
             await self._watch.close()
+        await self._logins.close()
 
     async def look(self) -> None:
         """What the files say now is in force after it."""
@@ -77,7 +92,9 @@ class Enrolment:
     def snapshot(
         self, config: Config, *, providers: Iterable[Provider] = (), credentials: Iterable[Credential] = ()
     ) -> Snapshot:
-        mine = enrolled(self.store, config)
+        files = files_of(self.store)
+        self._logins.keep(files, config.proxy_url)
+        mine = enrolled(self.store, config, self._logins.tokens(files))
         return Snapshot.of(
             config,
             providers=(*mine.providers, *providers),
@@ -88,6 +105,7 @@ class Enrolment:
         for entry in self.store.entries.values():
             if entry.value is not None:
                 yield from secrets_of(entry.value)
+        yield from self._logins.secrets(files_of(self.store))
 
     def quarantined(self) -> Sequence[Quarantine]:
         files = [
@@ -101,7 +119,8 @@ class Enrolment:
 
     def notes(self) -> Sequence[str]:
         """For the banner: what a human should mend."""
-        return [f"Not used: {each.file} {each.why}" for each in self.quarantined()]
+        mended = [f"Not used: {each.file} {each.why}" for each in self.quarantined()]
+        return [*mended, *self._logins.notes(files_of(self.store))]
 
     def _changed(self, events: tuple[Event[AccountFile], ...]) -> None:
         self._on_change()  # first: from here on the log hides the new secrets

@@ -16,8 +16,9 @@ from auth.logins.table import CLAUDE_CODE, CODEX_CLI, GEMINI_CLI, LoginKind
 from auth.refusal import Refused
 from proxy.accounts import logins
 from proxy.accounts.desk import Desk
+from proxy.accounts.egress import with_egress
 from proxy.accounts.login_terminal import Place, Terminal
-from proxy.accounts.logins import LoginWish, with_egress
+from proxy.accounts.logins import LoginWish
 
 OpenDesk: TypeAlias = Callable[[Path | None], Desk]
 

@@ -30,6 +30,11 @@ EXIT_CODES: Mapping[Reason, int] = {
     "cli_missing": 8,
     "cancelled": 130,
 }
+SERVES: Mapping[str, str] = {
+    "claude-code": "It serves Claude Code's own requests: proxy run claude",
+    "codex": "It serves Codex's own requests: proxy run codex",
+    "gemini-cli": "It is kept fresh and listed; this version does not serve through it yet.",
+}
 LINE_BYTES_MAX = 64 * 1024
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
@@ -174,9 +179,7 @@ class Terminal:
         added = run.added
         assert added is not None
         done = "added" if added.is_new else "was there, and is renewed"
-        self.tell(
-            f"{added.file}: {done}. It is kept and listed (proxy accounts); this version does not serve through it yet."
-        )
+        self.tell(f"{added.file}: {done}. {SERVES[run.wish.kind.name]}")
 
 
 def _cancel(run: LoginRun, running: asyncio.Task[Step]) -> None:

@@ -21,10 +21,10 @@ from auth.logins.base import Setting
 from auth.logins.table import LOGIN_KINDS, LoginKind
 from auth.refusal import Changed, Refused
 from proxy.accounts.desk import CONFIG_FILE, Added, Desk
+from proxy.accounts.egress import with_egress
 from proxy.config.account_files import CliLogin, interpret
 
 ATTEMPTS_MAX = 3
-PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +88,6 @@ class LoginRun:
         return Login(
             kind.driver(setting), whose=kind.cli.whose, on_step=self.on_step, expected=wish.expected, minutes=minutes
         )
-
-
-def with_egress(ours: Mapping[str, str], proxy_url: str) -> Mapping[str, str]:
-    """The CLIs know HTTP proxies only."""
-    if not proxy_url.startswith(("http://", "https://")):
-        return ours
-    return {**ours, **dict.fromkeys(PROXY_VARIABLES, proxy_url)}
 
 
 def keep(desk: Desk, homes: Homes, kind: LoginKind, home: str, identity: Identity, project: str) -> Added:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.decision import Candidate
+from proxy.dispatch.genuine import is_genuine
 from proxy.dispatch.passage import Plan
 from proxy.dispatch.plain import PlainPlan
 from proxy.dispatch.recall import Recall
@@ -34,6 +35,11 @@ def plan_for(asked: Asked, candidate: Candidate, *, snapshot: Snapshot, recall: 
     if inquiry.operation in PLAIN:
         return PlainPlan(asked, candidate, edits)
     is_home = provider.speaks(inquiry.operation) == inquiry.wire
+    if provider.own_cli and not (is_home and is_genuine(provider, inquiry.headers)):
+        raise Untranslatable(
+            f"{candidate.credential.label} is a login of {provider.own_cli}: it serves that CLI's own requests "
+            "only, and this is none; an API key serves any client"
+        )
     if is_home and not _must_render(asked):
         return RelayPlan(asked, candidate, edits)
     request = asked.request_for(candidate.model)

@@ -81,6 +81,8 @@ class Provider:
     """By what the requests of its vendor's own CLI are known: each of these headers, lower-case, and how its value
     begins, lower-case.
     """
+    own_cli: str = ""
+    """It is asked with what this CLI has sent itself, known by `official`, and with nothing else; empty: by anybody."""
     patches: tuple[Patch, ...] = ()
     models: tuple[Model, ...] = ()
     """What its credentials offer that name no models of their own."""

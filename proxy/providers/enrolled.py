@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from auth.credential import Credential
 from auth.secret import Secret
+from auth.tokens import Token
 from proxy.config.account_files import AccountFile, AccountKey, CliLogin, CompatibleAccount, ServiceAccount
+from proxy.providers import claude_code, codex
 from proxy.providers.base import Provider
 from proxy.providers.configured import PROVIDER_OF, compatible_name, credential_of, key_id
 from proxy.providers.openai_compatible import provider_named
 
 LOGIN_NOT_SERVED = "logged in; this version does not serve through it yet"
+LOGIN_PROVIDERS: Mapping[str, Provider] = {"claude-code": claude_code.PROVIDER, "codex": codex.PROVIDER}
+"""By kind, who is asked with the token of a login; of other kinds nobody yet."""
 NOT_SERVED = "service accounts are kept, but this version does not sign their tokens yet"
 
 
@@ -57,9 +62,11 @@ def from_files(
     providers: Iterable[Provider],
     credentials: Iterable[Credential],
     proxy_url: str,
+    tokens: Mapping[str, Token | str] = MappingProxyType({}),
 ) -> Enrolled:
     """`files`: by name; of two files of one account the first counts. `providers` and `credentials`: the
-    configuration's, which win. `proxy_url`: the general egress proxy.
+    configuration's, which win. `proxy_url`: the general egress proxy. `tokens`: of logins, by file; or why there is
+    none.
     """
     taken = {credential.id: "config.yaml" for credential in credentials}
     named = {provider.name for provider in providers}
@@ -72,8 +79,14 @@ def from_files(
             unused[name] = f"is the same account as in {first}, which counts"
         elif isinstance(file.settings, AccountKey):
             mine[name] = _credential(file.settings, file, own_id, name, proxy_url)
+        elif isinstance(file.settings, CliLogin):
+            token = tokens.get(name, LOGIN_NOT_SERVED) if file.kind in LOGIN_PROVIDERS else LOGIN_NOT_SERVED
+            if isinstance(token, str):
+                unused[name] = token
+            else:
+                mine[name] = _login(file.settings, file.kind, own_id, name, token, proxy_url)
         else:
-            unused[name] = LOGIN_NOT_SERVED if isinstance(file.settings, CliLogin) else NOT_SERVED
+            unused[name] = NOT_SERVED
     return Enrolled(providers=tuple(_providers(files, mine, named)), credentials=mine, unused=unused)
 
 
@@ -88,11 +101,26 @@ def _credential(key: AccountKey, file: AccountFile, own_id: str, name: str, prox
     return replace(credential, is_disabled=key.disabled)
 
 
+def _login(login: CliLogin, kind: str, own_id: str, name: str, token: Token, proxy_url: str) -> Credential:
+    return Credential(
+        id=own_id,
+        provider=LOGIN_PROVIDERS[kind].name,
+        label=login.label or name.removesuffix(".json"),
+        secret=token.access,
+        proxy_url=proxy_url or None,
+        prefix=login.prefix,
+        headers={codex.ACCOUNT_HEADER: token.account_id} if token.account_id else {},
+        is_disabled=login.disabled,
+    )
+
+
 def _providers(
     files: Mapping[str, AccountFile], mine: Mapping[str, Credential], named: Iterable[str]
 ) -> Iterator[Provider]:
     """One for each name of an OpenAI-compatible provider that the configuration does not know."""
     accounts: dict[str, list[CompatibleAccount]] = {}
+    logins = {file.kind for name, file in files.items() if name in mine and isinstance(file.settings, CliLogin)}
+    yield from (LOGIN_PROVIDERS[kind] for kind in sorted(logins))
     for name in mine:
         settings = files[name].settings
         if isinstance(settings, CompatibleAccount):

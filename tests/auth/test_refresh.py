@@ -71,7 +71,7 @@ class Desk:
         self.changed.set()
 
     def keep(self) -> None:
-        kept = Kept(id="one", kind="claude-code", home=self.home.name, command=[], variables={}, environment={})
+        kept = Kept(id="one", kind="claude-code", home=self.home.name, command=["claude"], variables={}, environment={})
         self.keeper.keep([kept])
 
 

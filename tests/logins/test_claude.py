@@ -28,7 +28,7 @@ async def test_by_callback(house: House, vendor: Vendor) -> None:
     assert login.run.added is not None
     assert (login.run.added.file, login.run.added.is_new) == (name, True)
     row = next(iter(house.desk.rows()))
-    assert (row.state, row.why) == ("unused", "logged in; this version does not serve through it yet")
+    assert (row.provider, row.state, row.why) == ("claude-code", "ready", None)
 
 
 async def test_its_home_is_private_and_its_file_holds_no_token(house: House) -> None:

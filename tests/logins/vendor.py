@@ -38,6 +38,7 @@ class Asked:
     method: str
     path: str
     body: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,21 +114,22 @@ class Vendor:
         line, headers = await _head(reader)
         method, target, _version = line.split(" ", 2)
         raw = await reader.readexactly(int(headers.get("content-length", 0)))
-        asked = Asked(host=host, method=method, path=urlsplit(target).path, body=_read(raw))
+        asked = Asked(host=host, method=method, path=urlsplit(target).path, body=_read(raw), headers=headers)
         self.asked.append(asked)
         status, told = self._judge(asked)
         if self.held is not None and asked.body.get("grant_type") == "refresh_token":
             self.is_holding.set()
             await self.held.wait()
-        body = msgspec.json.encode(told)
+        body = msgspec.json.encode(told) if not isinstance(told, str) else told.encode()
+        kind = "text/event-stream" if isinstance(told, str) else "application/json"
         writer.write(
-            f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+            f"HTTP/1.1 {status} -\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
             "connection: close\r\n\r\n".encode()
             + body
         )
         await writer.drain()
 
-    def _judge(self, asked: Asked) -> tuple[int, Json]:
+    def _judge(self, asked: Asked) -> tuple[int, Json | str]:
         if self.is_down:
             return 503, {"error": "unavailable"}
         if self.is_refresh_refused and asked.body.get("grant_type") == "refresh_token":
@@ -174,6 +176,35 @@ class Vendor:
                 "has_extra_usage_enabled": False,
             },
         }
+
+    def claude_message(self, asked: Asked) -> tuple[int, str]:
+        usage = {"input_tokens": 3, "output_tokens": 2}
+        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": asked.body["model"], "content": []}
+        events: list[dict[str, Any]] = [
+            {"type": "message_start", "message": {**message, "stop_reason": None, "usage": usage}},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Ahoy from the quay."}},
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": usage},
+            {"type": "message_stop"},
+        ]
+        return 200, "".join(f"event: {each['type']}\ndata: {msgspec.json.encode(each).decode()}\n\n" for each in events)
+
+    def openai_response(self, _: Asked) -> tuple[int, str]:
+        part = {"type": "output_text", "text": "Ahoy from the quay.", "annotations": []}
+        item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
+        response = {"id": "resp_1", "object": "response", "created_at": 1, "model": "gpt-5.5", "output": [item]}
+        usage = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+        events: list[dict[str, Any]] = [
+            {"type": "response.created", "response": {**response, "status": "in_progress", "output": []}},
+            {"type": "response.output_item.added", "output_index": 0, "item": {**item, "content": []}},
+            {"type": "response.output_item.done", "output_index": 0, "item": item},
+            {"type": "response.completed", "response": {**response, "status": "completed", "usage": usage}},
+        ]
+        numbered = ({**each, "sequence_number": number} for number, each in enumerate(events))
+        return 200, "".join(
+            f"event: {each['type']}\ndata: {msgspec.json.encode(each).decode()}\n\n" for each in numbered
+        )
 
     def claude_roles(self, _: Asked) -> tuple[int, Json]:
         return 200, {"organization_role": "admin", "workspace_role": None, "organization_name": "Harbour Works"}
@@ -268,7 +299,9 @@ class Vendor:
         return 200, {"currentTier": {"id": "free-tier", "name": "Individuals"}, "ineligibleTiers": [tier]}
 
 
-ROUTES: Mapping[tuple[str, str], Callable[[Vendor, Asked], tuple[int, Json]]] = {
+ROUTES: Mapping[tuple[str, str], Callable[[Vendor, Asked], tuple[int, Json] | tuple[int, str]]] = {
+    ("api.anthropic.com", "/v1/messages"): Vendor.claude_message,
+    ("chatgpt.com", "/backend-api/codex/responses"): Vendor.openai_response,
     ("platform.claude.com", "/v1/oauth/token"): Vendor.claude_token,
     ("platform.claude.com", "/v1/oauth/token/revoke"): Vendor.revoke,
     ("api.anthropic.com", "/api/oauth/profile"): Vendor.claude_profile,

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import pytest
+
+from auth.secret import Secret
+from auth.tokens import Token
 from proxy.config.account_files import AccountFile, interpret
 from proxy.config.load import parse
 from proxy.config.settings import JsonValue
 from proxy.dispatch.snapshot import Snapshot
 from proxy.providers.configured import from_config
-from proxy.providers.enrolled import NOT_SERVED, Enrolled, account_id, from_files, secrets_of
+from proxy.providers.enrolled import LOGIN_NOT_SERVED, NOT_SERVED, Enrolled, account_id, from_files, secrets_of
 
 
 def file(**fields: JsonValue) -> AccountFile:
@@ -19,11 +26,11 @@ def groq(key: str = "", **more: JsonValue) -> AccountFile:
     return file(type="openai-compatibility", name="groq", base_url="http://127.0.0.1:1/v1", **keyed, **more)
 
 
-def enrol(text: str = "", **files: AccountFile) -> Enrolled:
+def enrol(text: str = "", tokens: Mapping[str, Token | str] = MappingProxyType({}), **files: AccountFile) -> Enrolled:
     config = parse(text.encode()).config
     providers, credentials = from_config(config)
     named = {f"{name}.json": each for name, each in files.items()}
-    return from_files(named, providers=providers, credentials=credentials, proxy_url=config.proxy_url)
+    return from_files(named, providers=providers, credentials=credentials, proxy_url=config.proxy_url, tokens=tokens)
 
 
 def test_a_file_is_the_credential_that_an_entry_would_be() -> None:
@@ -98,3 +105,35 @@ def test_its_models_are_listed() -> None:
     )
     snapshot = Snapshot.of(parse(b"").config, providers=found.providers, credentials=found.credentials.values())
     assert [model.id for model in snapshot.catalogue.models()] == ["m", "mine", "t/mine"]
+
+
+def login(kind: str, **more: JsonValue) -> AccountFile:
+    return file(type=kind, home=f"{kind}-0123456789ab", account="uuid-1", **more)
+
+
+@pytest.mark.parametrize(("kind", "account"), [("claude-code", ""), ("codex", "acct-1")])
+def test_a_login_is_served_with_the_token_of_its_home(kind: str, account: str) -> None:
+    token = Token(access=Secret("access"), account_id=account)
+    found = enrol("proxy-url: http://127.0.0.1:1\n", {"a.json": token}, a=login(kind, label="mine", prefix="p"))
+    credential = found.credentials["a.json"]
+    assert credential.secret == Secret("access")
+    assert (credential.provider, credential.label, credential.prefix) == (kind, "mine", "p")
+    assert credential.proxy_url == "http://127.0.0.1:1"
+    assert dict(credential.headers) == ({"chatgpt-account-id": account} if account else {})
+    (provider,) = found.providers
+    assert provider.name == kind
+    assert provider.own_cli
+    assert ("authorization", "Bearer access") in provider.authorize(credential)
+
+
+def test_a_login_without_a_token_says_why() -> None:
+    found = enrol("", {"a.json": "log in again"}, a=login("claude-code"), b=login("gemini-cli"))
+    assert found.credentials == {}
+    assert found.unused == {"a.json": "log in again", "b.json": LOGIN_NOT_SERVED}
+
+
+def test_a_new_token_is_the_same_account() -> None:
+    first, second = (
+        enrol("", {"a.json": Token(access=Secret(each))}, a=login("claude-code")).credentials["a.json"] for each in "xy"
+    )
+    assert first.id == second.id
