@@ -35,6 +35,8 @@ from proxy.config.schema import Config
 from proxy.errors import ConfigChanged, ConfigError
 
 HASH_TRIES = 5
+_TOLD = frozenset({401, 403, 429})
+"""What the log has a line of its own for."""
 _KEY_PLACE = ("remote-management", "secret-key")
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -116,7 +118,7 @@ class Management:
             await admit(visitor, self._ring, allows_remote=allows_remote)
             return await self._served(request, arrival)
         except Refusal as refusal:
-            if refusal.status in {401, 403, 429}:
+            if refusal.status in _TOLD and not refusal.is_usual:
                 self._state.log.warning(
                     "management.refused", status=refusal.status, peer=arrival.peer[0], why=str(refusal)
                 )

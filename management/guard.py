@@ -35,7 +35,7 @@ async def admit(visitor: Visitor, ring: KeyRing, *, allows_remote: bool) -> None
         raise Refusal(403, "remote management disabled")
     key = _offered(visitor.headers)
     if not key:
-        raise Refusal(401, "missing management key", headers={"WWW-Authenticate": "Bearer"})
+        raise Refusal(401, "missing management key", headers={"WWW-Authenticate": "Bearer"}, is_usual=True)
     judgement = await ring.judge(key, visitor.peer)
     if judgement == "busy":
         raise Refusal(429, "too many guesses at the management key wait already", headers={"Retry-After": "1"})

@@ -2,7 +2,7 @@
 
 At rest it is a bcrypt hash over its SHA-256, so that long and non-ASCII keys work. A guess takes a quarter of a second
 in a thread; a key that proved right is known for a few minutes by a keyed digest. Of those who wait, the one goes first
-that was right before, then who has guessed least: the owner passes a crowd of guessers.
+that was right before, then who has guessed least, then who came last: the owner passes a crowd of guessers.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class _Guess:
 
 
 class _Counts:
-    """Wrong guesses by whoever made them; bounded, and forgotten with time."""
+    """Guesses that got nobody in, by whoever made them; bounded, and forgotten with time."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -135,7 +135,7 @@ class KeyRing:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def judge(self, key: str, peer: Peer) -> Judgement:
-        """``busy``: too many guesses wait already. A wrong one is told late, the later the more there were."""
+        """``busy``: too many guesses wait already. Whatever is not right is told late, later each time."""
         if len(key) > KEY_CHARACTERS_MAX:
             key = ""
         digest = self._digest(key)
@@ -143,7 +143,7 @@ class KeyRing:
         if judgement == "right":
             self._by_connection.forget(peer)
             self._by_address.forget(peer[0])
-        elif judgement == "wrong":
+        else:
             self._by_connection.add(peer)
             count = self._by_address.add(peer[0])
             await asyncio.sleep(min(DELAY_SECONDS_MAX, DELAY_SECONDS * 2.0 ** min(count - 1, 10)))
@@ -178,7 +178,7 @@ class KeyRing:
                 self._waiting.remove(guess)
 
     def _rank(self, guess: _Guess) -> tuple[bool, int, int]:
-        """The least goes first; among equals who came first."""
+        """The least goes first; among equals who came last: he is the least likely to belong to a crowd."""
         return (
             guess.digest not in self._known,
             self._by_connection.of(guess.peer),
@@ -188,7 +188,7 @@ class KeyRing:
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            guess = min(self._waiting, key=self._rank)
+            guess = min(reversed(self._waiting), key=self._rank)
             self._waiting.remove(guess)
             judgement = self._at_once(guess.digest)
             if judgement is None:

@@ -9,9 +9,18 @@ class Refusal(Exception):
     """Told as ``{"error": message}``; with a `code` as ``{"error": code, "message": message}``."""
 
     def __init__(
-        self, status: int, message: str, *, code: str = "", headers: Mapping[str, str] | None = None, **more: object
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str = "",
+        headers: Mapping[str, str] | None = None,
+        is_usual: bool = False,
+        **more: object,
     ) -> None:
+        """`is_usual`: nothing that an operator should hear of."""
         super().__init__(message)
+        self.is_usual = is_usual
         self.status = status
         self.headers = headers or {}
         self.body: dict[str, object] = {"error": code, "message": message} if code else {"error": message}
