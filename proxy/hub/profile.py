@@ -36,6 +36,8 @@ class Profile:
     )
     """The names of `Sampling`'s fields that it takes at all."""
     temperature_max: float = 2.0
+    mixes_sampling: bool = True
+    """Takes `temperature` beside `top_p`; Claude since Opus 4.1 takes one of the two."""
     max_output_tokens: int | None = None
     """The most it can write; used where the wire requires a number and the client gave none."""
     context_tokens: int | None = None

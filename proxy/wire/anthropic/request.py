@@ -204,6 +204,7 @@ class _RequestWriter:
             self._reconcile(chosen, messages, choice)
         if chosen.is_on:
             self._settings.drop_for_thinking(self._body)
+        self._settings.choose_sampler(self._body)
         max_tokens = self._body["max_tokens"]
         if isinstance(max_tokens, int):
             is_asked = self._request.sampling.max_output_tokens is not None

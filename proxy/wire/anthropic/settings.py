@@ -147,6 +147,13 @@ class SettingsWriter:
         for name in (name for name, is_so in is_refused.items() if is_so):
             self._lose(name, f"{name} {body.pop(name)}", "not together with thinking")
 
+    def choose_sampler(self, body: JsonObject) -> None:
+        """Of `temperature` and `top_p` one, where the model takes no more: the temperature, unless it says nothing."""
+        if self._profile.mixes_sampling or "temperature" not in body or "top_p" not in body:
+            return
+        name, other = ("temperature", "top_p") if body["temperature"] == 1 else ("top_p", "temperature")
+        self._lose(name, f"{name} {body.pop(name)}", f"this model takes no {other} beside it")
+
     def write_output(self, body: JsonObject) -> None:
         output = self._request.output
         if output is None:

@@ -47,8 +47,12 @@ class InputWriter:
         self._marks_left = CACHE_MARKS_MAX
 
     def write(self, request: Request, instruction: str | None) -> JsonObject:
-        """`instruction`: one more of ours, last of all."""
+        """`instruction`: one more of ours, ahead of the conversation, where it never moves."""
         body = self._instructions(request)
+        if instruction is not None:
+            self._begin("system")
+            self._open.append(Text(text=instruction))
+            self._close()
         for placed in self._placed(request):
             self._losses.note_residue(placed.message.residue, placed.path)
             self._begin(placed.message.role)
@@ -58,10 +62,6 @@ class InputWriter:
             self._items.extend(self._media.held_back())
         if not self._is_own and request.messages and request.messages[-1].role == "assistant":
             self._losses.note(f"messages[{len(request.messages) - 1}]", "prefill", "the model begins a turn of its own")
-        if instruction is not None:
-            self._begin("system")
-            self._open.append(Text(text=instruction))
-            self._close()
         self._insert_due()
         if not self._is_own and not any(_is_turn(item) for item in self._items):
             self._items.append({"type": "message", "role": "user", "content": FILLER})

@@ -147,7 +147,7 @@ def render_request(request: Request, profile: Profile) -> RenderedRequest:
     for at, tool in enumerate(request.tools):
         tools.write(tool, f"tools[{at}]")
     writer = InputWriter(profile, names, losses, inserts=tools.items, is_own=is_own)
-    instruction = settings.schema_instruction(request.output, profile)
+    instruction = settings.output_instruction(request, profile, is_own=is_own)
     body.update(writer.write(request, instruction))
     if tools.tools or residue_shape(request.residue, NAME, "has_tools"):
         body["tools"] = tools.tools

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from proxy.errors import Untranslatable
 from proxy.hub.effort import BUDGETS, effort_of, nearest
+from proxy.hub.parts import Text
 from proxy.hub.profile import ALL_EFFORTS, Profile
 from proxy.hub.request import Effort, Hints, OutputFormat, Reasoning, Request, Sampling
 from proxy.hub.residue import JsonObject, JsonValue, Residue
@@ -127,7 +128,7 @@ def _parse_format(text: Fields) -> OutputFormat | None:
 
 
 def render_text(request: Request, profile: Profile, losses: Losses) -> JsonObject:
-    """``text``. A schema that the model cannot be held to becomes json mode; see `schema_instruction`."""
+    """``text``. A schema that the model cannot be held to becomes json mode; see `output_instruction`."""
     body: JsonObject = {}
     output = request.output
     if output is not None:
@@ -168,10 +169,24 @@ def _format_name(name: str | None, losses: Losses) -> str:
     return legal
 
 
-def schema_instruction(output: OutputFormat | None, profile: Profile) -> str | None:
-    if output is None or output.kind != "json_schema" or profile.has_json_schema:
+def output_instruction(request: Request, profile: Profile, *, is_own: bool) -> str | None:
+    """What the model must be told in words: a schema that it cannot be held to; or json mode, which is refused where no
+    message of the input speaks of JSON, whatever the instructions say.
+    """
+    output = request.output
+    if output is None or output.kind == "text":
         return None
-    return f"Answer with one JSON object that is valid under this JSON Schema: {dumps(output.schema or {}).decode()}"
+    if output.kind == "json_schema":
+        if profile.has_json_schema:
+            return None
+        schema = dumps(output.schema or {}).decode()
+        return f"Answer with one JSON object that is valid under this JSON Schema: {schema}"
+    return None if is_own or _speaks_of_json(request) else "Answer with one JSON object."
+
+
+def _speaks_of_json(request: Request) -> bool:
+    texts = (part.text for message in request.messages for part in message.parts if isinstance(part, Text))
+    return any("json" in text.lower() for text in texts)
 
 
 def parse_sampling(fields: Fields, include: list[JsonValue]) -> Sampling:

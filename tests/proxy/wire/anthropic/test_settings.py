@@ -31,6 +31,14 @@ def test_bug_53_a_schema_reaches_the_upstream() -> None:
     assert lost == []
 
 
+@pytest.mark.parametrize(("temperature", "kept"), [(0.3, {"temperature": 0.3}), (1, {"top_p": 0.9})])
+def test_one_sampler_where_the_model_takes_no_two(temperature: float, kept: JsonObject) -> None:
+    request = replace(BASE, sampling=Sampling(temperature=temperature, top_p=0.9))
+    body, lost = rendered(request, replace(PLAIN, mixes_sampling=False))
+    assert body == kept
+    assert {*kept, *lost} == {"temperature", "top_p"}
+
+
 def test_what_a_schema_has_no_room_for() -> None:
     form = OutputFormat(kind="json_schema", schema=SCHEMA, name="answer", description="d", is_strict=False)
     body, lost = rendered(replace(BASE, output=form))

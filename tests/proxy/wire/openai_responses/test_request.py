@@ -288,7 +288,7 @@ def test_a_schema_that_the_model_cannot_be_held_to_is_an_instruction() -> None:
     request = replace(FOREIGN, output=OutputFormat(kind="json_schema", schema={"type": "object", "title": "T"}))
     rendered = WIRE.render_request(request, replace(ABLE, has_json_schema=False))
     assert inner(rendered.body, "text", "format") == {"type": "json_object"}
-    assert '"title":"T"' in str(inner(rendered.body, "input", 1, "content", 0, "text"))
+    assert '"title":"T"' in str(inner(rendered.body, "input", 0, "content", 0, "text"))
     assert [loss.path for loss in rendered.losses] == ["response_format.schema"]
 
 

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from proxy.errors import Untranslatable
+from proxy.hub.parts import Text
 from proxy.hub.profile import Profile
-from proxy.hub.request import Effort, Hints, OutputFormat, Reasoning, Request, Sampling, ToolChoice
+from proxy.hub.request import Effort, Hints, Message, OutputFormat, Reasoning, Request, Sampling, ToolChoice
 from proxy.hub.residue import JsonObject, JsonValue
+from proxy.wire.base import dumps
 from proxy.wire.openai_responses import WIRE
 from tests.proxy.wire.openai_responses.told import ABLE, inner
 
@@ -78,6 +80,18 @@ def test_a_model_that_does_not_think_or_show_it() -> None:
 def test_bug_53_output_formats(output: OutputFormat, expected: JsonValue) -> None:
     body, losses = rendered(output=output)
     assert (inner(body, "text", "format"), losses) == (expected, [])
+
+
+@pytest.mark.parametrize(("said", "count"), [("Tell me.", 2), ("Tell me as JSON.", 1)])
+def test_json_mode_needs_the_word_in_the_input(said: str, count: int) -> None:
+    """OpenAI refuses it where no message of the input speaks of JSON; instructions do not count."""
+    messages = (Message(role="user", parts=(Text(text=said),)),)
+    body, losses = rendered(
+        messages=messages, instructions=(Text(text="Answer in JSON."),), output=OutputFormat(kind="json")
+    )
+    items = body["input"]
+    assert isinstance(items, list)
+    assert ("json" in dumps(items).decode().lower(), len(items), losses) == (True, count, [])
 
 
 def test_strict_where_the_model_has_it_not() -> None:
