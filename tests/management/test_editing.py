@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from auth.atomic import locked
 from management.editing import lines_of
 from proxy.config.load import parse
 from proxy.errors import ConfigError
@@ -17,7 +18,9 @@ ROUNDS = int(os.environ.get("PROXY_FAULT_ROUNDS", "12"))
 
 
 async def test_T14_two_writers_and_an_editor_lose_nothing(open_stage: Any) -> None:
-    """Two scripts add keys through the API, a human adds comments with an editor that renames."""
+    """Two scripts add keys through the API, a human adds comments with an editor that renames. It looks once more right
+    before it does, and is not interrupted there: an editor that does not look overwrites whomever it likes.
+    """
     async with open_stage("# the top\napi-keys:  # of clients\n  - the-first-key-of-all\n") as stage:
         torn: list[bytes] = []
         is_over, turn = asyncio.Event(), asyncio.Event()
@@ -37,9 +40,10 @@ async def test_T14_two_writers_and_an_editor_lose_nothing(open_stage: Any) -> No
                     before = stage.config.read_bytes()
                     new = stage.config.with_suffix(".swp")
                     new.write_bytes(before + f"# note {number}\n".encode())
-                    if stage.config.read_bytes() == before:
-                        new.replace(stage.config)
-                        break
+                    with locked(stage.config.parent):
+                        if stage.config.read_bytes() == before:
+                            new.replace(stage.config)
+                            break
 
         async def reader() -> None:
             while not is_over.is_set():

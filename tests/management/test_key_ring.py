@@ -156,9 +156,7 @@ async def test_T07_a_crowd_of_guessers_stops_neither_the_loop_nor_the_owner(
         lags.append(time.perf_counter() - began - 0.005)
     before = len(judged)
     assert await ring.judge(KEY, ("127.0.0.1", 99)) == "right"
-    waited_for = judged[before:]
-    assert waited_for[-1] == KEY
-    assert len(waited_for) <= 2
+    assert judged[before:].index(KEY) <= 2, "the guess that was under way, and one that was about to be"
     for task in crowd:
         task.cancel()
     await asyncio.gather(*crowd, return_exceptions=True)
@@ -181,8 +179,9 @@ async def test_who_goes_away_is_not_judged(ring: KeyRing, monkeypatch: pytest.Mo
     seen: list[str] = []
     monkeypatch.setattr(key_ring, "matches", lambda key, _stored: seen.append(key) or time.sleep(0.02) or False)
     first = asyncio.create_task(ring.judge("first", HOME))
+    for _ in range(3):  # until it has been taken to the thread
+        await asyncio.sleep(0)
     second = asyncio.create_task(ring.judge("second", HOME))
-    await asyncio.sleep(0)
     await asyncio.sleep(0)
     second.cancel()
     await asyncio.gather(first, second, return_exceptions=True)
