@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test faults check bench lock format clean help
+.PHONY: run test test-clients faults check bench lock format clean help
 
 help:
 	@echo "make run     start the server on 127.0.0.1:8317 (ARGS='--sandbox --port 9000' passes options on)"
 	@echo "make test    run the whole test suite"
+	@echo "make test-clients  put the real coding CLIs, installed by npm, in front of it (needs npm; 2 GB)"
 	@echo "make faults  the long form of the tests that kill and starve: hours of bad luck in minutes"
 	@echo "make check   ruff, mypy --strict, import contracts, tidy tests"
 	@echo "make bench   what a stream event costs, next to the JSON library alone"
@@ -19,7 +20,22 @@ run: $(VENV)/.run
 	@$(BIN)/proxy $(ARGS)
 
 test: $(VENV)/.dev
-	@$(BIN)/pytest -n auto --dist worksteal
+	@$(BIN)/pytest -n auto --dist worksteal --ignore tests/clients --ignore tests/logins
+
+CLIENTS := tests/clients
+MODULES := $(CLIENTS)/node_modules
+
+test-clients: $(VENV)/.dev $(MODULES)/.installed
+	@$(BIN)/python $(CLIENTS)/offline.py $(BIN)/pytest -n 2 --dist worksteal $(CLIENTS) tests/logins
+
+# No script of any package runs, but the two that put a program in its place; both find it in what npm has brought.
+$(MODULES)/.installed: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+	@command -v npm > /dev/null || { echo "npm is missing: install Node.js 20 or newer"; exit 1; }
+	@echo "installing the coding CLIs (locked) ..."
+	@npm ci --prefix $(CLIENTS) --ignore-scripts --no-audit --no-fund --silent
+	@cd $(MODULES)/@anthropic-ai/claude-code && ../../.bin/node install.cjs
+	@cd $(MODULES)/opencode-ai && ../.bin/node postinstall.mjs
+	@touch $@
 
 faults: $(VENV)/.dev
 	@PROXY_FAULT_ROUNDS=500 $(BIN)/pytest tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py
@@ -62,4 +78,4 @@ lock: $(VENV)/.python
 		--no-emit-index-url pyproject.toml requirements/build.in --group dev -o requirements/dev.txt
 
 clean:
-	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(MODULES) $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
