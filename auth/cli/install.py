@@ -23,7 +23,7 @@ from auth.cli.process import CliProcess, Ended
 
 CLIS = "clis"
 _VERSION = re.compile(rb"\d+\.\d+\.\d+[-+.\w]*")
-_NPM_OPTIONS = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
+_NPM_OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 _OS = {"linux": "linux", "darwin": "darwin"}.get(sys.platform, sys.platform)
 _CPU = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine().lower(), "")
 _TRIPLE = {
@@ -45,6 +45,10 @@ class Cli:
     home_variable: str = ""
     """That names its folder, where ``HOME`` alone does not."""
     needs_node: bool = False
+    npm: str = "ci"
+    """npm's command. Both check the hashes of the lock; ``install`` also bears a lock that lacks packages for other
+    platforms, which their makers have never published.
+    """
 
     def variables(self, home: Path) -> dict[str, str]:
         return {self.home_variable: str(home)} if self.home_variable else {}
@@ -80,6 +84,7 @@ QWEN = Cli(
     package="@qwen-code/qwen-code",
     entries=("@qwen-code/qwen-code/cli-entry.js",),
     needs_node=True,
+    npm="install",
 )
 CLI_TABLE = {cli.name: cli for cli in (CLAUDE, CODEX, GEMINI, QWEN)}
 
@@ -155,7 +160,7 @@ async def install(cli: Cli, data: Path, ours: Mapping[str, str]) -> Installed:
     new.mkdir(mode=0o700, parents=True)
     try:
         _lay_out(cli, new)
-        await _npm([npm, *_NPM_OPTIONS, "--prefix", str(new)], cli, ours)
+        await _npm([npm, cli.npm, *_NPM_OPTIONS, "--prefix", str(new)], cli, ours)
         _swap(new, folder / cli.name)
     finally:
         shutil.rmtree(new, ignore_errors=True)
