@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from auth import atomic, guarded
-from auth.refusal import Refused
+from auth.refusal import LoginNeeded, Refused
 from auth.store import HOMES
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{2,60}-[0-9a-f]{12}", re.ASCII)
@@ -54,10 +54,10 @@ class Homes:
         return self._folder / name
 
     def path_of(self, name: str) -> Path:
-        """Of a home that is there. Raises `Refused`, with a whole sentence."""
+        """Of a home that is there. Raises `LoginNeeded`, with a whole sentence."""
         path = self._folder / name
         if not is_name(name) or path.is_symlink() or not path.is_dir():
-            raise Refused(f"there is no login in {self._folder / name[:80]}; log in again")
+            raise LoginNeeded(f"there is no login in {self._folder / name[:80]}; log in again")
         return path
 
     def remove(self, name: str) -> None:

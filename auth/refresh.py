@@ -27,8 +27,8 @@ import msgspec
 from auth.cli.process import INHERITED
 from auth.homes import Homes
 from auth.refresh_child import Task, Told
-from auth.refusal import Refused
-from auth.tokens import LoginNeeded, Token, read_token
+from auth.refusal import LoginNeeded, Refused
+from auth.tokens import Token, read_token
 
 LEAD_SECONDS: Mapping[str, float] = {"claude-code": 240.0, "codex": 6 * 3600.0, "gemini-cli": 240.0}
 """Before the expiry. Claude Code and Gemini CLI do nothing earlier than five minutes before it."""

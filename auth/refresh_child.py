@@ -24,8 +24,8 @@ from auth.cli.process import CliProcess, Ended
 from auth.homes import Busy, Homes
 from auth.logins.claude import SPEAK
 from auth.logins.codex import CLIENT, OPTIONS
-from auth.refusal import Refused
-from auth.tokens import LoginNeeded, Token, read_token
+from auth.refusal import LoginNeeded, Refused
+from auth.tokens import Token, read_token
 
 CLI_SECONDS_MAX = 120.0
 """Far beyond what any of them waits for its provider: cutting it off could lose the login."""

@@ -15,3 +15,7 @@ class Changed(Refused):
 
 class Missing(Refused):
     """There is no such file."""
+
+
+class LoginNeeded(Refused):
+    """There is no login any more: a human must log in again."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from auth.refusal import Refused
+from auth.refusal import LoginNeeded, Refused
 from auth.secret import Secret
 
 BYTES_MAX = 1024 * 1024
@@ -23,10 +23,6 @@ class Token:
     """What requests name the account by, where they must."""
     expires_at: float | None = None
     """Unix seconds; None: nobody says."""
-
-
-class LoginNeeded(Refused):
-    """There is no login any more: a human must log in again."""
 
 
 @dataclass(frozen=True, slots=True)

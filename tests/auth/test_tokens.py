@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from auth.refusal import Refused
-from auth.tokens import TOKEN_FILES, LoginNeeded, read_token
+from auth.refusal import LoginNeeded, Refused
+from auth.tokens import TOKEN_FILES, read_token
 
 CLAIMS = base64.urlsafe_b64encode(b'{"exp": 1800000000}').decode().rstrip("=")
 JWT = f"e30.{CLAIMS}.c2ln"
