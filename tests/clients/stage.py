@@ -164,10 +164,12 @@ class Stage:
         seconds = asyncio.get_running_loop().time() - began
         return Ran(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"), seconds)
 
-    async def started(self, *command: str, **environment: str) -> asyncio.subprocess.Process:
+    async def started(
+        self, *command: str, stdin: int = asyncio.subprocess.DEVNULL, **environment: str
+    ) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *command, cwd=self.work, env={**self.environment, **environment}, start_new_session=True,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            stdin=stdin, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
 
     async def close(self) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+from typing import Any
+
+import aiohttp
+import msgspec
 import pytest
 
 from tests.clients.answers import Say
 from tests.clients.scenes import ANSWER, PROMPT, Cli, Scenes, check_own_request, prompted
-from tests.clients.stage import CLIENT_KEY, MODELS, Stage
+from tests.clients.stage import CLIENT_KEY, MODELS, Stage, killed
 
 QUIET = """\
 [analytics]
@@ -68,3 +74,48 @@ class TestCodex(Scenes):
         assert "metadata" not in ran.err, "it does not know the model, for all that it was told"
         (asked,) = stage.upstream.asked
         assert b"You are a coding agent." in asked.request.body
+
+    async def test_its_status_shows_the_pool(self, stage: Stage) -> None:
+        """Logged in with ChatGPT and pointed here for everything: how much is used is asked of us."""
+        await stage.open()
+        async with aiohttp.ClientSession() as session:
+            for _ in range(7):  # two for each of the sandbox's tired accounts, and one too many
+                body = {"model": "sandbox-limited", "input": "hello"}
+                await (await session.post(f"{stage.url}/v1/responses", json=body)).read()
+        ours = {"chatgpt_base_url": "/backend-api", "openai_base_url": "/backend-api/codex"}
+        config = "".join(f'{name} = "{stage.url}{path}"\n' for name, path in ours.items())
+        config += f'cli_auth_credentials_store = "file"\n{QUIET}'
+        (stage.home / ".codex" / "config.toml").write_text(config)
+        (stage.home / ".codex" / "auth.json").write_bytes(msgspec.json.encode(login()))
+        process = await stage.started("codex", "app-server", stdin=asyncio.subprocess.PIPE)
+        try:
+            await asked(process, 1, "initialize", {"clientInfo": {"name": "test", "title": "test", "version": "1"}})
+            limits = (await asked(process, 2, "account/rateLimits/read"))["result"]["rateLimits"]
+        finally:
+            await killed(process)
+        assert 0 < limits["primary"]["usedPercent"] <= 100
+        assert limits["primary"]["resetsAt"] > 0
+
+
+def login() -> dict[str, Any]:
+    """Of nobody: the token is signed by nobody, and its account does not exist."""
+    claims = {"email": "a@example.test", "exp": 4_102_444_800}
+    claims |= {"https://api.openai.com/auth": {"chatgpt_plan_type": "pro", "chatgpt_account_id": "none"}}
+    parts = (base64.urlsafe_b64encode(msgspec.json.encode(each)).rstrip(b"=") for each in ({"alg": "none"}, claims))
+    token = b".".join((*parts, b"c2ln")).decode()
+    tokens = {"id_token": token, "access_token": token, "refresh_token": "none", "account_id": "none"}
+    return {
+        "auth_mode": "chatgpt", "OPENAI_API_KEY": None, "tokens": tokens, "last_refresh": "2026-11-20T00:00:00Z",
+    }  # fmt: skip
+
+
+async def asked(process: asyncio.subprocess.Process, number: int, method: str, parameters: object = None) -> Any:
+    """One call of the app server's protocol, and its answer."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(msgspec.json.encode({"id": number, "method": method, "params": parameters}) + b"\n")
+    async with asyncio.timeout(60):
+        while True:
+            message = msgspec.json.decode(await process.stdout.readline())
+            if message.get("id") == number:
+                return message
