@@ -36,15 +36,22 @@ _TTL: Mapping[CacheTime, str | None] = {"default": None, "5m": "5m", "30m": "5m"
 
 def as_input(call: ToolCall) -> JsonObject:
     """The call's arguments as an object. What is none (free text, broken JSON, a list) is wrapped in one."""
+    given = _object_in(call)
+    if given is None and not call.is_custom and is_readable(call):
+        return {custom.FIELD: loads(call.arguments)}
+    return custom.wrapped(call.arguments) if given is None else given
+
+
+def _object_in(call: ToolCall) -> JsonObject | None:
     if call.is_custom:
-        return custom.wrapped(call.arguments)
+        return None
     if not call.arguments.strip():
         return {}
     try:
         value = loads(call.arguments)
     except (ValueError, RecursionError):
-        return custom.wrapped(call.arguments)
-    return {} if value is None else value if isinstance(value, dict) else {custom.FIELD: value}
+        return None
+    return {} if value is None else value if isinstance(value, dict) else None
 
 
 def is_readable(call: ToolCall) -> bool:
@@ -155,6 +162,8 @@ class PartWriter:
     def _call(self, part: ToolCall, path: str) -> JsonObject:
         if part.signature is not None:
             self.lose(f"{path}.signature", f"signature by {part.origin}", "this wire signs no calls")
+        if not part.is_custom and _object_in(part) is None:
+            self.lose(f"{path}.arguments", "arguments", f"they are no object: they go as {custom.FIELD!r} in one")
         block: JsonObject = {
             "type": "tool_use",
             "id": self._ids.to_upstream(part.id),

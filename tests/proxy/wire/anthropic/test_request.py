@@ -548,6 +548,14 @@ def test_bug_55_sampling_only_where_it_is_taken() -> None:
     assert [path for path, _ in lost(asked(sampling=sampling), ADAPTIVE)] == ["temperature", "top_p", "top_k"]
 
 
+@pytest.mark.parametrize(("arguments", "count"), [('{"a": 1}', 0), ("", 0), ("null", 0), ("[1]", 1), ('{"a": ', 1)])
+def test_bug_35_arguments_that_are_no_object_are_told(arguments: str, count: int) -> None:
+    call = said("assistant", ToolCall(id="c", name="f", arguments=arguments))
+    answered = said("user", ToolResult(call_id="c", name="f", parts=(Text(text="1"),)))
+    told = [("messages[1].content[0].arguments", "arguments")]
+    assert lost(asked(said("user", Text(text="Hi")), call, answered)) == told * count
+
+
 def test_sampling_beside_thinking() -> None:
     sampling = Sampling(temperature=0.3, top_p=0.99, top_k=5, max_output_tokens=9000)
     request = asked(sampling=sampling, reasoning=Reasoning(budget_tokens=2000))
