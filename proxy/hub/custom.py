@@ -30,11 +30,11 @@ def wrapped(text: str) -> JsonObject:
 
 
 def unwrapped(arguments: str) -> str:
-    """The free text; the arguments as they are when the model did not keep to the schema."""
+    """The free text, as far as it goes; the arguments as they are when the model did not keep to the schema."""
     try:
         value: JsonValue = msgspec.json.decode(arguments)
     except (ValueError, RecursionError):
-        return arguments
+        return Unwrapper().feed(arguments) or arguments
     text = value.get(FIELD) if isinstance(value, dict) and len(value) == 1 else None
     return text if isinstance(text, str) else arguments
 

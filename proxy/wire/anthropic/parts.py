@@ -13,6 +13,7 @@ from proxy.hub.parts import CacheMark, CacheTime, Media, Opaque, Part, Refusal, 
 from proxy.hub.profile import Profile
 from proxy.hub.residue import JsonObject, JsonValue
 from proxy.wire.anthropic.blocks import NAME
+from proxy.wire.arguments import is_readable
 from proxy.wire.base import loads
 from proxy.wire.fields import residue_fields, residue_losses, residue_shape
 
@@ -52,17 +53,6 @@ def _object_in(call: ToolCall) -> JsonObject | None:
     except (ValueError, RecursionError):
         return None
     return {} if value is None else value if isinstance(value, dict) else None
-
-
-def is_readable(call: ToolCall) -> bool:
-    """Whether the arguments are whole. A call that was cut off is no call."""
-    if call.is_custom or not call.arguments.strip():
-        return True
-    try:
-        loads(call.arguments)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def text_block(part: Text) -> JsonObject:

@@ -12,7 +12,8 @@ from proxy.hub.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
 from proxy.hub.residue import JsonObject, JsonValue, Residue
 from proxy.hub.response import Finish, FinishReason, Response, Usage
 from proxy.wire.anthropic.blocks import NAME, OF_CALL, OF_TEXT, BlockReader
-from proxy.wire.anthropic.parts import as_input, is_readable, text_block
+from proxy.wire.anthropic.parts import as_input, text_block
+from proxy.wire.arguments import may_be_cut
 from proxy.wire.base import Rendered, Reply
 from proxy.wire.fault import fault_of
 from proxy.wire.fields import Fields, residue_fields, residue_losses, residue_shape
@@ -194,12 +195,12 @@ def render_usage(usage: Usage | None, *, is_home: bool) -> JsonObject:
 
 def render_parts(response: Response, reply: Reply, losses: list[Loss]) -> Iterator[JsonValue]:
     at_home = is_home(response.residue)
-    is_cut = response.finish is not None and response.finish.reason == "length"
+    last = len(response.parts) - 1 if response.finish is not None and response.finish.reason == "length" else None
     for index, told in enumerate(response.parts):
         part = told if at_home else shown(told, reply)
         path = f"content[{index}]"
         losses.extend(residue_losses(part.residue, NAME, path))
-        if isinstance(part, ToolCall) and is_cut and not is_readable(part):
+        if isinstance(part, ToolCall) and last is not None and may_be_cut(part, is_last=index == last):
             losses.append(Loss(path, f"call of {part.name}", "it was cut off before its arguments were whole"))
             continue
         if isinstance(part, ToolCall) and (mark := call_signature(part)) is not None:

@@ -8,8 +8,10 @@ from proxy.errors import Broken, Rejected, UpstreamError
 from proxy.hub.events import Failure
 from proxy.hub.fold import Fold
 from proxy.hub.loss import Loss
+from proxy.hub.parts import ToolCall
 from proxy.hub.residue import JsonObject, JsonValue, Residue
 from proxy.hub.response import Finish, Response, Usage
+from proxy.wire.arguments import may_be_cut
 from proxy.wire.base import Rendered, Reply
 from proxy.wire.fields import residue_fields, residue_losses, residue_shape
 from proxy.wire.gemini.answer_reader import CANDIDATE, AnswerReader
@@ -42,7 +44,14 @@ def render_response(response: Response, reply: Reply) -> Rendered[JsonObject]:
     losses: list[Loss] = list(residue_losses(response.residue, NAME))
     is_home = response.residue is not None and response.residue.wire == NAME
     writer = PartWriter(profile=None, losses=losses, is_home=is_home)
-    written = [writer.written(part, f"content[{at}]") for at, part in enumerate(response.parts)]
+    is_cut = not is_home and response.finish is not None and response.finish.reason == "length"
+    written: list[JsonObject | None] = []
+    for at, part in enumerate(response.parts):
+        path = f"content[{at}]"
+        if is_cut and isinstance(part, ToolCall) and may_be_cut(part, is_last=at == len(response.parts) - 1):
+            losses.append(cut_call(part, path))
+        else:
+            written.append(writer.written(part, path))
     closing = Closing(response.finish, response.usage, response.residue)
     body = chunk(
         [part for part in written if part is not None],
@@ -56,6 +65,10 @@ def render_response(response: Response, reply: Reply) -> Rendered[JsonObject]:
     absent = residue_shape(response.residue, NAME, "absent")
     _leave_out(body, [key for key in absent if isinstance(key, str)] if isinstance(absent, list) else [])
     return Rendered(body, tuple(losses))
+
+
+def cut_call(call: ToolCall, path: str) -> Loss:
+    return Loss(path, f"call of {call.name}", "it was cut off before its arguments were whole")
 
 
 def chunk(parts: Sequence[JsonValue], candidate: JsonObject, top: JsonObject) -> JsonObject:

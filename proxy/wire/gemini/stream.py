@@ -24,12 +24,13 @@ from proxy.hub.fold import StreamCorrupt
 from proxy.hub.loss import Loss
 from proxy.hub.parts import Part, Refusal, Text, Thinking, ToolCall
 from proxy.hub.residue import JsonObject, JsonValue
+from proxy.wire.arguments import may_be_cut
 from proxy.wire.base import Reply, dumps, loads_upstream
 from proxy.wire.fields import residue_losses
 from proxy.wire.gemini.answer_reader import AnswerReader
 from proxy.wire.gemini.error import render_error
 from proxy.wire.gemini.part_writer import PartWriter
-from proxy.wire.gemini.response import Closing, chunk
+from proxy.wire.gemini.response import Closing, chunk, cut_call
 from proxy.wire.gemini.words import NAME
 from proxy.wire.sse import LINE_BYTES_MAX, SseSplitter, SseTooLong
 
@@ -117,7 +118,7 @@ class _Open:
 class GeminiRenderer:
     """Parts go out one after the other, in the order in which they began; the oldest open one streams, younger ones
     wait. A call goes out whole, when it is finished: `args` is an object here, and arguments that are none travel
-    inside one. `wrap`: puts a frame into its envelope.
+    inside one. One that may be cut waits for what comes next. `wrap`: puts a frame into its envelope.
     """
 
     def __init__(self, reply: Reply, *, wrap: Wrap | None = None) -> None:
@@ -130,6 +131,7 @@ class GeminiRenderer:
         self._model = reply.model
         self._id = reply.request_id
         self._open: dict[int, _Open] = {}
+        self._doubtful: tuple[ToolCall, str] | None = None
         self._thought = self._plain = (b"", b"")
         self._template()
 
@@ -141,7 +143,7 @@ class GeminiRenderer:
                 return self._part_delta(event)
             case PartStart(index=index, part=part):
                 self._open[index] = _Open(part)
-                return b""
+                return self._trusted()
             case PartEnd(index=index, part=part):
                 self._open[index].end = part
                 return self._ended()
@@ -234,16 +236,31 @@ class GeminiRenderer:
                     return b""
                 mark: JsonObject = {"thought": True} if isinstance(part, Thinking) else {}
                 return self._parts({"text": "", **mark, **extra})
+            case ToolCall() if len(self._open) == 1 and may_be_cut(part, is_last=True):
+                self._doubtful = (part, path)
+                return b""
             case _:
-                written = self._writer.written(part, path)
-                return b"" if written is None else self._parts(written)
+                return self._whole(part, path)
+
+    def _trusted(self) -> bytes:
+        """The call that was not cut, since the answer went on after it."""
+        told, self._doubtful = self._doubtful, None
+        return b"" if told is None else self._whole(*told)
+
+    def _whole(self, part: Part, path: str) -> bytes:
+        written = self._writer.written(part, path)
+        return b"" if written is None else self._parts(written)
 
     def _end(self, event: ResponseEnd) -> bytes:
         self._is_done = True
+        if event.finish.reason == "length" and self._doubtful is not None:
+            self.losses.append(cut_call(*self._doubtful))
+            self._doubtful = None
+        frames = self._trusted()
         self.losses.extend(residue_losses(event.residue, NAME))
         closing = Closing(event.finish, event.usage, event.residue)
         top = {**closing.top(), "modelVersion": self._model, "responseId": self._id}
-        return self._frame(dumps(chunk([{"text": ""}], closing.candidate(), top)))
+        return frames + self._frame(dumps(chunk([{"text": ""}], closing.candidate(), top)))
 
     def _heartbeat(self) -> bytes:
         """Blank lines: Google's SDKs for Python and Go take a comment for a broken frame. White space is legal between

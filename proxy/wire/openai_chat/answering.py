@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,9 +12,10 @@ from proxy.hub.names import tag
 from proxy.hub.parts import Media, Part, Thinking, ToolCall
 from proxy.hub.profile import ALL_EFFORTS, Profile
 from proxy.hub.request import Tool
-from proxy.hub.residue import JsonObject
+from proxy.hub.residue import JsonObject, JsonValue
 from proxy.hub.response import FinishReason
-from proxy.wire.base import Reply, loads
+from proxy.wire.arguments import may_be_cut
+from proxy.wire.base import Reply
 from proxy.wire.fields import residue_losses
 from proxy.wire.openai_chat.blocks import Blocks
 from proxy.wire.openai_chat.reasoning import DETAILS, TEXT_KEYS, details_for_client
@@ -61,7 +63,12 @@ class Answering(Saying):
         super().__init__(Blocks(_CLIENT, is_home=is_home, losses=losses))
         self.listener = listener
         self._reason = reason
+        self._last = ""
         self._details = 0
+
+    def message(self, parts: Sequence[Part], paths: Sequence[str], form: JsonValue = None) -> JsonObject:
+        self._last = paths[-1] if paths else ""
+        return super().message(parts, paths, form)
 
     def blob(self, origin: str, blob: str) -> str | None:
         return blob if origin == NAME else tag(origin, blob)
@@ -86,7 +93,7 @@ class Answering(Saying):
     def call(self, part: ToolCall, path: str) -> None:
         self.blocks.losses.extend(residue_losses(part.residue, NAME, path))
         is_foreign = not self.blocks.is_home
-        if is_foreign and self._reason == "length" and not is_whole(part):
+        if is_foreign and self._reason == "length" and may_be_cut(part, is_last=path == self._last):
             self.blocks.lose(path, f"call of {part.name}", "it was cut before its end")
             return
         if is_foreign and self.listener.is_legacy:
@@ -118,17 +125,6 @@ class Answering(Saying):
             self.out["audio"] = {"id": "", "data": part.data, "expires_at": 0, "transcript": ""}
         else:
             self.blocks.lose(path, part.kind, "an answer has no place for it in this wire")
-
-
-def is_whole(call: ToolCall) -> bool:
-    """Whether the arguments are JSON, or free text."""
-    if call.is_custom:
-        return True
-    try:
-        loads(call.arguments)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def message_of(parts: tuple[Part, ...], writer: Answering, form: str | None) -> JsonObject:

@@ -8,7 +8,8 @@ from proxy.errors import Broken, Malformed, Rejected
 from proxy.hub.parts import Media, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from proxy.hub.residue import JsonObject, JsonValue, Residue
 from proxy.hub.response import Response
-from proxy.wire.base import Rendered, Reply, json_type, loads
+from proxy.wire.arguments import may_be_cut
+from proxy.wire.base import Rendered, Reply, json_type
 from proxy.wire.fault import fault_of
 from proxy.wire.fields import residue_fields
 from proxy.wire.openai_responses.echo import echo, finish_of, made_id, status_of
@@ -108,17 +109,9 @@ def render_response(response: Response, reply: Reply) -> Rendered[JsonObject]:
 def _mark_cut(output: list[JsonValue], last: Part) -> None:
     """The item that the end of the answer cut: what was said last, or a call that cannot be read."""
     item = output[-1] if output else None
-    is_cut = isinstance(last, Text | Refusal) or (isinstance(last, ToolCall) and not is_readable(last))
+    is_cut = isinstance(last, Text | Refusal) or (isinstance(last, ToolCall) and may_be_cut(last, is_last=True))
     if isinstance(item, dict) and "status" in item and is_cut:
         item["status"] = "incomplete"
-
-
-def is_readable(call: ToolCall) -> bool:
-    """Whether its arguments are whole; free text always looks so."""
-    try:
-        return call.is_custom or isinstance(loads(call.arguments or "{}"), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 class OutputWriter:

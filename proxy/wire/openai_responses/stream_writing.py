@@ -18,6 +18,7 @@ from proxy.hub.events import Event, Failure, Heartbeat, PartDelta, PartEnd, Part
 from proxy.hub.loss import Loss
 from proxy.hub.parts import Part, Refusal, Text, Thinking, ToolCall
 from proxy.hub.residue import JsonObject, JsonValue
+from proxy.wire.arguments import may_be_cut
 from proxy.wire.base import Reply, dumps
 from proxy.wire.fields import residue_losses
 from proxy.wire.openai_responses.echo import Status, echo, made_id, status_of
@@ -25,7 +26,7 @@ from proxy.wire.openai_responses.error import render_error_frame, stream_error
 from proxy.wire.openai_responses.losses import NAME, Losses
 from proxy.wire.openai_responses.open_item import OpenCall, OpenItem, OpenMessage, OpenReasoning
 from proxy.wire.openai_responses.outlet import Outlet
-from proxy.wire.openai_responses.response import OutputWriter, is_readable
+from proxy.wire.openai_responses.response import OutputWriter
 from proxy.wire.openai_responses.usage import render_usage
 
 _PartEvent: TypeAlias = PartStart | PartDelta | PartEnd
@@ -176,13 +177,13 @@ class StreamRenderer:
         self._index = None
         self._has_refusal = self._has_refusal or isinstance(part, Refusal)
         self._item.end(part)
-        is_held = isinstance(self._item, OpenMessage) or (isinstance(part, ToolCall) and not is_readable(part))
-        if not is_held:
+        is_held = isinstance(part, ToolCall) and may_be_cut(part, is_last=True)
+        if not is_held and not isinstance(self._item, OpenMessage):
             self._settle()
 
     def _settle(self, *, is_cut: bool = False) -> None:
-        """Tells that the item is done. A message may go on with another text, and a call that cannot be read may turn
-        out to be cut: both wait for what comes next.
+        """Tells that the item is done. A message may go on with another text, and a call may turn out to be cut:
+        both wait for what comes next.
         """
         item, self._item = self._item, None
         if item is None or not item.parts:

@@ -33,10 +33,15 @@ def ascii_json(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "ls -la", '{"cmd": "ls"}', '{"input": 4}', '{"input": "a", "more": 1}', "[1]"]
+    "arguments",
+    ["", "ls -la", '{"inp', '{"cmd": "l', '{"cmd": "ls"}', '{"input": 4}', '{"input": "a", "more": 1}', "[1]"],
 )
 def test_what_is_no_wrapping_stays_as_it_is(arguments: str) -> None:
     assert unwrapped(arguments) == arguments
+
+
+def test_of_what_was_cut_the_text_goes_as_far_as_it_goes() -> None:
+    assert unwrapped('{"input": "ls -l') == "ls -l"
 
 
 @given(st.lists(st.integers(0, 20)))

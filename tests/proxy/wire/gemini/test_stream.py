@@ -23,7 +23,7 @@ from proxy.hub.events import (
 from proxy.hub.fold import explode, opened
 from proxy.hub.parts import Opaque, Refusal, Text, Thinking, ToolCall
 from proxy.hub.residue import Residue
-from proxy.hub.response import Finish, Response, Usage
+from proxy.hub.response import Finish, FinishReason, Response, Usage
 from proxy.wire.base import Reply
 from proxy.wire.gemini import WIRE
 from proxy.wire.gemini.words import unsealed
@@ -473,9 +473,17 @@ class TestRender:
         call = ToolCall(id="c", name="f", arguments='{"a": ')
         renderer = WIRE.stream_renderer(REPLY)
         renderer.feed(PartStart(0, opened(call)))
-        (part,) = parts_of(frames(renderer.feed(PartEnd(0, call))))
+        assert renderer.feed(PartEnd(0, call)) == b""
+        (part,) = parts_of(frames(renderer.feed(PartStart(1, Text(text="")))))
         assert part["functionCall"]["args"] == {"input": '{"a": '}
         assert [loss.path for loss in renderer.losses] == ["content[0].arguments"]
+
+    @pytest.mark.parametrize("arguments", ['{"a": ', ""])
+    @pytest.mark.parametrize(("reason", "count"), [("length", 0), ("tool_calls", 1)])
+    def test_bug_62_no_call_is_made_of_what_was_cut(self, arguments: str, reason: FinishReason, count: int) -> None:
+        call = ToolCall(id="c", name="f", arguments=arguments)
+        chunks = told(START, PartStart(0, opened(call)), PartEnd(0, call), ResponseEnd(finish=Finish(reason)))
+        assert len([part for part in parts_of(chunks) if "functionCall" in part]) == count
 
     def test_bug_25_parts_that_interleave_come_one_after_the_other(self) -> None:
         call = ToolCall(id="c", name="f")
