@@ -66,6 +66,10 @@ class Scenes:
     others: tuple[str, ...] = ()
     outsiders: tuple[str, ...] = ()
 
+    async def run(self, stage: Stage, wire: str) -> Ran:
+        """The prompt, to the model of that wire."""
+        return await prompted(self.cli, stage, wire)
+
     @pytest.fixture(autouse=True)
     def _furnish(self, stage: Stage) -> None:
         stage.furniture = self.home
@@ -74,7 +78,7 @@ class Scenes:
     async def test_a_plain_prompt(self, stage: Stage) -> None:
         await stage.open(**{self.cli.wire: ["key-one-of-the-harbour"]})
         stage.upstream.in_turn(Say(ANSWER))
-        ran = await prompted(self.cli, stage, self.cli.wire)
+        ran = await self.run(stage, self.cli.wire)
         assert ran.code == 0, ran
         assert ANSWER in ran.out
         (asked,) = stage.upstream.asked
@@ -97,7 +101,7 @@ class Scenes:
         await stage.open(**{wire: ["key-one-of-the-harbour"]})
         (stage.work / "manifest.txt").write_text(f"{CARGO}\n")
         stage.upstream.in_turn(reads(self.cli, stage), Say(ANSWER))
-        ran = await prompted(self.cli, stage, wire)
+        ran = await self.run(stage, wire)
         assert ran.code == 0, ran
         assert ANSWER in ran.out
         first, second = stage.upstream.asked
@@ -111,7 +115,7 @@ class Scenes:
         await stage.open(**{wire: ["key-one-of-the-harbour", "key-two-of-the-harbour"]})
         (stage.work / "manifest.txt").write_text(f"{CARGO}\n")
         stage.upstream.in_turn(reads(self.cli, stage), exhausted(wire, AWAY_SECONDS), Say(ANSWER))
-        ran = await prompted(self.cli, stage, wire)
+        ran = await self.run(stage, wire)
         assert ran.code == 0, ran
         assert ANSWER in ran.out
         assert "allowance" not in ran.told
@@ -124,7 +128,7 @@ class Scenes:
         wire = self.cli.wire
         await stage.open(**{wire: ["key-one-of-the-harbour", "key-two-of-the-harbour"]})
         stage.upstream.in_turn(exhausted(wire, AWAY_SECONDS))
-        ran = await prompted(self.cli, stage, wire)
+        ran = await self.run(stage, wire)
         assert ran.seconds < PROMPT_SECONDS_MAX, ran
         assert WHEN.search(ran.told), ran
         assert sorted({each.key for each in stage.upstream.asked}) == [
@@ -137,10 +141,16 @@ class Scenes:
         """What was said is lost, and said again."""
         await stage.open(**{self.cli.wire: ["key-one-of-the-harbour", "key-two-of-the-harbour"]})
         stage.upstream.in_turn(Break(Say("It lists nothing at all, I fear.")), Say(ANSWER))
-        ran = await prompted(self.cli, stage, self.cli.wire)
+        ran = await self.run(stage, self.cli.wire)
         assert ran.code == 0, ran
         assert ANSWER in ran.out
         assert len(stage.upstream.asked) == 2
+
+
+class Settled:
+    """For those that can be set up."""
+
+    cli: Cli
 
     async def test_setup_and_undo(self, stage: Stage) -> None:
         """Without any variable of ours: the CLI's own files lead it here, and no more when it is undone."""

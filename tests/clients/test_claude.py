@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from tests.clients.answers import Say
-from tests.clients.scenes import ANSWER, Cli, Live, Scenes, check_own_request, prompted
+from tests.clients.answers import Say, exhausted
+from tests.clients.scenes import (
+    ANSWER,
+    AWAY_SECONDS,
+    PROMPT_SECONDS_MAX,
+    Cli,
+    Live,
+    Scenes,
+    Settled,
+    check_own_request,
+    prompted,
+)
 from tests.clients.stage import CLIENT_KEY, Stage
 
 
-class TestClaude(Scenes, Live):
+class TestClaude(Scenes, Settled, Live):
     cli = Cli(
         name="claude",
         wire="anthropic",
@@ -42,6 +52,19 @@ class TestClaude(Scenes, Live):
         (asked,) = stage.upstream.asked
         check_own_request(said, asked, {"authorization": "", "x-api-key": "key-one-of-the-harbour"})
         assert b'"ttl":"1h"' in asked.request.body
+
+    async def test_a_subscriber_is_told_when_nobody_is_left(self, stage: Stage) -> None:
+        """It reads the limit from the headers of its own vendor: they are the pool's."""
+        await stage.open(anthropic=["key-one-of-the-harbour"])
+        stage.upstream.in_turn(exhausted("anthropic", AWAY_SECONDS))
+        ran = await stage.run(
+            "claude", *self.cli.arguments, "hello",
+            ANTHROPIC_BASE_URL=stage.url, CLAUDE_CODE_OAUTH_TOKEN=CLIENT_KEY, ANTHROPIC_MODEL="claude-sonnet-5",
+            CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+        )  # fmt: skip
+        assert ran.seconds < PROMPT_SECONDS_MAX, ran
+        assert "limit" in ran.out
+        assert "resets" in ran.out
 
     async def test_without_keys_any_word_will_do(self, stage: Stage) -> None:
         """A newcomer: no key, and the accounts of the sandbox."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.clients.answers import Say
-from tests.clients.scenes import ANSWER, Cli, Live, Scenes, check_own_request, prompted
+from tests.clients.scenes import ANSWER, Cli, Live, Scenes, Settled, check_own_request, prompted
 from tests.clients.stage import CLIENT_KEY, Stage
 
 QUIET = '{"privacy": {"usageStatisticsEnabled": false}}'
 WITH_A_KEY = '{"privacy": {"usageStatisticsEnabled": false}, "security": {"auth": {"selectedType": "gemini-api-key"}}}'
 
 
-class TestGemini(Scenes, Live):
+class TestGemini(Scenes, Settled, Live):
     cli = Cli(
         name="gemini",
         wire="gemini",

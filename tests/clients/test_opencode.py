@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tests.clients.scenes import Cli, Scenes
+from tests.clients.scenes import Cli, Scenes, Settled
 from tests.clients.stage import Stage
 
 ROUTES = {"anthropic": "/v1/messages", "openai_responses": "/v1/responses", "gemini": "/v1/chat/completions"}
 
 
-class TestOpenCode(Scenes):
+class TestOpenCode(Scenes, Settled):
     cli = Cli(name="opencode", wire="openai_chat", arguments=("run",), tool=("read", "filePath|path"))
     others = tuple(ROUTES)
     outsiders = (r"models\.opencode\.ai", r"registry\..+")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.clients.scenes import Cli, Live, Scenes
+from tests.clients.scenes import Cli, Live, Scenes, Settled
 
 QUIET = """\
 {
@@ -12,7 +12,7 @@ QUIET = """\
 """
 
 
-class TestQwen(Scenes, Live):
+class TestQwen(Scenes, Settled, Live):
     cli = Cli(
         name="qwen",
         wire="openai_chat",
