@@ -16,7 +16,7 @@ from proxy.wire.anthropic.blocks import NAME
 from proxy.wire.anthropic.messages import parse_content, parse_messages
 from proxy.wire.anthropic.parts import BREAKPOINTS_MAX, PartWriter
 from proxy.wire.anthropic.settings import SettingsWriter, merge, parse_hints, parse_output, parse_sampling, take_list
-from proxy.wire.anthropic.thinking import Plan, fit, parse_reasoning, plan
+from proxy.wire.anthropic.thinking import Plan, fit, fit_effort, parse_reasoning, plan
 from proxy.wire.anthropic.tools import ToolWriter, names_within, parse_tool, parse_tool_choice
 from proxy.wire.anthropic.turns import CONTINUE, Turn, foreign_turns, home_turns
 from proxy.wire.base import RenderedRequest, refuse_foreign_state
@@ -239,6 +239,9 @@ class _RequestWriter:
                 body[key] = value
         if shape and "output_config" not in body:
             body["output_config"] = {}
+        config = body.get("output_config")
+        if isinstance(config, dict) and "effort" in config:
+            body["output_config"] = fit_effort(config, self._profile, self._losses)
         self._drop_thinking_edits()
 
     def _drop_thinking_edits(self) -> None:

@@ -152,6 +152,21 @@ def _nearest(effort: Effort, profile: Profile) -> str | None:
     return nearest(effort, [word for word in profile.efforts if word in _EFFORTS])
 
 
+def fit_effort(config: JsonObject, profile: Profile, losses: list[Loss]) -> JsonObject:
+    """An effort beside thinking that is off (at home) says how much to write; it too must be one that the model knows,
+    unless nobody here knows it.
+    """
+    asked = config.get("effort")
+    effort, is_taken = _EFFORTS.get(str(asked)), profile.thinking == "effort"
+    word = _nearest(effort, profile) if effort is not None and is_taken else None
+    if is_taken and (effort is None or word == asked):
+        return config
+    why = f"{word} is the nearest it knows" if word else "this model knows no efforts"
+    losses.append(Loss("reasoning.effort", f"effort {asked}", why))
+    rest = {key: value for key, value in config.items() if key != "effort"}
+    return rest if word is None else {**rest, "effort": word}
+
+
 def _show(thinking: JsonObject, reasoning: Reasoning, profile: Profile, losses: list[Loss]) -> None:
     if reasoning.is_visible is None:
         return

@@ -644,6 +644,22 @@ def test_media_stand_in_a_users_turn_only() -> None:
     assert lost(request) == [("instructions[1]", "image"), ("messages[1].content[0]", "image")]
 
 
+@pytest.mark.parametrize(
+    ("effort", "profile", "kept", "count"),
+    [
+        ("high", Profile(maker="anthropic", thinking="budget", efforts=()), {}, 1),
+        ("high", Profile(maker="anthropic", thinking="none"), {}, 1),
+        ("xhigh", Profile(maker="anthropic"), {"effort": "high"}, 1),
+        ("low", Profile(maker="anthropic"), {"effort": "low"}, 0),
+        ("of a newer model", Profile(maker="anthropic"), {"effort": "of a newer model"}, 0),
+    ],
+)
+def test_an_effort_beside_thinking_that_is_off(effort: str, profile: Profile, kept: JsonObject, count: int) -> None:
+    asks = WIRE.parse_request(body(thinking={"type": "disabled"}, output_config={"effort": effort}))
+    assert sent(asks, profile)["output_config"] == kept
+    assert [path for path, _ in lost(asks, profile)] == ["reasoning.effort"] * count
+
+
 def test_bug_72_clearing_thoughts_where_there_are_none() -> None:
     edits: JsonValue = [{"type": "clear_thinking_20251015", "keep": "all"}, {"type": "clear_tool_uses_20250919"}]
     request = WIRE.parse_request(body(context_management={"edits": edits, "x": 1}, thinking={"type": "disabled"}))
