@@ -26,7 +26,13 @@ RECOVERY_SECONDS_MAX = 120.0
 MODELS_MAX = 256
 """Of one owner with something held against them; names that clients make up must not fill the memory."""
 
-_RANK: dict[State, int] = {"ready": 0, "probing": 1, "cooling": 2, "broken": 3}
+_RANK: dict[State, int] = {"probing": 1, "cooling": 2, "broken": 3}
+
+
+def _severity(standing: Standing) -> tuple[bool, int, float]:
+    """What may be tried as a last resort comes behind what may not."""
+    is_firm = not (standing.is_transient or standing.is_remembered)
+    return is_firm, _RANK[standing.state], standing.until or 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,12 +92,8 @@ class Book:
 
     def standing(self, owner: str, model: str, now: float) -> Standing:
         """The worst of what is held against it."""
-        worst = READY
-        for record in self.about(owner, model):
-            standing = record.standing(now)
-            if (_RANK[standing.state], standing.until or 0.0) > (_RANK[worst.state], worst.until or 0.0):
-                worst = standing
-        return worst
+        found = [record.standing(now) for record in self.about(owner, model)]
+        return max((each for each in found if each is not READY), key=_severity, default=READY)
 
     def put(self, owner: str, model: str, record: Record) -> None:
         page = self.pages.setdefault(owner, {})

@@ -2,8 +2,9 @@
 
 Each member of a group has a `due` mark; the lowest is next, and serving moves it one stride on (a stride is short for a
 heavy weight). Marks start half a stride behind the floor, which spreads the heavy ones between the light ones. Whoever
-was away comes back at the group's floor, not at its old mark: it gets the next turn, and no arrears. Of equal weights,
-those that are ready all the time are therefore never more than one turn apart.
+was away comes back at the group's floor, not at its old mark: it gets the next turn, and no arrears. Of equal marks the
+one that has waited longer is first. Of equal weights, those that are ready all the time are therefore never more than
+one turn apart, from whichever moment it is counted.
 """
 
 from __future__ import annotations
@@ -16,23 +17,26 @@ T = TypeVar("T")
 
 STRIDE = 5_354_228_880
 """Of weight 1. The least common multiple of 1 … 24: weights up to there share exactly."""
+_UNIT = 1 << 40
+"""Of a mark. What is less says when it was made: earlier marks are lower."""
 GROUPS_MAX = 4096
 
 
 class Turn:
     """The marks of one group. Members are any hashable keys."""
 
-    __slots__ = ("_due", "_seated", "floor")
+    __slots__ = ("_due", "_seated", "_taken", "floor")
 
     def __init__(self) -> None:
         self._due: dict[Hashable, int] = {}
         self._seated: object = None
+        self._taken = 0
         self.floor = 0
 
     def due(self, member: Hashable, stride: int) -> int:
         mark = self._due.get(member)
         if mark is None:
-            return self.floor + stride // 2
+            return self.floor + stride // 2 * _UNIT
         return max(mark, self.floor)
 
     def first(self, members: Sequence[T], key: Callable[[T], Hashable], stride: Callable[[T], int]) -> T:
@@ -42,7 +46,7 @@ class Turn:
         for member in members:
             mark = marks.get(key(member))
             if mark is None:
-                mark = floor + stride(member) // 2
+                mark = floor + stride(member) // 2 * _UNIT
             elif mark <= floor:
                 return member
             if lowest is None or mark < lowest:
@@ -60,13 +64,14 @@ class Turn:
             present = {key(member) for member in members}
             self._due = {each: mark for each, mark in self._due.items() if each in present}
         for member in members:
-            self._due.setdefault(key(member), self.floor + stride(member) // 2)
+            self._due.setdefault(key(member), self.floor + stride(member) // 2 * _UNIT)
 
     def take(self, member: Hashable, stride: int) -> None:
         """`member` serves now."""
         mark = self.due(member, stride)
         self.floor = max(self.floor, mark)
-        self._due[member] = mark + stride
+        self._taken += 1
+        self._due[member] = (mark // _UNIT + stride) * _UNIT + self._taken
 
     def __len__(self) -> int:
         return len(self._due)

@@ -189,7 +189,11 @@ class _SortedOut:
 def standing_of(candidate: Candidate, state: Pool, now: float) -> Standing:
     """By what is held against it, and by its own limits."""
     standing = state.standing(candidate.key, now)
-    return _limit(candidate, state, now) if standing is READY else standing
+    if not (standing is READY or standing.is_transient or standing.is_remembered):
+        return standing
+    limit = _limit(candidate, state, now)
+    # What may be asked as a last resort keeps to its own limits, too.
+    return limit if standing is READY or limit.state in {"busy", "reserved"} else standing
 
 
 def _limit(candidate: Candidate, state: Pool, now: float) -> Standing:

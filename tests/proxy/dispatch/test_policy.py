@@ -337,3 +337,14 @@ def test_a_tie_may_name_one_of_an_aliass_models() -> None:
     pooled = [candidate("a", "m1", siblings=2), candidate("a", "m2", siblings=2)]
     decision = decide(pooled, Pool(), ask(tie=Tie("a", model="m2")), 0.0)
     assert (decision.chosen, decision.rule) == (pooled[1], "affinity")
+
+
+def test_a_last_resort_keeps_to_its_limit() -> None:
+    alone = [candidate("a", concurrency=1)]
+    pool = Pool()
+    bench(pool, "a", 30.0, is_transient=True)
+    assert not pool.is_calm
+    lease = commit(decide(alone, pool, ask(), 1.0), alone, pool, ask())
+    assert names(decide(alone, pool, ask(), 1.0)) == [("a", "busy: 1 of 1 requests are under way")]
+    pool.give_back(lease)
+    assert decide(alone, pool, ask(), 1.0).chosen is alone[0]
