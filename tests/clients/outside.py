@@ -6,6 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import Self
 
+from tests.visitors import Visitors
+
 REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -16,15 +18,16 @@ class Outside:
         self.asked: list[str] = []
         """Request lines: ``CONNECT example.com:443 HTTP/1.1``."""
         self._server: asyncio.Server | None = None
+        self._visitors = Visitors()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._refuse, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._visitors.received_by(self._refuse), "127.0.0.1", 0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        await self._server.wait_closed()
+        await self._visitors.leave()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -39,4 +42,3 @@ class Outside:
             self.asked.append(head.decode(errors="replace").strip())
             writer.write(REFUSAL)
             await writer.drain()
-        writer.close()

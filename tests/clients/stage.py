@@ -186,4 +186,4 @@ async def killed(process: asyncio.subprocess.Process) -> None:
     """With all that it has started, unless it is over."""
     if process.returncode is None:
         os.killpg(process.pid, signal.SIGKILL)
-        await process.communicate()
+    await process.communicate()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
+
+from tests.visitors import Visitors
 
 PIECE_BYTES = 256 * 1024
 
@@ -28,19 +29,16 @@ class Tap:
         self.target = ""
         self._heard: list[bytearray] = []
         self._server: asyncio.Server | None = None
-        self._pipes: set[asyncio.Task[None]] = set()
+        self._visitors = Visitors()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._visitors.received_by(self._serve), "127.0.0.1", 0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        for pipe in self._pipes:
-            pipe.cancel()
-        await asyncio.gather(*self._pipes, return_exceptions=True)
-        await self._server.wait_closed()
+        await self._visitors.leave()
 
     @property
     def url(self) -> str:
@@ -56,19 +54,19 @@ class Tap:
         self._heard.append(heard)
         target = urlsplit(self.target)
         there_reader, there_writer = await asyncio.open_connection(target.hostname, target.port)
-        for pipe in (_pipe(reader, there_writer, heard), _pipe(there_reader, writer, bytearray())):
-            task = asyncio.create_task(pipe)
-            self._pipes.add(task)
-            task.add_done_callback(self._pipes.discard)
+        await asyncio.gather(_pipe(reader, there_writer, heard), _pipe(there_reader, writer, bytearray()))
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heard: bytearray) -> None:
-    with suppress(ConnectionError):
+    try:
         while data := await reader.read(PIECE_BYTES):
             heard += data
             writer.write(data)
             await writer.drain()
-    writer.close()
+    except ConnectionError:
+        pass  # one of the two has gone: so does the other
+    finally:
+        writer.close()
 
 
 def _requests(heard: bytes) -> list[Said]:
