@@ -1,4 +1,4 @@
-"""What is held against each owner (a credential, a provider), by model, until it is proven wrong.
+"""What is held against each owner (a credential, a provider, an address), by model, until it is proven wrong.
 
 ::
 
@@ -25,6 +25,7 @@ RECOVERY_SECONDS_MAX = 120.0
 """Or so much time after the first of them."""
 MODELS_MAX = 256
 """Of one owner with something held against them; names that clients make up must not fill the memory."""
+OWNERS_MAX = 20_000
 
 _RANK: dict[State, int] = {"probing": 1, "cooling": 2, "broken": 3}
 
@@ -101,6 +102,8 @@ class Book:
         page[model] = record
         if len(page) > MODELS_MAX:
             del page[next(iter(page))]
+        if len(self.pages) > OWNERS_MAX:
+            del self.pages[next(iter(self.pages))]
 
     def lend(self, owner: str, model: str, serial: int, now: float) -> None:
         """A request goes there: where a cooldown has ended, it is one of those that try whether that is true."""

@@ -26,11 +26,12 @@ from auth.turns import Turns
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """One attempt's use of a credential."""
+    """One attempt's use of a credential, and of what that shares with others."""
 
     key: Key
     lent_at: float
     serial: int
+    shared: tuple[str, ...] = ()
     is_returned: bool = False
 
 
@@ -44,7 +45,7 @@ class Pool:
         self.quotas = Quotas()
         self.revision = 0
         self._accounts = Book()
-        self._providers = Book()
+        self._shared = Book()
         self._disabled: set[str] = set()
         self._in_flight: dict[str, int] = {}
         self._full: set[str] = set()
@@ -56,27 +57,27 @@ class Pool:
     @property
     def is_calm(self) -> bool:
         """Nothing is held against anybody: the usual case, and the quick one."""
-        return not (
-            self._accounts.pages or self._providers.pages or self._disabled or self._full or self.quotas.has_tight
-        )
+        return not (self._accounts.pages or self._shared.pages or self._disabled or self._full or self.quotas.has_tight)
 
-    def is_clear(self, credential_id: str, provider: str) -> bool:
-        """Nothing is held against this one, whatever the model."""
+    def is_clear(self, credential_id: str, shared: Iterable[str]) -> bool:
+        """Nothing is held against this one, nor against what it shares with others, whatever the model."""
         return not (
             credential_id in self._accounts.pages
-            or provider in self._providers.pages
             or credential_id in self._disabled
             or credential_id in self._full
             or self.quotas.is_tight(credential_id)
-        )
+        ) and self._shared.pages.keys().isdisjoint(shared)
 
     def standing(self, key: Key, now: float) -> Standing:
         """The worse of what is known of the whole credential and of this model."""
         return DISABLED if key[0] in self._disabled else self._accounts.standing(*key, now)
 
-    def overload(self, provider: str, model: str, now: float) -> Standing:
-        """Of a provider as a whole: no account's fault, so it only moves its candidates behind others."""
-        return self._providers.standing(provider, model, now)
+    def overload(self, shared: Iterable[str], model: str, now: float) -> Standing:
+        """Of a provider as a whole, or of its address: no account's fault, so it only moves its candidates behind
+        others.
+        """
+        found = (self._shared.standing(owner, model, now) for owner in shared)
+        return next((standing for standing in found if standing is not READY), READY)
 
     def in_flight(self, credential_id: str) -> int:
         return self._in_flight.get(credential_id, 0)
@@ -97,24 +98,28 @@ class Pool:
 
     # what acts calls
 
-    def lend(self, key: Key, now: float, *, at_most: int = 0) -> Lease:
+    def lend(self, key: Key, now: float, *, at_most: int = 0, shared: tuple[str, ...] = ()) -> Lease:
         """Counts as the probe of whatever has just cooled down. `at_most`: so many requests the credential may have
-        under way; 0: any number.
+        under way; 0: any number. `shared`: what it has in common with other credentials, and may fail as a whole: its
+        provider, its address.
         """
         self._serial += 1
-        lease = Lease(key, now, self._serial)
+        lease = Lease(key, now, self._serial, shared)
         count = self._in_flight[key[0]] = self._in_flight.get(key[0], 0) + 1
         if at_most and count >= at_most:
             self._full.add(key[0])
         self._accounts.lend(*key, lease.serial, now)
+        for owner in shared:
+            self._shared.lend(owner, key[1], lease.serial, now)
         return lease
 
-    def succeed(self, lease: Lease, provider: str = "") -> None:
+    def succeed(self, lease: Lease) -> None:
         """Content came: whatever was held against the credential before this attempt began is over."""
         self._served_at[lease.key[0]] = lease.lent_at
         if self._accounts.succeed(*lease.key, lease.serial, lease.lent_at):
             self.revision += 1
-        self._providers.succeed(provider, lease.key[1], lease.serial, lease.lent_at)
+        for owner in lease.shared:
+            self._shared.succeed(owner, lease.key[1], lease.serial, lease.lent_at)
 
     def fail(self, lease: Lease, setback: Setback, now: float, chance: float = 0.0) -> Standing:
         """`chance`: a number in [0, 1) for jitter. Failures of attempts that were under way when the cooldown began
@@ -123,8 +128,9 @@ class Pool:
         self.revision += 1
         return self._note(self._accounts, lease.key[0], lease, setback, now, chance)
 
-    def fail_provider(self, lease: Lease, provider: str, setback: Setback, now: float, chance: float = 0.0) -> Standing:
-        return self._note(self._providers, provider, lease, setback, now, chance)
+    def fail_shared(self, lease: Lease, owner: str, setback: Setback, now: float, chance: float = 0.0) -> Standing:
+        """Of what the credential shares with others: no fault of its own."""
+        return self._note(self._shared, owner, lease, setback, now, chance)
 
     def _note(self, book: Book, owner: str, lease: Lease, setback: Setback, now: float, chance: float) -> Standing:
         record = book.note(owner, setback, serial=lease.serial, latest=self._serial, now=now, chance=chance)
@@ -167,6 +173,8 @@ class Pool:
         else:
             self._in_flight.pop(credential_id, None)
         self._accounts.give_back(*lease.key, lease.serial)
+        for owner in lease.shared:
+            self._shared.give_back(owner, lease.key[1], lease.serial)
 
     # what an operator, a reload or a restart calls
 

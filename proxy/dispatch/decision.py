@@ -10,7 +10,7 @@ from proxy.providers.base import Provider
 
 Action: TypeAlias = Literal["retry", "stop"]
 """retry: another candidate may do better · stop: the client's own fault, told as it is."""
-Scope: TypeAlias = Literal["none", "model", "credential", "provider"]
+Scope: TypeAlias = Literal["none", "model", "credential", "provider", "address"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +25,23 @@ class Candidate:
     siblings: int = 1
     key: tuple[str, str] = field(init=False, compare=False, repr=False)
     """Credential id and upstream model: what the pool keeps its state by."""
+    shared: tuple[str, str] = field(init=False, compare=False, repr=False)
+    """What it has in common with other candidates, and may fail as a whole: its provider's name, its address."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", (self.credential.id, self.model))
+        object.__setattr__(self, "shared", (self.provider.name, self.address))
+
+    @property
+    def address(self) -> str:
+        """With the egress proxy on the way there. Never shown: that may hold a password."""
+        return f"{self.credential.base_url or self.provider.base_url} {self.credential.proxy_url or ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What an outcome means. `scope`: what is left alone for a while: nothing, this model of the credential, the whole
-    credential; `provider`: overloaded as a whole, which benches no account.
+    credential; `provider`, `address`: overloaded or out of reach as a whole, which benches no account.
 
     `cooldown_seconds`: the upstream's own word where `is_stated`, else a first guess that doubles with repetition. None
     with a scope: not by time, until somebody acts. `is_transient`: no fault of the account. `is_quota`: a window or a

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 
 from auth.pool import Lease
 from auth.standing import ALL_MODELS, Setback
-from proxy.dispatch.decision import Candidate, Verdict
+from proxy.dispatch.decision import Candidate, Scope, Verdict
 from proxy.dispatch.shared import Shared
 from proxy.dispatch.verdict import judge
 from proxy.dispatch.windows import Moment, read_quota_failures, read_windows
 from proxy.hub.events import Failure
+
+_EVENTS: Mapping[Scope, str] = {"provider": "provider.overloaded", "address": "address.unreachable"}
 
 
 def observe(
@@ -45,7 +47,7 @@ def learn(
     if verdict.scope == "none":
         return verdict
     setback = Setback(
-        model=ALL_MODELS if verdict.scope == "credential" else candidate.model,
+        model=ALL_MODELS if verdict.scope in {"credential", "address"} else candidate.model,
         why=verdict.why,
         seconds=verdict.cooldown_seconds,
         is_stated=verdict.is_stated,
@@ -54,12 +56,14 @@ def learn(
         window=verdict.window,
     )
     now, chance = shared.clock.monotonic(), shared.clock.chance()
-    if verdict.scope == "provider":
-        standing = shared.pool.fail_provider(lease, candidate.provider.name, setback, now, chance)
+    owners = {"provider": candidate.provider.name, "address": candidate.address}
+    owner = owners.get(verdict.scope)
+    if owner is not None:
+        standing = shared.pool.fail_shared(lease, owner, setback, now, chance)
     else:
         standing = shared.pool.fail(lease, setback, now, chance)
     shared.log.warning(
-        "provider.overloaded" if verdict.scope == "provider" else "credential.cooled",
+        _EVENTS.get(verdict.scope, "credential.cooled"),
         request_id=request_id,
         provider=candidate.provider.name,
         credential=candidate.credential.id,

@@ -79,7 +79,7 @@ def commit(decision: Decision, candidates: Sequence[Candidate], state: Pool, ask
     turn = state.turns.of(ask.group)
     turn.seat(candidates, _key, lambda each: stride(each, ask.strategy))
     turn.take(chosen.key, stride(chosen, ask.strategy))
-    return state.lend(chosen.key, decision.now, at_most=chosen.credential.concurrency)
+    return state.lend(chosen.key, decision.now, at_most=chosen.credential.concurrency, shared=chosen.shared)
 
 
 _key = attrgetter("key")
@@ -143,7 +143,7 @@ class _SortedOut:
         for candidate in candidates:
             if candidate.key in ask.tried:
                 self.passed_over.append(PassedOver(candidate=candidate, why="tried in this request"))
-            elif state.is_clear(candidate.credential.id, candidate.provider.name):
+            elif state.is_clear(candidate.credential.id, candidate.shared):
                 self.ready.append(candidate)
             else:
                 self._look_at(candidate, state, now)
@@ -153,7 +153,7 @@ class _SortedOut:
     def _look_at(self, candidate: Candidate, state: Pool, now: float) -> None:
         standing = standing_of(candidate, state, now)
         if standing is READY:
-            standing = state.overload(candidate.provider.name, candidate.model, now)
+            standing = state.overload(candidate.shared, candidate.model, now)
             (self.ready if standing is READY else self.crowded).append(candidate)
             if standing is READY:
                 return

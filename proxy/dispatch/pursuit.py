@@ -105,6 +105,8 @@ class Pursuit:
             if attempt.is_blank:
                 blank = (chosen.candidate, attempt)
                 rotation.is_last_round = True
+            if verdict.scope == "address":
+                rotation.leave_out(chosen.candidate.address)
             self._check_limits(attempt)
             rotation.is_costly = _is_fault(verdict) and failed.failure.code != UNREACHABLE
         return self._given_up(rotation) if blank is None else self._tell(asked, *blank)
@@ -181,7 +183,7 @@ class Pursuit:
     def _commit(self, chosen: Chosen, attempt: Attempt) -> None:
         """The commit point: from here on this attempt is the answer."""
         shared = self._shared
-        shared.pool.succeed(chosen.lease, chosen.candidate.provider.name)
+        shared.pool.succeed(chosen.lease)
         shared.waiting.wake()
         self._record(chosen.candidate, attempt.status)
 

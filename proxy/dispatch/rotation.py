@@ -81,6 +81,10 @@ class Rotation:
             lease = commit(decision, candidates, shared.pool, ask)
             return Chosen(candidate=decision.chosen, plan=plan, decision=decision, lease=lease)
 
+    def leave_out(self, address: str) -> None:
+        """For this round: nobody there can be reached."""
+        self._tried.update(each.key for each in self.asked.found.candidates if each.address == address)
+
     def explain(self) -> Decision:
         """Why nobody is left."""
         ask = self._ask(is_anew=True, wants_all=True)

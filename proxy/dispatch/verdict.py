@@ -187,7 +187,7 @@ _COMMON: tuple[Row, ...] = (
         text=_text(r"\bno such file|\bfiles? .{0,120}\b(not found|not exist)|\bfile not found|access the file\b"),
         meaning=_elsewhere("it does not have the file"),  # each account has files of its own
     ),
-    Row(words=_set("unreachable"), meaning=_fault("it cannot be reached", 1.0, "credential")),
+    Row(words=_set("unreachable"), meaning=_fault("it cannot be reached", 1.0, "address")),
     Row(
         words=_set(
             "account_deactivated",

@@ -202,11 +202,13 @@ def test_the_operator_disables_and_enables() -> None:
 def test_an_overloaded_provider_benches_no_account() -> None:
     pool = Pool()
     lease = pool.lend(KEY, 0.0)
-    pool.fail_provider(lease, "vendor", fault(2.0), 0.0, chance=1.0)
+    pool.fail_shared(lease, "vendor", fault(2.0), 0.0, chance=1.0)
     assert pool.standing(KEY, 0.5) is READY
-    assert pool.overload("vendor", "model-a", 0.5).state == "cooling"
-    pool.succeed(pool.lend(KEY, 1.0), "vendor")
-    assert pool.overload("vendor", "model-a", 1.0) is READY
+    assert pool.overload(["other", "vendor"], "model-a", 0.5).state == "cooling"
+    probe = pool.lend(KEY, 3.0, shared=("vendor",))
+    assert pool.overload(["vendor"], "model-a", 3.0).state == "probing"
+    pool.succeed(probe)
+    assert pool.overload(["vendor"], "model-a", 3.0) is READY
 
 
 def test_a_reload_keeps_the_state_of_those_who_stay() -> None:
@@ -242,13 +244,13 @@ def test_a_pool_without_trouble_is_calm_again() -> None:
     pool = Pool()
     assert pool.is_calm
     pool.fail(pool.lend(KEY, 0.0), limited(1.0), 0.0)
-    pool.fail_provider(pool.lend(KEY, 0.0), "vendor", fault(), 0.0)
+    pool.fail_shared(pool.lend(KEY, 0.0), "vendor", fault(), 0.0)
     assert not pool.is_calm
-    assert not pool.is_clear("account-1", "")
-    assert not pool.is_clear("other", "vendor")
-    assert pool.is_clear("other", "other")
+    assert not pool.is_clear("account-1", [])
+    assert not pool.is_clear("other", ["an address", "vendor"])
+    assert pool.is_clear("other", ["other"])
     for _ in range(PROVEN_MIN):
-        pool.succeed(pool.lend(KEY, 2.0), "vendor")
+        pool.succeed(pool.lend(KEY, 2.0, shared=("vendor",)))
     assert pool.is_calm
 
 
@@ -392,7 +394,7 @@ def test_a_reading_mends_no_revoked_login() -> None:
 def test_a_credential_that_has_all_it_may_is_not_clear_until_one_comes_back() -> None:
     pool = Pool()
     leases = [pool.lend(KEY, 0.0, at_most=2) for _ in range(2)]
-    assert not pool.is_clear("account-1", "")
+    assert not pool.is_clear("account-1", [])
     assert not pool.is_calm
     pool.give_back(leases[0])
     assert pool.is_calm

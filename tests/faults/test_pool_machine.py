@@ -143,9 +143,8 @@ class Machine(RuleBasedStateMachine):
 
     def is_crowded(self, name: str, model: str) -> bool:
         """Its provider is overloaded, or a window of its is full: it comes after the others."""
-        provider = PROVIDERS[name].name
         return (
-            self.pool.overload(provider, model, self.now) is not READY
+            self.pool.overload([PROVIDERS[name].name], model, self.now) is not READY
             or self.pool.quotas.beyond(name, model, self.now, 1.0) is not None
         )
 
@@ -186,14 +185,14 @@ class Machine(RuleBasedStateMachine):
     def overload(self, data: st.DataObject) -> None:
         lease, provider = self.take(data)
         setback = Setback(model=lease.key[1], why="overloaded", seconds=2.0, is_transient=True)
-        self.pool.fail_provider(lease, provider, setback, self.now, 0.5)
+        self.pool.fail_shared(lease, provider, setback, self.now, 0.5)
         self.pool.give_back(lease)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
     def succeed(self, data: st.DataObject) -> None:
-        lease, provider = self.take(data)
-        self.pool.succeed(lease, provider)
+        lease, _ = self.take(data)
+        self.pool.succeed(lease)
         self.pool.give_back(lease)
         for key in (lease.key, (lease.key[0], ALL_MODELS)):
             hold = self.holds.get(key)

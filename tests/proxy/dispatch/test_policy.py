@@ -173,7 +173,7 @@ def test_an_overloaded_provider_comes_after_the_others_but_before_nobody() -> No
     both = [candidate("a", priority=9), candidate("b", provider=openai.PROVIDER)]
     pool = Pool()
     setback = Setback(model="m", why="overloaded", seconds=10.0, is_transient=True)
-    pool.fail_provider(pool.lend(("a", "m"), 0.0), "anthropic", setback, 0.0, 0.9)
+    pool.fail_shared(pool.lend(("a", "m"), 0.0), "anthropic", setback, 0.0, 0.9)
     assert serve(both, pool, ask(), 1.0) == "b"
     assert serve(both[:1], pool, ask(is_first=False), 1.0) == "a"
 

@@ -14,6 +14,7 @@ from auth.quota import DAY
 from proxy.config.schema import Config, Routing
 from proxy.dispatch.clock import Clock
 from proxy.dispatch.inquiry import Refused
+from proxy.errors import Unreachable
 
 MODEL = "claude-opus-5"
 BODY = {"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
@@ -306,6 +307,49 @@ async def test_a_reading_with_room_ends_a_cooldown(lab: Any, make: Any) -> None:
         await serve(lab, dispatcher)
     await serve(lab, dispatcher, model="claude-sonnet-5")
     assert await serve(lab, dispatcher) == "anthropic key 1"
+
+
+# Addresses
+
+
+def at(make: Any, host: str, *names: str, **settings: Any) -> Any:
+    return make.keys(*names, base_url=f"http://{host}", **settings)
+
+
+async def test_nobody_at_a_dead_address_is_asked_in_vain_again(lab: Any, make: Any) -> None:
+    """Eight keys at one address that does not answer are one fault, not eight, and no account's."""
+    keys = (*at(make, "dead", *(f"d{n}" for n in range(8))), *at(make, "alive", "a1", "a2"))
+    dispatcher = lab.dispatcher(
+        Config(claude_api_key=keys),
+        lambda call: Unreachable("refused") if "//dead" in call.url else make.whole(ANSWER),
+    )
+    for _ in range(20):
+        assert (await serve(lab, dispatcher)).rpartition(" ")[2] in {"9", "10"}
+    assert sum("//dead" in call.url for call in lab.upstream.calls) == 1
+    assert list(lab.pool.standings(lab.time.now)) == []
+    lab.time.now += 5
+    await serve(lab, dispatcher)
+    assert sum("//dead" in call.url for call in lab.upstream.calls) == 2
+
+
+async def test_the_only_address_is_asked_every_time(lab: Any, make: Any) -> None:
+    dispatcher = lab.dispatcher(
+        Config(claude_api_key=at(make, "dead", "d1", "d2", "d3"), request_retry=0), lambda _call: Unreachable("refused")
+    )
+    for count in (1, 2, 3):
+        with pytest.raises(Refused) as refused:
+            await serve(lab, dispatcher)
+        assert refused.value.failure.message == "refused"
+        assert len(lab.upstream.calls) == count
+
+
+async def test_an_egress_proxy_is_part_of_the_way(lab: Any, make: Any) -> None:
+    keys = (*at(make, "host", "d1", proxy_url="http://127.0.0.1:9"), *at(make, "host", "a1"))
+    dispatcher = lab.dispatcher(
+        Config(claude_api_key=keys), lambda call: Unreachable("refused") if call.proxy_url else make.whole(ANSWER)
+    )
+    assert [await serve(lab, dispatcher) for _ in range(3)] == ["anthropic key 2"] * 3
+    assert len(lab.upstream.calls) == 4
 
 
 # A total outage
