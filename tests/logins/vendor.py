@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tests.visitors import Visitors
+
 DAY = 86_400
 HOSTS = (
     "platform.claude.com", "api.anthropic.com", "claude.ai", "claude.com", "mcp-proxy.anthropic.com",
@@ -70,6 +72,7 @@ class Vendor:
     _server: asyncio.Server | None = None
     _tls: ssl.SSLContext | None = None
     _serial: int = 0
+    _visitors: Visitors = field(default_factory=Visitors)
 
     @property
     def authority(self) -> Path:
@@ -92,12 +95,13 @@ class Vendor:
 
     async def __aenter__(self) -> Self:
         self._tls = _certified(self.folder)
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._visitors.received_by(self._serve), "127.0.0.1", 0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
+        await self._visitors.leave()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
@@ -108,7 +112,6 @@ class Vendor:
                 assert self._tls is not None
                 await writer.start_tls(self._tls)
                 await self._answer(target.partition(":")[0], reader, writer)
-        writer.close()
 
     async def _answer(self, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line, headers = await _head(reader)
