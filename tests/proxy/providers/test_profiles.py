@@ -55,7 +55,7 @@ def test_every_listed_model_has_a_profile() -> None:
         ("gemini", "gemini-2.0-flash", {"thinking": "none"}),
         ("openai_compatible", "deepseek/deepseek-chat", {"replays_reasoning_text": True, "has_developer_role": False}),
         ("openai_compatible", "deepseek-chat", {"has_json_schema": False, "has_text_lists": False}),
-        ("openai_compatible", "openai/gpt-5.2", {"has_custom_tools": True, "has_prefill": False}),
+        ("openai_compatible", "openai/gpt-5.2", {"has_custom_tools": True, "thinks_visibly": False}),
         ("openai_compatible", "openai/gpt-5.2", {"sampling": set(), "has_developer_role": True}),
         ("openai_compatible", "whatever", {"has_developer_role": False, "has_media_in_results": False}),
     ],
