@@ -140,14 +140,15 @@ def loads(data: bytes | str) -> JsonValue:
 
 
 def loads_upstream(data: bytes) -> JsonValue:
-    """What an upstream sent: like `loads`, but a half of a surrogate pair is let through (`proxy.wire.unicode`).
+    """What an upstream sent: like `loads`, but a half of a surrogate pair is let through (`proxy.wire.unicode`), and NaN
+    and infinities (some servers have such logprobs) are null.
 
     Raises ValueError (of which `msgspec.DecodeError` is one) or RecursionError.
     """
     try:
         return loads(data)
     except ValueError:
-        value: JsonValue = json.loads(data)
+        value: JsonValue = json.loads(data, parse_constant=lambda _: None)
         return value
 
 
@@ -156,8 +157,19 @@ def dumps(value: object) -> bytes:
     try:
         return _encode(value)
     except UnicodeEncodeError:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        return well_formed(text).encode()
+        return _encode(_well_formed(value))
+
+
+def _well_formed(value: object) -> object:
+    match value:
+        case str():
+            return well_formed(value)
+        case Mapping():
+            return {_well_formed(key): _well_formed(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_well_formed(each) for each in value]
+        case _:
+            return value
 
 
 def refuse_foreign_state(request: Request, wire: str) -> None:
