@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,20 @@ from tests.clients.stage import MODULES, Stage
 from tests.clients.tap import Tap
 from tests.clients.upstream import Upstream
 
+LOG_CHARACTERS_SHOWN = 8000
 collect_ignore_glob = [] if (MODULES / ".installed").exists() else ["test_*.py"]
 """``make test-clients`` installs the CLIs."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows what the proxy had to say."""
+    report = yield
+    stage = getattr(item, "funcargs", {}).get("stage")
+    log = stage.folder / "log" if stage is not None else None
+    if report.failed and log is not None and log.exists():
+        report.sections.append(("the proxy's log", log.read_text()[-LOG_CHARACTERS_SHOWN:]))
+    return report
 
 
 @pytest.fixture

@@ -98,8 +98,8 @@ class TestCodexOverAWebSocket(Scenes):
             f'openai_base_url = "{stage.url}/backend-api/codex"\n{QUIET}'
         )
         ran = await stage.run("codex", *self.cli.arguments, "-m", MODELS[wire], PROMPT, CODEX_API_KEY=CLIENT_KEY)
-        assert "Reconnecting" not in ran.err
-        assert "Falling back" not in ran.err
+        assert "Reconnecting" not in ran.err, ran
+        assert "Falling back" not in ran.err, ran
         return ran
 
 
