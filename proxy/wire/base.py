@@ -140,8 +140,8 @@ def loads(data: bytes | str) -> JsonValue:
 
 
 def loads_upstream(data: bytes) -> JsonValue:
-    """What an upstream sent: like `loads`, but a half of a surrogate pair is let through (`proxy.wire.unicode`), and NaN
-    and infinities (some servers have such logprobs) are null.
+    """What an upstream sent: like `loads`, but a half of a surrogate pair is let through (`proxy.wire.unicode`); NaN
+    and the infinities (some servers have such logprobs) are null.
 
     Raises ValueError (of which `msgspec.DecodeError` is one) or RecursionError.
     """
