@@ -130,7 +130,8 @@ async def test_nobody_listens_and_another_account_serves(stage: Stage, clients: 
     said = await judge.ask(judge.words(TEXT.ask, f"{wire}-pier"), is_stream=False)
     assert said.text == TEXT.text
     assert keys(stage, wire) == [f"sk-{wire}-pier-key-1-living"]
-    assert clients.headers["x-proxy-attempts"] in {"1", "2"}  # one, where another format has met the dead address before
+    # One attempt, where another format has met the dead address before.
+    assert clients.headers["x-proxy-attempts"] in {"1", "2"}
 
 
 class TestNobodyIsLeft:
