@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from auth.secret import Secret
 
@@ -36,4 +37,6 @@ class Credential:
     """The most requests under way at a time; 0: any number."""
     reserve_percent: int = 0
     """The share of each usage window that is left to its owner."""
+    home: Path | None = None
+    """Where its official CLI keeps the login, if it is one."""
     is_disabled: bool = False

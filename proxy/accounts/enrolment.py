@@ -12,7 +12,7 @@ from auth.credential import Credential
 from auth.document import Document
 from auth.refusal import Refused
 from auth.secret import Secret
-from auth.store import Entry, Store
+from auth.store import HOMES, Entry, Store
 from auth.tokens import Token
 from auth.watch import Added, AuthWatch, Event, Removed
 from proxy.accounts.fresh_logins import FreshLogins, tokens_now
@@ -53,6 +53,7 @@ def enrolled(store: Store[AccountFile], config: Config, tokens: Mapping[str, Tok
         credentials=credentials,
         proxy_url=config.proxy_url,
         tokens=tokens_now(store.folder, files) if tokens is None else tokens,
+        homes=store.folder / HOMES,
     )
 
 

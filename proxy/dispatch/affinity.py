@@ -77,6 +77,12 @@ def session_of(inquiry: Inquiry) -> str | None:
     return next((each[:NAME_CHARACTERS_MAX] for each in named if isinstance(each, str) and each), None)
 
 
+def conversation_of(inquiry: Inquiry) -> str:
+    """The session's name, as no other client can have it; empty: there is none."""
+    session = session_of(inquiry)
+    return "" if session is None else _key(inquiry.client, "conversation", session).hex()
+
+
 def _in_metadata(metadata: object) -> object:
     """``session_id``, ``sessionId`` (Qwen Code), or inside of ``user_id``, which Claude Code writes as JSON."""
     if not isinstance(metadata, Mapping):

@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from proxy.dispatch.affinity import conversation_of
+from proxy.dispatch.inquiry import Inquiry
 from proxy.dispatch.passage import Passage, Plan, Seen, Whole, not_json
 from proxy.dispatch.plain import PlainPlan, comes_whole
 from proxy.errors import Unreachable, UpstreamError
@@ -61,10 +63,16 @@ class Attempt:
         told = self._passage.losses() if self._passage is not None else ()
         return (*self.plan.losses, *self._losses, *told)
 
-    async def start(self, upstream: Upstream, *, request_id: str = "") -> Failed | None:
-        """None: the first content is there. However it ends, nothing is raised that an upstream can cause."""
+    async def start(self, upstreams: Mapping[str, Upstream], inquiry: Inquiry) -> Failed | None:
+        """None: the first content is there. However it ends, nothing is raised that an upstream can cause.
+
+        `upstreams`: by executor.
+        """
+        call = replace(self.plan.call, request_id=inquiry.request_id)
+        if call.account is not None:
+            call = replace(call, session=conversation_of(inquiry))
         try:
-            answer = self._answer = await upstream.send(replace(self.plan.call, request_id=request_id))
+            answer = self._answer = await upstreams[call.executor].send(call)
             self.status, self.headers = answer.status, answer.headers
             failure = await self._first_content(answer)
         except UpstreamError as error:

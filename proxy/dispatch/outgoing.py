@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from proxy.dispatch.decision import Candidate
 from proxy.dispatch.genuine import is_genuine, own_headers, with_query
 from proxy.providers.base import USER_AGENT, Operation, Provider
-from proxy.upstream.base import Call
+from proxy.upstream.base import Call, CliAccount
 
 _VERSIONS = ("/v1beta", "/v1")
 """Operators write base URLs with and without them."""
@@ -42,12 +42,16 @@ def call_for(
     headers.update(provider.authorize(credential))
     headers.update({name.lower(): value for name, value in credential.headers.items()})
     proxy_url = credential.proxy_url
+    is_by_cli = bool(provider.own_cli) and not is_genuine(provider, client)
     return Call(
         method="POST",
         url=url,
         headers=tuple(headers.items()),
         body=body,
         proxy_url=None if proxy_url in {None, "", "direct", "none"} else proxy_url,
+        executor=provider.cli_executor if is_by_cli else provider.executor,
+        operation=operation,
+        account=CliAccount(id=credential.id, home=credential.home) if is_by_cli and credential.home else None,
     )
 
 

@@ -118,8 +118,7 @@ class Pursuit:
         attempt = Attempt(chosen.plan, wire_named(candidate.provider.wire), is_stream=self.inquiry.is_stream)
         is_done = False
         try:
-            upstream = shared.upstreams[candidate.provider.executor]
-            failed = await attempt.start(upstream, request_id=self.inquiry.request_id)
+            failed = await attempt.start(shared.upstreams, self.inquiry)
             observe(shared, candidate, chosen.lease, attempt.headers, failed.failure if failed else None)
             is_done = failed is None
         finally:

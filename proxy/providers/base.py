@@ -82,7 +82,9 @@ class Provider:
     begins, lower-case.
     """
     own_cli: str = ""
-    """It is asked with what this CLI has sent itself, known by `official`, and with nothing else; empty: by anybody."""
+    """It is asked over HTTP with what this CLI has sent itself, known by `official`, and with nothing else; empty: with
+    anything.
+    """
     patches: tuple[Patch, ...] = ()
     models: tuple[Model, ...] = ()
     """What its credentials offer that name no models of their own."""
@@ -92,6 +94,8 @@ class Provider:
     """Its kind of account, as ``oauth-model-alias`` and ``oauth-excluded-models`` call it; empty: keys, no accounts."""
     executor: Literal["http", "sandbox"] = "http"
     """How an attempt is carried out."""
+    cli_executor: str = ""
+    """How, for every client but its `own_cli`: by that CLI itself, as the upstream of this name; empty: not at all."""
 
     def speaks(self, operation: Operation) -> str:
         """The wire in which it is asked this."""

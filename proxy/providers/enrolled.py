@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 
 from auth.credential import Credential
@@ -63,10 +64,11 @@ def from_files(
     credentials: Iterable[Credential],
     proxy_url: str,
     tokens: Mapping[str, Token | str] = MappingProxyType({}),
+    homes: Path | None = None,
 ) -> Enrolled:
     """`files`: by name; of two files of one account the first counts. `providers` and `credentials`: the
     configuration's, which win. `proxy_url`: the general egress proxy. `tokens`: of logins, by file; or why there is
-    none.
+    none. `homes`: the folder that holds the logins' homes.
     """
     taken = {credential.id: "config.yaml" for credential in credentials}
     named = {provider.name for provider in providers}
@@ -84,7 +86,8 @@ def from_files(
             if isinstance(token, str):
                 unused[name] = token
             else:
-                mine[name] = _login(file.settings, file.kind, own_id, name, token, proxy_url)
+                login = _login(file.settings, file.kind, own_id, name, token, proxy_url)
+                mine[name] = replace(login, home=None if homes is None else homes / file.settings.home)
         else:
             unused[name] = NOT_SERVED
     return Enrolled(providers=tuple(_providers(files, mine, named)), credentials=mine, unused=unused)

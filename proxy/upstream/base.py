@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 
@@ -18,11 +19,21 @@ class Deadlines:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CliAccount:
+    """The login in whose name an official CLI asks. `home`: the folder that the CLI keeps it in."""
+
+    id: str
+    home: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request to a provider, ready to be sent. `headers` hold the credential: never log them.
 
     `proxy_url`: the egress proxy (http, https, socks5); None for none. `request_id`: of the client's request, for
-    recordings; it is not sent.
+    recordings; it is not sent. `executor`: who carries it out. Where that is an official CLI, it gets the `account`,
+    and in `session` what names the client's conversation (unique over clients; empty: nothing does); `method`, `url`,
+    `headers` and `body` are what the provider would be sent, and say what is asked for.
     """
 
     method: str
@@ -32,6 +43,10 @@ class Call:
     proxy_url: str | None = None
     deadlines: Deadlines = field(default_factory=Deadlines)
     request_id: str = field(default="", compare=False)
+    executor: str = "http"
+    operation: str = "generate"
+    account: CliAccount | None = None
+    session: str = field(default="", compare=False)
 
 
 class Answer(Protocol):

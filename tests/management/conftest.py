@@ -15,9 +15,9 @@ import msgspec
 import pytest
 
 from management import key_ring
-from proxy.__main__ import House
 from proxy.cli import ServeOptions
 from proxy.config.load import load
+from proxy.house import House
 
 KEY = "the-management-key-of-the-tests"
 START_SECONDS_MAX = 30

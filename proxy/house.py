@@ -1,0 +1,302 @@
+"""What stands while the server runs: the one file, beside `proxy.__main__`, that ties proxy, auth and management."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from rich.console import Console
+
+from auth.credential import Credential
+from auth.memory_file import MemoryFile
+from auth.pool import Pool
+from auth.secret import Secret
+from management.api import Management
+from management.audit import Audit
+from management.state import State
+from proxy import __version__
+from proxy.accounts.enrolment import Enrolment
+from proxy.banner import facts_of, show
+from proxy.cli import ServeOptions
+from proxy.config.load import Loaded
+from proxy.config.reload import Reloader
+from proxy.config.schema import Config
+from proxy.dispatch.clock import Clock
+from proxy.dispatch.failover import Dispatcher
+from proxy.dispatch.snapshot import Snapshot
+from proxy.errors import ConfigError
+from proxy.observe.ledger import Ledger
+from proxy.observe.log import LibraryLog, make_log
+from proxy.observe.log_file import LogFile
+from proxy.observe.metrics import Metrics
+from proxy.observe.prices import Prices
+from proxy.observe.record import Recorder
+from proxy.observe.scrub import Scrubber
+from proxy.providers import sandbox
+from proxy.providers.table import stand_ins
+from proxy.server.access import ClientKeys, is_loopback
+from proxy.server.accounts import AccountState, account_states
+from proxy.server.app import App, Edition, Quarantine
+from proxy.server.lifecycle import serve
+from proxy.upstream.base import Upstream
+from proxy.upstream.http import HttpUpstream
+from proxy.upstream.recorded import Door
+from proxy.upstream.replay import Deck, ReplayUpstream
+from proxy.wire.table import wire_named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standpoint:
+    """What one reload made, for the dispatcher and for the server."""
+
+    snapshot: Snapshot
+    edition: Edition
+    is_sandbox: bool
+
+
+class House:
+    """Everything that stands while the server runs, and what `/health` tells of it."""
+
+    def __init__(self, path: Path, options: ServeOptions, loaded: Loaded) -> None:
+        """Raises `ConfigError`."""
+        self._path = path
+        self._options = options
+        self._known: set[str] = set()
+        self._reloader: Reloader | None = None
+        self._management: Management | None = None
+        self._password = os.environ.get("MANAGEMENT_PASSWORD", "")
+        self.scrubber = Scrubber()
+        self.pool = Pool()
+        self.clock = Clock()
+        self.config = loaded.config
+        self.log = make_log(
+            log_stream(self.config),
+            redact=self.scrubber.process,
+            is_json=is_json(self.config),
+            is_debug=options.is_debug or self.config.debug,
+        )
+        self.memory = MemoryFile(
+            auth_folder(self.config),
+            self.pool,
+            monotonic=self.clock.monotonic,
+            unix=self.clock.unix,
+            is_wanted=lambda: not (self.standpoint.is_sandbox or options.replay is not None),
+            tell=lambda complaint: self.log.warning("pool.memory_failed", complaint=complaint),
+        )
+        self.memory.read()
+        self.enrolment = Enrolment(auth_folder(self.config), log=self.log, on_change=self.accounts_changed)
+        self.ledger = Ledger(
+            auth_folder(self.config) / "state" / "usage.sqlite",
+            retention_days=lambda: self.config.usage_retention_days,
+            redact=self.scrubber.text,
+            prices=Prices(auth_folder(self.config) / "prices.yaml"),
+            log=self.log,
+        )
+        self.standpoint = self._stand(self.config)
+
+    def _stand(self, config: Config) -> Standpoint:
+        """Builds beside what stands. Raises `ConfigError`."""
+        config = self.check(config)
+        keys = ClientKeys.of(config.api_keys)
+        for complaint in keys.complaints:
+            self.log.warning("client_key.refused", complaint=complaint)
+        snapshot = self.enrolment.snapshot(config)
+        is_empty = not snapshot.credentials and self.enrolment.is_empty
+        is_sandbox = self._options.is_sandbox or (is_empty and self._options.replay is None)
+        if self._options.replay is not None:
+            snapshot = self.enrolment.snapshot(config, credentials=stand_ins(snapshot.credentials))
+        elif is_sandbox:
+            snapshot = self.enrolment.snapshot(config, providers=sandbox.PROVIDERS, credentials=sandbox.CREDENTIALS)
+        self._learn_secrets(config, snapshot.credentials)
+        self.pool.retain({credential.id for credential in snapshot.credentials})
+        self.config = config
+        edition = Edition(config=config, keys=keys, listing=snapshot.catalogue)
+        return Standpoint(snapshot=snapshot, edition=edition, is_sandbox=is_sandbox)
+
+    def check(self, config: Config) -> Config:
+        """With what the command line says instead. Raises `ConfigError` for one that could not be in force."""
+        if self._options.host is not None:
+            config = replace(config, host=self._options.host)
+        if self._options.port is not None:
+            config = replace(config, port=self._options.port)
+        check_exposure(config)
+        return config
+
+    def _state(self, dispatcher: Dispatcher) -> State:
+        assert self._reloader is not None
+        logs = logs_folder(self.config)
+        return State(
+            version=__version__,
+            config_path=self._path,
+            config=lambda: self.config,
+            check=self.check,
+            reload=self._reloader.look,
+            reload_error=self.reload_error,
+            snapshot=lambda: self.standpoint.snapshot,
+            dispatcher=dispatcher,
+            pool=self.pool,
+            clock=self.clock,
+            ledger=self.ledger,
+            store=self.enrolment.store,
+            look=self.enrolment.look,
+            logs=logs,
+            audit=Audit(logs / "audit.log", now=time.time, redact=self.scrubber.text),
+            log=self.log,
+            password=self._password,
+        )
+
+    def _learn_secrets(self, config: Config, credentials: Sequence[Credential]) -> None:
+        """Before they are used. They stay known after a reload: requests in flight may still hold them."""
+        secrets_now = [key.api_key for key in config.api_keys]
+        secrets_now += [credential.secret for credential in credentials if credential.secret is not None]
+        secrets_now += [config.remote_management.secret_key, Secret(self._password), *self.enrolment.secrets()]
+        for secret in secrets_now:
+            if secret and secret.digest not in self._known:
+                self._known.add(secret.digest)
+                self.scrubber.add(secret)
+
+    def change(self, loaded: Loaded) -> None:
+        before = self.config
+        self.standpoint = self._stand(loaded.config)
+        for warning in loaded.warnings:
+            self.log.warning("config.warned", warning=warning)
+        if self._management is not None:
+            self._management.follow(self.config)
+        self.log.info("config.reloaded", accounts=len(self.standpoint.snapshot.credentials))
+        fixed = ("host", "port", "tls", "auth_dir", "log_format", "logging_to_file", "debug")
+        if waiting := [name for name in fixed if getattr(before, name) != getattr(self.config, name)]:
+            self.log.warning("config.restart_needed", settings=[name.replace("_", "-") for name in waiting])
+
+    def accounts_changed(self) -> None:
+        self.standpoint = self._stand(self.config)
+
+    def refuse(self, error: ConfigError) -> None:
+        self.log.error("config.refused", complaints=error.message.splitlines(), still="the last good one is in force")
+
+    def accounts(self) -> Sequence[AccountState]:
+        clock, credentials = self.clock, self.standpoint.snapshot.credentials
+        return account_states(credentials, self.pool, now=clock.monotonic(), unix=clock.unix())
+
+    def quarantined(self) -> Sequence[Quarantine]:
+        return self.enrolment.quarantined()
+
+    def reload_error(self) -> str | None:
+        error = self._reloader.last_error if self._reloader is not None else None
+        return None if error is None else error.message
+
+    async def live(self, loaded: Loaded) -> None:
+        """Until a signal. Raises `ConfigError` where it cannot listen."""
+        library_log = LibraryLog(self.log)
+        logging.getLogger().addHandler(library_log)
+        http: Upstream = HttpUpstream()
+        if self._options.replay is not None:
+            http = ReplayUpstream(Deck.read(self._options.replay))
+        door = Door(
+            http,
+            is_wanted=lambda: self.config.request_log,
+            recorder=lambda: Recorder(logs_folder(self.config) / "requests", self.scrubber),
+        )
+        upstreams: dict[str, Upstream] = {"http": door, "sandbox": sandbox.Sandbox()}
+        dispatcher = Dispatcher(
+            snapshot=lambda: self.standpoint.snapshot,
+            upstreams=upstreams,
+            pool=self.pool,
+            clock=self.clock,
+            log=self.log,
+        )
+        self._reloader = Reloader(
+            self._path,
+            loaded,
+            loop=asyncio.get_running_loop(),
+            on_change=self.change,
+            on_refused=self.refuse,
+            clock=time.time,
+        )
+        management = self._management = Management(self._state(dispatcher))
+        app = App(
+            edition=lambda: self.standpoint.edition,
+            dispatcher=dispatcher,
+            wire=wire_named,
+            status=self,
+            metrics=Metrics(version=__version__),
+            log=self.log,
+            now=time.time,
+            new_id=lambda: secrets.token_hex(12),
+            ledger=self.ledger,
+            management=management,
+        )
+        self._reloader.start()
+        management.follow(self.config)
+        self.enrolment.start(asyncio.get_running_loop())
+        remembering = asyncio.create_task(self.memory.keep())
+        try:
+            await serve(
+                app, host=self.config.host, port=self.config.port, tls=self.config.tls, when_listening=self.greet
+            )
+        finally:
+            remembering.cancel()
+            await self.memory.save()
+            await management.close()
+            await self._reloader.close()
+            await self.enrolment.close()
+            await asyncio.to_thread(self.ledger.close)
+            for upstream in upstreams.values():
+                await upstream.close()
+            logging.getLogger().removeHandler(library_log)
+            self.log.info("server.stopped")
+
+    def greet(self, urls: Sequence[str]) -> None:
+        facts = facts_of(
+            self.standpoint.snapshot,
+            self.accounts(),
+            url=next(iter(urls), ""),
+            version=__version__,
+            is_sandbox=self.standpoint.is_sandbox,
+            notes=self.enrolment.notes(),
+        )
+        show(facts, Console())
+        sys.stdout.flush()
+        self.log.info("server.started", urls=list(urls), version=__version__, sandbox=self.standpoint.is_sandbox)
+
+
+def auth_folder(config: Config) -> Path:
+    return Path(config.auth_dir).expanduser().absolute()
+
+
+def logs_folder(config: Config) -> Path:
+    return auth_folder(config) / "logs"
+
+
+def log_stream(config: Config) -> BinaryIO:
+    """Raises `ConfigError`."""
+    if not config.logging_to_file:
+        return sys.stderr.buffer
+    path = logs_folder(config) / "proxy.log"
+    try:
+        return cast("BinaryIO", LogFile(path))
+    except OSError as error:
+        raise ConfigError(f"logging-to-file: {path}: {error.strerror}") from error
+
+
+def is_json(config: Config) -> bool:
+    if config.log_format != "auto":
+        return config.log_format == "json"
+    return config.logging_to_file or not sys.stderr.isatty()
+
+
+def check_exposure(config: Config) -> None:
+    """Raises `ConfigError`: beyond this machine keys are needed, or anybody who finds it may use the accounts."""
+    if config.api_keys or config.host == "localhost" or is_loopback(config.host):
+        return
+    raise ConfigError(
+        f"host: {config.host or 'all addresses'} is reachable from other machines, and api-keys is empty: "
+        "add a key for your clients, or listen on 127.0.0.1"
+    )
