@@ -13,6 +13,7 @@ import structlog
 from auth.pool import Pool
 from auth.store import Store
 from management.audit import Audit
+from management.board import Board
 from proxy.config.account_files import AccountFile
 from proxy.config.schema import Config
 from proxy.dispatch.clock import Clock
@@ -45,6 +46,7 @@ class State:
     logs: Path
     audit: Audit
     log: structlog.typing.FilteringBoundLogger
+    board: Board | None = None
     password: str = ""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     listeners: set[object] = field(default_factory=set)

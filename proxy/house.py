@@ -23,7 +23,9 @@ from management.api import Management
 from management.audit import Audit
 from management.state import State
 from proxy import __version__
+from proxy.accounts.desk import Desk
 from proxy.accounts.enrolment import Enrolment
+from proxy.accounts.login_board import LoginBoard
 from proxy.banner import facts_of, show
 from proxy.cli import ServeOptions
 from proxy.config.load import Loaded
@@ -100,6 +102,13 @@ class House:
             prices=Prices(auth_folder(self.config) / "prices.yaml"),
             log=self.log,
         )
+        self.board = LoginBoard(
+            lambda: Desk(auth_folder(self.config), self.config),
+            environment=os.environ,
+            look=self.enrolment.look,
+            log=self.log,
+            unix=self.clock.unix,
+        )
         self.standpoint = self._stand(self.config)
 
     def _stand(self, config: Config) -> Standpoint:
@@ -150,6 +159,7 @@ class House:
             logs=logs,
             audit=Audit(logs / "audit.log", now=time.time, redact=self.scrubber.text),
             log=self.log,
+            board=self.board,
             password=self._password,
         )
 
@@ -244,6 +254,7 @@ class House:
         finally:
             remembering.cancel()
             await self.memory.save()
+            await self.board.close()
             await management.close()
             await self._reloader.close()
             await self.enrolment.close()
