@@ -202,10 +202,8 @@ class House:
         error = self._reloader.last_error if self._reloader is not None else None
         return None if error is None else error.message
 
-    async def live(self, loaded: Loaded) -> None:
-        """Until a signal. Raises `ConfigError` where it cannot listen."""
-        library_log = LibraryLog(self.log)
-        logging.getLogger().addHandler(library_log)
+    def _upstreams(self) -> dict[str, Upstream]:
+        """By executor."""
         http: Upstream = HttpUpstream()
         if self._options.replay is not None:
             http = ReplayUpstream(Deck.read(self._options.replay))
@@ -214,24 +212,19 @@ class House:
             is_wanted=lambda: self.config.request_log,
             recorder=lambda: Recorder(logs_folder(self.config) / "requests", self.scrubber),
         )
-        upstreams: dict[str, Upstream] = {"http": door, "sandbox": sandbox.Sandbox()}
-        dispatcher = Dispatcher(
+        return {"http": door, "sandbox": sandbox.Sandbox()}
+
+    def _dispatcher(self, upstreams: dict[str, Upstream]) -> Dispatcher:
+        return Dispatcher(
             snapshot=lambda: self.standpoint.snapshot,
             upstreams=upstreams,
             pool=self.pool,
             clock=self.clock,
             log=self.log,
         )
-        self._reloader = Reloader(
-            self._path,
-            loaded,
-            loop=asyncio.get_running_loop(),
-            on_change=self.change,
-            on_refused=self.refuse,
-            clock=time.time,
-        )
-        management = self._management = Management(self._state(dispatcher))
-        app = App(
+
+    def _app(self, dispatcher: Dispatcher, management: Management) -> App:
+        return App(
             edition=lambda: self.standpoint.edition,
             dispatcher=dispatcher,
             wire=wire_named,
@@ -243,6 +236,23 @@ class House:
             ledger=self.ledger,
             management=management,
         )
+
+    async def live(self, loaded: Loaded) -> None:
+        """Until a signal. Raises `ConfigError` where it cannot listen."""
+        library_log = LibraryLog(self.log)
+        logging.getLogger().addHandler(library_log)
+        upstreams = self._upstreams()
+        dispatcher = self._dispatcher(upstreams)
+        self._reloader = Reloader(
+            self._path,
+            loaded,
+            loop=asyncio.get_running_loop(),
+            on_change=self.change,
+            on_refused=self.refuse,
+            clock=time.time,
+        )
+        management = self._management = Management(self._state(dispatcher))
+        app = self._app(dispatcher, management)
         self._reloader.start()
         management.follow(self.config)
         self.enrolment.start(asyncio.get_running_loop())
