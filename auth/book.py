@@ -96,6 +96,10 @@ class Book:
         found = [record.standing(now) for record in self.about(owner, model)]
         return max((each for each in found if each is not READY), key=_severity, default=READY)
 
+    def has_failed(self, owner: str, model: str) -> bool:
+        """For no fault of an account's, since it last served."""
+        return any(record.is_transient for record in self.about(owner, model))
+
     def put(self, owner: str, model: str, record: Record) -> None:
         page = self.pages.setdefault(owner, {})
         page.pop(model, None)
@@ -174,6 +178,16 @@ class Book:
         if not page:
             self.pages.pop(owner, None)
         return bool(found)
+
+    def absolve(self, owner: str) -> bool:
+        """Of what its token was refused for; limits and the provider's own faults stay. True: there was something."""
+        page = self.pages.get(owner, {})
+        refusals = [model for model, each in page.items() if not (each.is_quota or each.is_transient or each.window)]
+        for model in refusals:
+            del page[model]
+        if not page:
+            self.pages.pop(owner, None)
+        return bool(refusals)
 
     def retain(self, owners: Collection[str]) -> bool:
         gone = self.pages.keys() - set(owners)

@@ -79,6 +79,10 @@ class Pool:
         found = (self._shared.standing(owner, model, now) for owner in shared)
         return next((standing for standing in found if standing is not READY), READY)
 
+    def is_doubtful(self, key: Key, shared: Iterable[str]) -> bool:
+        """It, its provider or its address has failed, for no fault of the account's, and not served since."""
+        return self._accounts.has_failed(*key) or any(self._shared.has_failed(owner, key[1]) for owner in shared)
+
     def in_flight(self, credential_id: str) -> int:
         return self._in_flight.get(credential_id, 0)
 
@@ -190,6 +194,11 @@ class Pool:
             self.revision += 1
         if model is None:
             self.quotas.forget(credential_id)
+
+    def renew(self, credential_id: str) -> None:
+        """It has another token: what was held against the one before is over, but no limit of the account is."""
+        if self._accounts.absolve(credential_id):
+            self.revision += 1
 
     def retain(self, credential_ids: Collection[str]) -> None:
         """After a reload: the state of credentials that are gone is forgotten."""

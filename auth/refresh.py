@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -34,6 +35,11 @@ LEAD_SECONDS: Mapping[str, float] = {"claude-code": 240.0, "codex": 6 * 3600.0, 
 """Before the expiry. Claude Code and Gemini CLI do nothing earlier than five minutes before it."""
 JITTER_SECONDS: Mapping[str, float] = {"claude-code": 90.0, "codex": 3600.0, "gemini-cli": 90.0}
 """So much earlier or, for those that refuse to be early, later at random: a clock that jumps is no stampede."""
+OWN_LEAD_SECONDS_MIN = 300.0
+OWN_LEAD_SHARE = 0.1
+"""Of a token's life: so long before its end those are refreshed that we refresh ourselves; a fifth more or less."""
+HAD_AT_ANY_TIME = frozenset({"vertex"})
+"""Kinds that need no token to get one."""
 AT_ONCE_MAX = 2
 RETRY_SECONDS = 60.0
 RETRY_SECONDS_MAX = 1800.0
@@ -41,9 +47,26 @@ LOOK_SECONDS = 1.0
 """A token that somebody else has replaced is seen this soon."""
 
 
+class Source(Protocol):
+    """Whatever has a token that is to be kept fresh. `data`: the auth-dir."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+
+    def read(self, data: Path) -> Token | None:
+        """The token as it is now; None: there is none yet. Raises `LoginNeeded`, `Refused`."""
+        ...
+
+    async def renew(self, data: Path, digest: str) -> Told:
+        """Another token than the one of this digest. Once begun it may not be cut short."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """A login that is to be kept fresh. `command` and `variables`: of its CLI."""
+    """A login in a home. `command` and `variables`: of its CLI."""
 
     id: str
     kind: str
@@ -51,6 +74,14 @@ class Kept:
     command: Sequence[str]
     variables: Mapping[str, str]
     environment: Mapping[str, str] = field(repr=False)
+
+    def read(self, data: Path) -> Token:
+        return read_token(self.kind, Homes(data).path_of(self.home))
+
+    async def renew(self, data: Path, digest: str) -> Told:
+        if not self.command:
+            return Told("failed", "its CLI is not there")
+        return await run_child(data, self, digest)
 
 
 @dataclass(slots=True)
@@ -74,12 +105,26 @@ _NOTHING = Status()
 def due_at(kind: str, status: Status) -> float | None:
     """In Unix seconds; None: not before something changes."""
     token = status.token
-    if token is None or token.expires_at is None or status.refused_digest == token.access.digest:
+    if token is None:
+        due = float("-inf")
+        if kind not in HAD_AT_ANY_TIME:
+            return None
+    elif token.expires_at is None or status.refused_digest == token.access.digest:
         return None
-    due = token.expires_at - LEAD_SECONDS[kind] + JITTER_SECONDS[kind] * status.chance
+    else:
+        due = token.expires_at - lead_seconds(kind, token, status.chance)
     if status.failures:
         due = max(due, status.tried_at + retry_seconds(status.failures))
     return due
+
+
+def lead_seconds(kind: str, token: Token, chance: float) -> float:
+    """`chance`: between 0 and 1."""
+    if kind in LEAD_SECONDS:
+        return LEAD_SECONDS[kind] - JITTER_SECONDS[kind] * chance
+    life = token.life_seconds or 2 * OWN_LEAD_SECONDS_MIN
+    lead = min(max(OWN_LEAD_SECONDS_MIN, OWN_LEAD_SHARE * life), life / 2)
+    return lead * (0.8 + 0.4 * chance)
 
 
 def retry_seconds(failures: int) -> float:
@@ -98,17 +143,16 @@ class Keeper:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._data = data
-        self._homes = Homes(data)
         self._on_change = on_change
         self._now = now
         self._chance = chance
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, Source] = {}
         self._statuses: dict[str, Status] = {}
         self._under_way: dict[str, asyncio.Task[Told]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._room = asyncio.Semaphore(AT_ONCE_MAX)
 
-    def keep(self, logins: Sequence[Kept]) -> None:
+    def keep(self, logins: Sequence[Source]) -> None:
         """These, and no others."""
         self._kept = {each.id: each for each in logins}
         self._statuses = {each.id: self._statuses.get(each.id, Status()) for each in logins}
@@ -132,7 +176,22 @@ class Keeper:
         """Now. Whoever asks meanwhile gets the same; whoever no longer waits does not end it."""
         return await asyncio.shield(self._begin(self._kept[login_id]))
 
-    def _begin(self, login: Kept) -> asyncio.Task[Told]:
+    async def renew(self, login_id: str, digest: str) -> None:
+        """The provider has refused the token of this digest before its time. Nothing is done where there is another one
+        already, where a human has to act, and where it was tried a moment ago.
+        """
+        login = self._kept.get(login_id)
+        if login is None:
+            return
+        if self._read(login):
+            self._on_change(login_id)
+        status = self.status(login_id)
+        if status.token is None or status.is_login_needed or status.token.access.digest != digest:
+            return
+        if login_id in self._under_way or self._now() >= status.tried_at + RETRY_SECONDS:
+            await self.refresh(login_id)
+
+    def _begin(self, login: Source) -> asyncio.Task[Told]:
         running = self._under_way.get(login.id)
         if running is None:
             running = self._under_way[login.id] = asyncio.create_task(self._refresh(login))
@@ -152,34 +211,32 @@ class Keeper:
                     self._begin(login)
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _read(self, login: Kept) -> bool:
+    def _read(self, login: Source) -> bool:
         """Whether there is another token, or another fault."""
         status = self._statuses[login.id]
         was = (status.token, status.why)
         try:
-            token = read_token(login.kind, self._homes.path_of(login.home))
+            token = login.read(self._data)
         except LoginNeeded as error:
             status.why, status.is_login_needed = str(error), True
         except Refused as error:
             if not status.is_login_needed:
                 status.why = str(error)  # what was read before stays in force
         else:
-            if status.token is None or token.access != status.token.access:
+            if token is None:
+                status.token = None  # and nothing is wrong
+            elif status.token is None or token.access != status.token.access:
                 status.failures, status.chance, status.is_login_needed, status.why = 0, self._chance(), False, ""
             elif status.refused_digest != token.access.digest and not status.failures:
                 status.is_login_needed, status.why = False, ""
             status.token = token
         return was != (status.token, status.why)
 
-    async def _refresh(self, login: Kept) -> Told:
+    async def _refresh(self, login: Source) -> Told:
         status = self._statuses[login.id]
-        assert status.token is not None
-        digest = status.token.access.digest
-        if login.command:
-            async with self._room:
-                told = await run_child(self._data, login, digest)
-        else:
-            told = Told("failed", "its CLI is not there")
+        digest = "" if status.token is None else status.token.access.digest
+        async with self._room:
+            told = await login.renew(self._data, digest)
         status.tried_at = self._now()
         match told.outcome:
             case "refreshed" | "fresh":

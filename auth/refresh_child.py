@@ -168,11 +168,17 @@ async def _run(task: Task, home: Path, *arguments: str, **variables: str) -> str
 
 
 async def _ask_codex(task: Task, home: Path) -> str:
-    """At any time. There is one process per home: the lock says so."""
+    """At any time. There is one process per home: the lock says so. It looks at the account as it starts, and where the
+    provider refuses the token there it refreshes by itself: then it is not told to once more.
+    """
     dialogue = Dialogue(await _start(task, home, *OPTIONS), APP_SERVER)
     try:
         await dialogue.ask("initialize", {"clientInfo": dict(CLIENT), "capabilities": {"experimentalApi": True}})
         await dialogue.tell({"method": "initialized"})
+        with contextlib.suppress(Refusal):
+            read = await dialogue.ask("account/read", {})
+            if _is_changed(task, home):
+                return "" if read.get("account") else "no account"
         read = await dialogue.ask("account/read", {"refreshToken": True})
         return "" if read.get("account") else "no account"
     finally:

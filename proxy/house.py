@@ -72,6 +72,7 @@ class House:
         self._path = path
         self._options = options
         self._known: set[str] = set()
+        self._tokens: dict[str, Secret | None] = {}
         self._reloader: Reloader | None = None
         self._management: Management | None = None
         self._password = os.environ.get("MANAGEMENT_PASSWORD", "")
@@ -125,10 +126,19 @@ class House:
         elif is_sandbox:
             snapshot = self.enrolment.snapshot(config, providers=sandbox.PROVIDERS, credentials=sandbox.CREDENTIALS)
         self._learn_secrets(config, snapshot.credentials)
-        self.pool.retain({credential.id for credential in snapshot.credentials})
+        self._follow(snapshot.credentials)
         self.config = config
         edition = Edition(config=config, keys=keys, listing=snapshot.catalogue)
         return Standpoint(snapshot=snapshot, edition=edition, is_sandbox=is_sandbox)
+
+    def _follow(self, credentials: Sequence[Credential]) -> None:
+        """In the pool: nothing is kept of accounts that are gone, nor of what a token was refused that is replaced."""
+        self.pool.retain({credential.id for credential in credentials})
+        tokens = {credential.id: credential.secret for credential in credentials if credential.home is not None}
+        for credential_id, token in tokens.items():
+            if self._tokens.get(credential_id) != token:
+                self.pool.renew(credential_id)
+        self._tokens = tokens
 
     def check(self, config: Config) -> Config:
         """With what the command line says instead. Raises `ConfigError` for one that could not be in force."""
@@ -221,6 +231,7 @@ class House:
             pool=self.pool,
             clock=self.clock,
             log=self.log,
+            renew=self.enrolment.renew,
         )
 
     def _app(self, dispatcher: Dispatcher, management: Management) -> App:

@@ -67,6 +67,7 @@ class Enrolment:
         self._on_change = on_change
         self.store = open_store(folder)
         self._watch: AuthWatch[AccountFile] | None = None
+        self._credentials: Mapping[str, Credential] = {}
         self._logins = FreshLogins(folder, log=log, on_change=on_change)
         self._tell(tuple(Added(entry) for entry in self.store.entries.values() if entry.fault or entry.remarks))
 
@@ -96,11 +97,23 @@ class Enrolment:
         files = files_of(self.store)
         self._logins.keep(files, config.proxy_url)
         mine = enrolled(self.store, config, self._logins.tokens(files))
+        self._credentials = mine.credentials
         return Snapshot.of(
             config,
             providers=(*mine.providers, *providers),
             credentials=(*mine.credentials.values(), *credentials),
         )
+
+    async def renew(self, refused: Credential) -> Credential | None:
+        """The same account with another token, for one that its provider has refused. None: there is none; a key has
+        none ever.
+        """
+        name = next((name for name, each in self._credentials.items() if each.id == refused.id), None)
+        if name is None or refused.home is None or refused.secret is None:
+            return None
+        await self._logins.renew(name, refused.secret)
+        now = self._credentials.get(name)
+        return now if now is not None and now.id == refused.id and now.secret != refused.secret else None
 
     def secrets(self) -> Iterator[Secret]:
         for entry in self.store.entries.values():

@@ -1,7 +1,9 @@
-"""The logins of the auth-dir while the server runs: each kept fresh by its own CLI, and its token at hand."""
+"""The logins and service accounts of the auth-dir while the server runs: each kept fresh, and its token at hand."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,14 +13,21 @@ import structlog
 from auth.cli.install import CliMissing, find
 from auth.homes import Homes
 from auth.logins.table import LOGIN_KINDS
-from auth.refresh import Keeper, Kept
+from auth.refresh import Keeper, Kept, Source
 from auth.refusal import Refused
 from auth.secret import Secret
+from auth.service_account import ServiceKey, Signed, Signer
 from auth.tokens import Token, read_token
 from proxy.accounts.egress import with_egress
-from proxy.config.account_files import AccountFile, CliLogin
+from proxy.config.account_files import AccountFile, CliLogin, ServiceAccount
+from proxy.config.checks import NO_PROXY
+from proxy.providers.enrolled import NO_TOKEN
 
+RENEW_SECONDS_MAX = 30.0
+"""Longer than any CLI needs that gets an answer; whoever waits has another account to go to."""
 NO_LOGIN = "has no login that could be read; log in again"
+UNSIGNED = Token(access=Secret(""))
+"""Of a service account, for whoever looks once: it can have one when it needs one."""
 
 
 def tokens_now(folder: Path, files: Mapping[str, AccountFile]) -> dict[str, Token | str]:
@@ -31,7 +40,21 @@ def tokens_now(folder: Path, files: Mapping[str, AccountFile]) -> dict[str, Toke
                 found[name] = read_token(file.kind, homes.path_of(file.settings.home))
             except Refused as error:
                 found[name] = str(error)
+        elif isinstance(file.settings, ServiceAccount):
+            try:
+                signer_of(file.settings, "")
+                found[name] = UNSIGNED
+            except Refused as error:
+                found[name] = str(error)
     return found
+
+
+def signer_of(account: ServiceAccount, proxy_url: str) -> Signer:
+    """`proxy_url`: the general egress proxy. Raises `Refused`."""
+    egress = account.proxy_url or proxy_url
+    return Signer(
+        key=ServiceKey.of(account.service_account, account.token_url), proxy_url="" if egress in NO_PROXY else egress
+    )
 
 
 class FreshLogins:
@@ -44,35 +67,65 @@ class FreshLogins:
         self._log = log
         self._on_change = on_change
         self._keeper = Keeper(folder, on_change=self._changed)
+        self._signers: dict[str, Signer] = {}
+        self._refused: dict[str, str] = {}
         self._told: dict[str, str] = {}
 
     def keep(self, files: Mapping[str, AccountFile], proxy_url: str) -> None:
         """The disabled ones too: what is not refreshed is lost one day."""
-        ours = with_egress(os.environ, proxy_url)
-        self._keeper.keep([kept for name, file in files.items() if (kept := self._kept(name, file, ours))])
+        self._signers = {name: each for name, each in self._signers.items() if name in files}
+        self._refused.clear()
+        self._keeper.keep([source for name, file in files.items() if (source := self._source(name, file, proxy_url))])
 
-    def _kept(self, name: str, file: AccountFile, ours: Mapping[str, str]) -> Kept | None:
-        if not isinstance(file.settings, CliLogin):
+    def _source(self, name: str, file: AccountFile, proxy_url: str) -> Source | None:
+        match file.settings:
+            case CliLogin() as login:
+                return self._kept(name, file.kind, login, with_egress(os.environ, login.proxy_url or proxy_url))
+            case ServiceAccount() as account:
+                return self._signed(name, account, proxy_url)
+        return None
+
+    def _signed(self, name: str, account: ServiceAccount, proxy_url: str) -> Source | None:
+        """The signer that there is goes on, with its token, unless the key is another one."""
+        try:
+            signer = signer_of(account, proxy_url)
+        except Refused as error:
+            self._refused[name] = str(error)
             return None
-        cli, home = LOGIN_KINDS[file.kind].cli, file.settings.home
+        there = self._signers.get(name)
+        if there is None or (there.key, there.proxy_url) != (signer.key, signer.proxy_url):
+            there = self._signers[name] = signer
+        return Signed(id=name, signer=there)
+
+    def _kept(self, name: str, kind: str, login: CliLogin, ours: Mapping[str, str]) -> Kept:
+        cli, home = LOGIN_KINDS[kind].cli, login.home
         command: tuple[str, ...] = ()
         try:
             command = find(cli, self._folder, ours).command
         except CliMissing as error:
             self._tell(name, f"its token cannot be refreshed: {error}")
         path = self._folder / "homes" / home
-        return Kept(
-            id=name, kind=file.kind, home=home, command=command, variables=cli.variables(path), environment=ours
-        )
+        return Kept(id=name, kind=kind, home=home, command=command, variables=cli.variables(path), environment=ours)
 
     def tokens(self, files: Mapping[str, AccountFile]) -> dict[str, Token | str]:
         found: dict[str, Token | str] = {}
         for name, file in files.items():
-            if isinstance(file.settings, CliLogin):
+            if isinstance(file.settings, CliLogin | ServiceAccount):
                 status = self._keeper.status(name)
                 usable = status.token is not None and not status.is_login_needed
-                found[name] = status.token if usable and status.token is not None else status.why or NO_LOGIN
+                found[name] = (
+                    status.token if usable and status.token is not None else status.why or self._nothing_yet(name)
+                )
         return found
+
+    def _nothing_yet(self, name: str) -> str:
+        return self._refused.get(name) or (NO_TOKEN if name in self._signers else NO_LOGIN)
+
+    async def renew(self, name: str, refused: Secret) -> None:
+        """Whoever asks waits for so long; the refresh goes on without them."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RENEW_SECONDS_MAX):
+                await self._keeper.renew(name, refused.digest)
 
     def notes(self, files: Mapping[str, AccountFile]) -> Iterator[str]:
         """What a human should mend."""

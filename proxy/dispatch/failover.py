@@ -24,8 +24,9 @@ from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
 from proxy.dispatch.plain import PlainPlan
 from proxy.dispatch.policy import Ask, decide
 from proxy.dispatch.pursuit import EXPLAIN_HEADER, Pursuit
+from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.dispatch.recall import Recall
-from proxy.dispatch.shared import Shared
+from proxy.dispatch.shared import Renew, Shared, nobody_renews
 from proxy.dispatch.snapshot import Snapshot
 from proxy.errors import Malformed, ProxyError, UnknownModel
 from proxy.providers.base import Operation
@@ -56,6 +57,7 @@ class Dispatcher:
             pool=Pool(),  # cooldowns and turns; survives reloads
             clock=Clock(),
             log=log,  # a structlog logger; none: nothing is logged
+            renew=renew,  # asked once an attempt for another token, when a provider refuses one; none: there is none
         )
         outcome = await dispatcher.open(inquiry)  # or raises Refused
 
@@ -82,6 +84,7 @@ class Dispatcher:
         pool: Pool,
         clock: Clock,
         log: FilteringBoundLogger | None = None,
+        renew: Renew = nobody_renews,
     ) -> None:
         self._snapshot = snapshot
         self.recent: deque[tuple[str, Decision]] = deque(maxlen=RECENT_MAX)
@@ -93,6 +96,7 @@ class Dispatcher:
             budget=RetryBudget(),
             recent=self.recent,
             log=log or _SILENT,
+            renew=renew,
         )
 
     async def open(self, inquiry: Inquiry) -> Outcome:
@@ -135,11 +139,13 @@ class Dispatcher:
         headers: Headers = (("content-type", _content_type(pursuit.inquiry)),)
         return Outcome(status=200, headers=headers, body=Body(pursuit, task), report=pursuit.report)
 
-    def explain(self, model: str, *, operation: Operation = "generate", wire: str = "openai_chat") -> Decision:
+    def explain(
+        self, model: str, *, operation: Operation = "generate", wire: str = "openai_chat", reach: Reach = EVERYTHING
+    ) -> Decision:
         """Who would serve now, and what stands against each of the others. Changes nothing. Raises `UnknownModel`."""
         snapshot = self._snapshot()
-        found = snapshot.catalogue.find(model, operation, wire)
-        ask = Ask(group=found.name, strategy=snapshot.strategy, wants_all=True)
+        found = snapshot.catalogue.within(reach).find(model, operation, wire)
+        ask = Ask(group=found.group, strategy=snapshot.strategy, wants_all=True)
         return decide(found.candidates, self._shared.pool, ask, self._shared.clock.monotonic())
 
 
@@ -147,7 +153,7 @@ def _asked(snapshot: Snapshot, inquiry: Inquiry, *, created: int) -> Asked:
     """Raises `UnknownModel` where nobody offers it, nor what may go on in its place."""
     wire = wire_named(inquiry.wire)
     try:
-        found = snapshot.catalogue.find(inquiry.model, inquiry.operation, inquiry.wire)
+        found = snapshot.catalogue.within(inquiry.reach).find(inquiry.model, inquiry.operation, inquiry.wire)
     except UnknownModel:
         other = next(fallbacks(snapshot, inquiry, None, is_spent=False), None)
         if other is None:

@@ -23,7 +23,9 @@ from proxy.wire.table import wire_named
 
 SECONDS_MAX = 300.0
 """After so long no further attempt begins."""
-UNREACHABLE = "unreachable"
+EMPTY = "empty_answer"
+UNAUTHORIZED = 401
+RENEWED = "its token was refused; it has another one now"
 EXPLAIN_HEADER = "x-proxy-explain"
 
 
@@ -85,6 +87,7 @@ class Pursuit:
             rounds=0 if self._has_fallbacks() else config.request_retry,
             seconds=config.max_retry_interval,
         )
+        rotation.is_retry = bool(self.report.attempts)
         blank: tuple[Candidate, Attempt] | None = None
         self._last = None
         while not self._is_over:
@@ -92,6 +95,9 @@ class Pursuit:
             if chosen is None:
                 break
             failed, attempt = await self._try(chosen)
+            if failed is not None and (again := await self._renewed(rotation, chosen, failed)) is not None:
+                chosen = again
+                failed, attempt = await self._try(chosen)
             if failed is None:
                 self._commit(chosen, attempt)
                 tether.settle(chosen.candidate)
@@ -108,7 +114,7 @@ class Pursuit:
             if verdict.scope == "address":
                 rotation.leave_out(chosen.candidate.address)
             self._check_limits(attempt)
-            rotation.is_costly = _is_fault(verdict) and failed.failure.code != UNREACHABLE
+            rotation.is_costly = failed.failure.code == EMPTY  # which leaves no doubt behind
         return self._given_up(rotation) if blank is None else self._tell(asked, *blank)
 
     async def _try(self, chosen: Chosen) -> tuple[Failed | None, Attempt]:
@@ -127,6 +133,16 @@ class Pursuit:
                 await attempt.close()
                 self._settle(chosen)
         return failed, attempt
+
+    async def _renewed(self, rotation: Rotation, chosen: Chosen, failed: Failed) -> Chosen | None:
+        """A token that was refused is asked for anew, once: that is no reason yet to leave the account."""
+        if failed.status != UNAUTHORIZED:
+            return None
+        renewed = await self._shared.renew(chosen.candidate.credential)
+        if renewed is None:
+            return None
+        self._record(chosen.candidate, failed.status, RENEWED)
+        return rotation.again(chosen, renewed)
 
     def _check_limits(self, attempt: Attempt) -> None:
         """After a failure. Without another try nobody else is asked."""
@@ -183,6 +199,7 @@ class Pursuit:
         """The commit point: from here on this attempt is the answer."""
         shared = self._shared
         shared.pool.succeed(chosen.lease)
+        shared.budget.count_success()
         shared.waiting.wake()
         self._record(chosen.candidate, attempt.status)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from auth.credential import Credential
 from auth.pool import Lease
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.decision import Candidate, Decision
@@ -31,8 +32,8 @@ class Chosen:
 
 
 class Rotation:
-    """`next` until somebody has answered, or it gives None: nobody is left. `is_costly`, to be set after a failure: the
-    next attempt repeats what a provider failed at, and is taken from the budget.
+    """`next` until somebody has answered, or it gives None: nobody is left. `is_retry`: the request has been tried
+    already, and is tried with somebody doubtful only as far as the budget goes. `is_costly`: with anybody.
     """
 
     def __init__(
@@ -41,18 +42,20 @@ class Rotation:
         """`rounds`: over the candidates, after the first. `seconds`: that may be waited, all in all."""
         self.asked = asked
         self.tie = tie
+        self.is_retry = False
         self.is_costly = False
         self.is_last_round = False
         self.untranslatable: Untranslatable | None = None
         self._shared = shared
         self._snapshot = snapshot
-        self._group = asked.found.name
+        self._group = asked.found.group
         self._rounds = self._rounds_left = rounds
         self._seconds_left = seconds
         self._tried: set[tuple[str, str]] = set()
         self._unable: set[tuple[str, str]] = set()
         self._in_round = 0
         self._is_new = True
+        self._is_poor = False
 
     async def next(self) -> Chosen | None:
         shared, candidates = self._shared, self.asked.found.candidates
@@ -66,20 +69,42 @@ class Rotation:
                     return None
                 continue
             if decision.chosen is None or (limit and self._in_round >= limit):
-                if not await self._wait_or_begin_anew(decision):
+                if self._is_poor or not await self._wait_or_begin_anew(decision):
                     return None
                 continue
             plan = self._plan(decision.chosen, now)
             if plan is None:
                 self._unable.add(decision.chosen.key)
                 continue
-            if self.is_costly and not shared.budget.take_retry(now):
-                return None
+            if not self._is_affordable(decision.chosen, now):
+                if self.is_costly:
+                    return None
+                self._leave_out_doubtful()
+                continue
+            self.is_retry = True
             self._tried.add(decision.chosen.key)
             self._in_round += 1
             self._is_new = False
             lease = commit(decision, candidates, shared.pool, ask)
             return Chosen(candidate=decision.chosen, plan=plan, decision=decision, lease=lease)
+
+    def again(self, chosen: Chosen, renewed: Credential) -> Chosen:
+        """The same account, at once: its provider refused the token that it had."""
+        shared, candidate = self._shared, replace(chosen.candidate, credential=renewed)
+        now = shared.clock.monotonic()
+        plan = plan_for(self.asked, candidate, snapshot=self._snapshot, recall=shared.recall, now=now)
+        lease = shared.pool.lend(candidate.key, now, at_most=renewed.concurrency, shared=candidate.shared)
+        return replace(chosen, candidate=candidate, plan=plan, lease=lease)
+
+    def _is_affordable(self, candidate: Candidate, now: float) -> bool:
+        is_doubtful = self.is_retry and self._shared.pool.is_doubtful(candidate.key, candidate.shared)
+        return not (is_doubtful or self.is_costly) or self._shared.budget.take_retry(now)
+
+    def _leave_out_doubtful(self) -> None:
+        """For good: only those of whom nothing bad is known are asked any more, and nobody is waited for."""
+        pool = self._shared.pool
+        self._tried.update(each.key for each in self.asked.found.candidates if pool.is_doubtful(each.key, each.shared))
+        self._is_poor = True
 
     def leave_out(self, address: str) -> None:
         """For this round: nobody there can be reached."""
@@ -161,6 +186,5 @@ class Rotation:
     async def _back_off(self) -> None:
         """Everybody who is ready was tried just now: it was a provider's fault, and they are asked once more."""
         clock = self._shared.clock
-        self.is_costly = True
         step = self._rounds - self._rounds_left
         await clock.sleep(min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2.0 ** (step - 1)) * clock.chance())

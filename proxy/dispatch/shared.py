@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from structlog.typing import FilteringBoundLogger
 
+from auth.credential import Credential
 from auth.pool import Pool
 from proxy.dispatch.affinity import Affinity
 from proxy.dispatch.budget import RetryBudget
@@ -16,6 +18,13 @@ from proxy.dispatch.decision import Decision
 from proxy.dispatch.recall import Recall
 from proxy.dispatch.waiting import WaitingRoom
 from proxy.upstream.base import Upstream
+
+Renew: TypeAlias = Callable[[Credential], Awaitable[Credential | None]]
+"""The same account with another token than the one that its provider has just refused; None: there is none."""
+
+
+async def nobody_renews(_refused: Credential) -> Credential | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +40,4 @@ class Shared:
     log: FilteringBoundLogger
     affinity: Affinity = field(default_factory=Affinity)
     waiting: WaitingRoom = field(default_factory=WaitingRoom)
+    renew: Renew = nobody_renews

@@ -328,6 +328,23 @@ def test_five_hundred_who_wait_at_a_reset_send_one_probe() -> None:
     assert sent == 1
 
 
+def test_another_token_is_not_what_its_predecessor_was() -> None:
+    pool = Pool()
+    refused = Setback(model=ALL_MODELS, why="its key or login was refused", seconds=120.0)
+    revoked = Setback(model=ALL_MODELS, why="its login was revoked", seconds=None)
+    quota = Setback(model="model-b", why="the window is full", seconds=300.0, is_quota=True)
+    for setback in (refused, revoked):
+        pool.fail(pool.lend(KEY, 0.0), setback, 0.0)
+        pool.fail(pool.lend(OTHER_MODEL, 0.0), quota, 0.0)
+        pool.renew(KEY[0])
+        assert pool.standing(KEY, 1.0) is READY
+        assert pool.standing(OTHER_MODEL, 1.0).is_quota
+    revision = pool.revision
+    pool.renew(KEY[0])
+    pool.renew("nobody")
+    assert pool.revision == revision
+
+
 # Fresher readings
 
 

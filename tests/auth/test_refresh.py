@@ -158,3 +158,45 @@ async def test_a_refused_login_waits_for_a_human(desk: Desk) -> None:
     await until(desk, has("new"))
     assert not desk.keeper.status("one").is_login_needed
     await desk.keeper.close()
+
+
+class TestATokenThatTheProviderRefused:
+    digest = Secret("old").digest
+
+    async def test_one_refresh_for_all_who_met_it(self, desk: Desk) -> None:
+        desk.write("old", NOW + 8 * 3600)
+        desk.keep()
+        await asyncio.gather(*(desk.keeper.renew("one", self.digest) for _ in range(100)))
+        await desk.keeper.renew("one", self.digest)
+        assert desk.asked == [self.digest]
+        assert has("token-1")(desk.keeper.status("one"))
+        await desk.keeper.close()
+
+    async def test_another_one_on_disk_is_enough(self, desk: Desk) -> None:
+        desk.write("old", NOW + 8 * 3600)
+        desk.keep()
+        desk.write("theirs", NOW + 8 * 3600)
+        await desk.keeper.renew("one", self.digest)
+        assert has("theirs")(desk.keeper.status("one"))
+        assert (desk.asked, desk.changes) == ([], ["one"])
+
+    async def test_what_was_tried_a_moment_ago_is_left_alone(self, desk: Desk) -> None:
+        desk.write("old", NOW + 8 * 3600)
+        desk.outcome = Told("failed", "the provider is down")
+        desk.keep()
+        for seconds, asked in ((0, 1), (1, 1), (60, 2)):
+            desk.now += seconds
+            await desk.keeper.renew("one", self.digest)
+            assert len(desk.asked) == asked
+        await desk.keeper.close()
+
+    async def test_nobody_is_asked_for_a_login_that_a_human_must_mend(self, desk: Desk) -> None:
+        desk.write("old", NOW + 8 * 3600)
+        desk.outcome = Told("login_needed", "log in again")
+        desk.keep()
+        for _ in range(2):
+            await desk.keeper.renew("one", self.digest)
+            desk.now += 3600
+        assert len(desk.asked) == 1
+        await desk.keeper.renew("nobody", self.digest)
+        await desk.keeper.close()

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import aiohttp
 import pytest
 
+from auth.refresh import LOOK_SECONDS
+from auth.tokens import TOKEN_FILES, read_token
 from tests.logins.conftest import House
 from tests.logins.person import comes_back
-from tests.logins.vendor import Vendor
+from tests.logins.vendor import Person, Vendor
 
 SECONDS_MAX = 90
 KEY = "the-key-of-the-ferryman-4711"
@@ -71,15 +73,42 @@ async def run(house: House, *command: str, **environment: str) -> str:
     return out.decode()
 
 
+async def says_hello(house: House, server: Server, kind: str) -> str:
+    """Through the person's own CLI."""
+    if kind == "claude-code":
+        return await run(
+            house, "claude", "-p", "hello", "--model", "claude-sonnet-5",
+            ANTHROPIC_BASE_URL=server.url, ANTHROPIC_AUTH_TOKEN=KEY,
+        )  # fmt: skip
+    provider = f'{{name="p", base_url="{server.url}/v1", env_key="THE_KEY", wire_api="responses"}}'
+    return await run(
+        house, "codex", "exec", "--skip-git-repo-check", "-c", f"model_providers.p={provider}",
+        "-c", 'model_provider="p"', "-m", "gpt-5.5", "hello", THE_KEY=KEY,
+    )  # fmt: skip
+
+
+def tokens(house: House) -> list[str]:
+    """Of all logins, as they stand on disk."""
+    return [
+        read_token(file["type"], house.folder / "homes" / file["home"]).access.reveal() for file in house.files.values()
+    ]
+
+
+def served(vendor: Vendor) -> list[str]:
+    """The tokens that models were asked with, in order."""
+    return [
+        asked.headers["authorization"].removeprefix("Bearer ")
+        for asked in vendor.asked
+        if asked.path in {"/v1/messages", "/backend-api/codex/responses"}
+    ]
+
+
 async def test_claude_code_s_own_request_goes_on_with_the_account_s_token(
     house: House, server: Server, vendor: Vendor
 ) -> None:
     await house.login("claude-code", comes_back()).finish()
     await server.start()
-    said = await run(
-        house, "claude", "-p", "hello", "--model", "claude-sonnet-5",
-        ANTHROPIC_BASE_URL=server.url, ANTHROPIC_AUTH_TOKEN=KEY,
-    )  # fmt: skip
+    said = await says_hello(house, server, "claude-code")
     assert "Ahoy from the quay." in said
     asked = next(asked for asked in vendor.asked if asked.path == "/v1/messages")
     assert asked.headers["authorization"] == "Bearer sk-ant-oat01-fake-1"
@@ -93,17 +122,61 @@ async def test_codex_s_own_request_goes_on_with_the_account_s_token(
 ) -> None:
     await house.login("codex", comes_back()).finish()
     await server.start()
-    provider = f'{{name="p", base_url="{server.url}/v1", env_key="THE_KEY", wire_api="responses"}}'
-    said = await run(
-        house, "codex", "exec", "--skip-git-repo-check", "-c", f"model_providers.p={provider}",
-        "-c", 'model_provider="p"', "-m", "gpt-5.5", "hello", THE_KEY=KEY,
-    )  # fmt: skip
+    said = await says_hello(house, server, "codex")
     assert "Ahoy from the quay." in said
     asked = next(asked for asked in vendor.asked if asked.path == "/backend-api/codex/responses")
     assert asked.headers["authorization"].startswith("Bearer e")
     assert asked.headers["chatgpt-account-id"] == vendor.person.account
     assert asked.headers["originator"].startswith("codex")
     assert KEY not in str(vendor.asked)
+
+
+@pytest.mark.parametrize("kind", ["claude-code", "codex"])
+async def test_a_refused_token_is_refreshed_by_its_cli_once_and_the_request_tried_once_more(
+    house: House, server: Server, vendor: Vendor, kind: str
+) -> None:
+    await house.login(kind, comes_back()).finish()
+    (before,) = tokens(house)
+    await server.start()
+    vendor.expelled.add(before)
+    vendor.asked.clear()
+    assert "Ahoy from the quay." in await says_hello(house, server, kind)
+    (after,) = tokens(house)
+    assert served(vendor) == [before, after]
+    assert sum(asked.body.get("grant_type") == "refresh_token" for asked in vendor.asked) == 1
+
+
+@pytest.mark.parametrize("kind", ["claude-code", "codex"])
+async def test_what_cannot_be_refreshed_leaves_the_request_to_the_next_account(
+    house: House, server: Server, vendor: Vendor, kind: str
+) -> None:
+    await house.login(kind, comes_back()).finish()
+    (first,) = tokens(house)
+    vendor.person = Person(email="bea@example.test", account="another")
+    await house.login(kind, comes_back()).finish()
+    (second,) = {*tokens(house)} - {first}
+    await server.start()
+    vendor.expelled.update((first, second))
+    vendor.is_refresh_refused = True
+    vendor.expelled.discard(second)
+    for _ in range(2):  # whoever's turn it is
+        assert "Ahoy from the quay." in await says_hello(house, server, kind)
+    assert sorted({*served(vendor)}) == sorted({first, second})
+
+
+@pytest.mark.parametrize("kind", ["claude-code", "codex"])
+async def test_a_token_replaced_on_disk_is_used_soon(house: House, server: Server, vendor: Vendor, kind: str) -> None:
+    await house.login(kind, comes_back()).finish()
+    (before,) = tokens(house)
+    await server.start()
+    path = house.folder / "homes" / house.homes[0] / TOKEN_FILES[kind].path
+    after = before[:-3] + "new"
+    path.write_bytes(path.read_bytes().replace(before.encode(), after.encode()))
+    assert LOOK_SECONDS <= 1.0
+    async with asyncio.timeout(SECONDS_MAX):
+        while after not in served(vendor):
+            assert "Ahoy from the quay." in await says_hello(house, server, kind)
+    assert len(served(vendor)) <= 2, "a CLI that starts takes longer than the look"
 
 
 async def test_nobody_else_s_request_is_served_through_a_login(house: House, server: Server, vendor: Vendor) -> None:

@@ -64,6 +64,8 @@ class Vendor:
     is_client_supported: bool = True
     is_refresh_refused: bool = False
     is_down: bool = False
+    expelled: set[str] = field(default_factory=set)
+    """Access tokens that nobody there takes any more, whatever their time."""
     held: asyncio.Event | None = None
     """Refreshes are done, and answered when this is set."""
     is_holding: asyncio.Event = field(default_factory=asyncio.Event)
@@ -137,6 +139,8 @@ class Vendor:
             return 503, {"error": "unavailable"}
         if self.is_refresh_refused and asked.body.get("grant_type") == "refresh_token":
             return 400, {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
+        if asked.headers.get("authorization", "").removeprefix("Bearer ") in self.expelled:
+            return 401, {"error": {"type": "authentication_error", "message": "the access token was refused"}}
         found = ROUTES.get((asked.host, asked.path))
         return found(self, asked) if found is not None else (404, {"error": "not found"})
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 from multidict import CIMultiDict
 
+from auth.credential import Credential
 from auth.quota import DAY
+from auth.secret import Secret
 from proxy.config.schema import Config, Routing
 from proxy.dispatch.clock import Clock
+from proxy.dispatch.failover import Dispatcher
 from proxy.dispatch.inquiry import Refused
+from proxy.dispatch.pursuit import RENEWED
 from proxy.errors import Unreachable
 
 MODEL = "claude-opus-5"
@@ -373,3 +378,63 @@ async def test_when_all_are_spent_nobody_is_asked(lab: Any, make: Any) -> None:
         with pytest.raises(Refused):
             await serve(lab, dispatcher)
     assert len(lab.upstream.calls) == 2
+
+
+REFUSED = {"type": "error", "error": {"type": "authentication_error", "message": "OAuth token has expired"}}
+
+
+class TestATokenThatIsRefused:
+    """`renew` stands for the official CLI; the old token is answered with a 401."""
+
+    def open(self, lab: Any, make: Any, *, renewed: str | None, good: tuple[str, ...]) -> tuple[Any, list[str]]:
+        asked: list[str] = []
+
+        def answer(call: Any) -> Any:
+            key = dict(call.headers)["x-api-key"]
+            return make.whole(ANSWER) if key in good else make.whole(REFUSED, 401)
+
+        async def renew(refused: Credential) -> Credential | None:
+            assert refused.secret is not None
+            asked.append(refused.secret.reveal())
+            return None if renewed is None else replace(refused, secret=Secret(renewed))
+
+        lab.dispatcher(Config(claude_api_key=make.keys("old", "other")), answer)
+        dispatcher = Dispatcher(
+            snapshot=lambda: lab.snapshot,
+            upstreams={"http": lab.upstream},
+            pool=lab.pool,
+            clock=lab.time.clock(),
+            renew=renew,
+        )
+        return dispatcher, asked
+
+    @staticmethod
+    def keys(lab: Any) -> list[str]:
+        return [dict(call.headers)["x-api-key"] for call in lab.upstream.calls]
+
+    async def test_the_same_account_is_asked_again_with_another(self, lab: Any, make: Any) -> None:
+        dispatcher, asked = self.open(lab, make, renewed="new", good=("new", "other"))
+        outcome = await dispatcher.open(lab.inquiry("anthropic", BODY))
+        await lab.read(outcome)
+        assert (self.keys(lab), asked) == (["old", "new"], ["old"])
+        assert [(each.status, each.why) for each in outcome.report.attempts] == [(401, RENEWED), (200, "")]
+        assert lab.pool.is_calm
+        assert outcome.report.attempts[0].credential == outcome.report.credential
+
+    async def test_once_and_then_the_next_account(self, lab: Any, make: Any) -> None:
+        dispatcher, asked = self.open(lab, make, renewed="new", good=("other",))
+        outcome = await dispatcher.open(lab.inquiry("anthropic", BODY))
+        await lab.read(outcome)
+        assert (self.keys(lab), asked) == (["old", "new", "other"], ["old"])
+        assert [each.state for _, each in lab.pool.standings(lab.time.now)] == ["cooling"]
+
+    async def test_without_another_the_next_account_serves(self, lab: Any, make: Any) -> None:
+        dispatcher, asked = self.open(lab, make, renewed=None, good=("other",))
+        await lab.read(await dispatcher.open(lab.inquiry("anthropic", BODY)))
+        assert (self.keys(lab), asked) == (["old", "other"], ["old"])
+
+    async def test_no_lease_is_left(self, lab: Any, make: Any) -> None:
+        dispatcher, _ = self.open(lab, make, renewed="new", good=())
+        with pytest.raises(Refused):
+            await dispatcher.open(lab.inquiry("anthropic", BODY))
+        assert not any(lab.pool.in_flight(each.id) for each in lab.snapshot.credentials)
