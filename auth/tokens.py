@@ -23,6 +23,8 @@ class Token:
     """What requests name the account by, where they must."""
     expires_at: float | None = None
     """Unix seconds; None: nobody says."""
+    life_seconds: float | None = None
+    """From when it was given, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ class House:
     def _follow(self, credentials: Sequence[Credential]) -> None:
         """In the pool: nothing is kept of accounts that are gone, nor of what a token was refused that is replaced."""
         self.pool.retain({credential.id for credential in credentials})
-        tokens = {credential.id: credential.secret for credential in credentials if credential.home is not None}
+        tokens = {credential.id: credential.secret for credential in credentials}
         for credential_id, token in tokens.items():
             if self._tokens.get(credential_id) != token:
                 self.pool.renew(credential_id)

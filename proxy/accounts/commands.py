@@ -20,6 +20,7 @@ from rich.text import Text
 from auth.credential import Credential
 from auth.document import Document, JsonValue
 from auth.refusal import Refused
+from auth.service_account import ServiceKey
 from proxy.accounts import importing, sources
 from proxy.accounts.desk import Desk, Row
 from proxy.accounts.offers import COMPATIBLE_URLS, KEYS, fields_for
@@ -35,11 +36,11 @@ _STYLES = {"ready": "green", "quarantined": "red", "unused": "yellow", "disabled
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _told(what: str = "") -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(f"{what}{error}") from error
 
 
 def accounts_group(open_desk: OpenDesk) -> click.Group:
@@ -63,7 +64,7 @@ def accounts_group(open_desk: OpenDesk) -> click.Group:
         """Ask the providers whether they take ACCOUNTS (default: all in use). Costs nothing."""
         with _told():
             subjects = list(desk.subjects(accounts))
-        if not asyncio.run(_test(subjects)):
+        if not asyncio.run(_test(desk, subjects)):
             sys.exit(1)
 
     @group.command("schema")
@@ -143,13 +144,16 @@ def _table(rows: Sequence[Row]) -> Table:
     return table
 
 
-async def _test(subjects: Sequence[tuple[Provider, Credential]]) -> bool:
+async def _test(desk: Desk, subjects: Sequence[tuple[Provider, Credential]]) -> bool:
     """Whether all work."""
     upstream = HttpUpstream()
     all_work = True
     try:
         for provider, credential in subjects:
-            works, why = await probe(upstream, provider, credential)
+            try:
+                works, why = await probe(upstream, provider, await desk.with_token(credential))
+            except Refused as error:
+                works, why = False, str(error)
             all_work &= works
             click.echo(f"{credential.label} ({provider.name}): {why}")
     finally:
@@ -174,6 +178,8 @@ def _add_command() -> click.Command:
     @click.option("--prefix", help="Its models are also offered as PREFIX/model.")
     @click.option("--priority", type=int, help="Higher is served first.")
     @click.option("--weight", type=int, help="Its share of the turns under weighted-round-robin.")
+    @click.option("--project-id", help="Of a service account: the project to ask in, instead of its own.")
+    @click.option("--location", help="Of a service account: where in Google's cloud. Default: us-central1.")
     @click.option("--model", "models", multiple=True, metavar="NAME[=ALIAS]", help="Offer this model; several times.")
     @click.option("--exclude", "excluded", multiple=True, metavar="PATTERN", help="Never use these models with it.")
     @click.option("--note", help="For humans only.")
@@ -182,7 +188,9 @@ def _add_command() -> click.Command:
         base_url = given.pop("base_url")
         key = _key(provider, given.pop("key_file"), given.pop("key_env"), is_keyless=bool(given.pop("no_key")))
         fields: dict[str, JsonValue] = dict(_account(provider, key, base_url if isinstance(base_url, str) else None))
-        fields |= {name: value for name, value in given.items() if isinstance(value, str | int)}
+        fields |= {name.replace("_", "-"): value for name, value in given.items() if isinstance(value, str | int)}
+        if base_url:
+            fields["base-url"] = str(base_url)
         if models:
             fields["models"] = [_model(each) for each in models]
         if excluded:
@@ -221,6 +229,8 @@ def _account(provider: str, key: str, base_url: str | None) -> dict[str, JsonVal
             fields = Document.parse(key.encode()).fields
         except Refused as error:
             raise click.ClickException(f"the key {error}") from error
+        with _told("the key file "):
+            ServiceKey.of(fields)
         return {"type": SERVICE_ACCOUNT, "service-account": dict(fields)}
     return dict(fields_for(provider, key, base_url))
 

@@ -5,7 +5,7 @@ within a second.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from auth.credential import Credential
@@ -14,7 +14,8 @@ from auth.guarded import SUFFIX, check_name
 from auth.refusal import Refused
 from auth.store import NEW
 from proxy.accounts.enrolment import enrolled, open_store
-from proxy.config.account_files import AccountFile, CliLogin, interpret
+from proxy.accounts.fresh_logins import signer_of
+from proxy.config.account_files import AccountFile, CliLogin, ServiceAccount, interpret
 from proxy.config.schema import Config
 from proxy.providers.base import Provider
 from proxy.providers.configured import from_config
@@ -142,6 +143,15 @@ class Desk:
                     )
             elif names & set(which) or not (which or credential.is_disabled):
                 yield provider, credential
+
+    async def with_token(self, credential: Credential) -> Credential:
+        """A service account gets its token now. Raises `Refused` where it gets none."""
+        for entry in self._store.entries.values():
+            file = entry.value
+            if file is not None and isinstance(file.settings, ServiceAccount) and account_id(file) == credential.id:
+                token = await signer_of(file.settings, self.proxy_url).exchange()
+                return replace(credential, secret=token.access)
+        return credential
 
     def add(self, fields: Mapping[str, JsonValue], *, name: str | None = None) -> Added:
         """`fields`: of an account's file. `name`: of the file, where that is free and good; else it is called by its

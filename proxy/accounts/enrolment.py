@@ -109,7 +109,7 @@ class Enrolment:
         none ever.
         """
         name = next((name for name, each in self._credentials.items() if each.id == refused.id), None)
-        if name is None or refused.home is None or refused.secret is None:
+        if name is None or refused.secret is None:
             return None
         await self._logins.renew(name, refused.secret)
         now = self._credentials.get(name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from auth.refusal import Refused
 from proxy.accounts.desk import CONFIG_FILE, Desk
 from proxy.accounts.sources import Finding
-from proxy.config.account_files import SERVICE_ACCOUNT, interpret
+from proxy.config.account_files import interpret
 from proxy.providers.enrolled import account_id
 
 
@@ -47,8 +47,6 @@ def _taken(desk: Desk, finding: Finding, *, is_dry: bool) -> Outcome:
             what = f"imported as {desk.add(finding.fields, name=finding.name).file}"
         except Refused as error:
             return Outcome(source=finding.source, is_taken=False, what=f"is not imported: {error}")
-    if finding.fields["type"] == SERVICE_ACCOUNT:
-        what += "; it is kept, but not served yet"
     if finding.dropped:
         what += f"; without an equivalent here: {', '.join(finding.dropped)}"
     return Outcome(source=finding.source, is_taken=True, what=what)

@@ -17,7 +17,7 @@ from proxy.config import checks
 from proxy.config.complaints import Complaints
 from proxy.config.json_schema import group_schema
 from proxy.config.nodes import node_of
-from proxy.config.provider_keys import ProviderKey
+from proxy.config.provider_keys import CONCURRENCY, HEADERS, PERCENT, PROXY, WEIGHT, ModelAlias, ProviderKey
 from proxy.config.reader import Reader
 from proxy.config.settings import Fault, Group, JsonValue, Limits, required, setting, settings_of
 
@@ -42,7 +42,10 @@ def _home(value: str) -> Fault:
 
 
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _LABEL = Limits(check=label, example="work")
+_ADDRESS = Limits(check=checks.base_url, example="https://api.example.com")
+_SAFE_ADDRESS = Limits(check=checks.safe_url, example="https://login.example.com/token")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,27 @@ class CompatibleAccount(AccountKey):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceAccount:
+class Account:
+    """What every account without a key of its own may say."""
+
+    proxy_url: str = setting("", "Egress proxy for this account alone; direct for none; empty: the general one.", PROXY)
+    prefix: str = setting("", "Its models are also offered as prefix/model.", Limits(check=checks.prefix))
+    priority: int = setting(0, "Higher is served first; lower only when nobody higher is ready.")
+    weight: int = setting(1, "Its share of the turns under weighted-round-robin; 0 takes none.", WEIGHT)
+    concurrency: int = setting(0, "The most requests under way with it at a time; 0: any number.", CONCURRENCY)
+    reserve_percent: int = setting(0, "The share of each usage window to leave to its owner.", PERCENT)
+    models: tuple[ModelAlias, ...] = setting((), "The models to offer, by which names; empty: the provider's own list.")
+    excluded_models: tuple[str, ...] = setting(
+        (), "Models never to use with it; * stands for anything.", Limits(check=checks.filled)
+    )
+    headers: Mapping[str, str] = setting(_NO_HEADERS, "Headers sent with each of its requests.", HEADERS)
+    label: str = setting("", "What lists and decisions call it; empty: the file's name.", _LABEL)
+    note: str = setting("", "For humans only.")
+    disabled: bool = setting(default=False, sentence="Keep it, and do not use it.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAccount(Account):
     """A service account of Google Cloud."""
 
     service_account: Mapping[str, JsonValue] = required(
@@ -77,15 +100,15 @@ class ServiceAccount:
     )
     project_id: str = setting("", "The project; empty: the service account's own.", Limits(example="my-project"))
     email: str = setting("", "The service account's address.")
-    location: str = setting("us-central1", "Where in Google's cloud.", Limits(check=checks.prefix))
-    prefix: str = setting("", "Its models are also offered as prefix/model.", Limits(check=checks.prefix))
-    label: str = setting("", "What lists and decisions call it; empty: the file's name.", _LABEL)
-    note: str = setting("", "For humans only.")
-    disabled: bool = setting(default=False, sentence="Keep it, and do not use it.")
+    location: str = setting("us-central1", "Where in Google's cloud; global, too.", Limits(check=checks.prefix))
+    base_url: str = setting("", "Where Vertex AI is, instead of the location's own place.", _ADDRESS)
+    token_url: str = setting(
+        "", "Where its tokens come from; empty: the key file's token_uri, which must be Google's.", _SAFE_ADDRESS
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CliLogin:
+class CliLogin(Account):
     """A login that an official CLI holds. Written by a login, except for what is for humans."""
 
     home: str = required(
@@ -97,10 +120,6 @@ class CliLogin:
     plan: str = setting("", "As the CLI told it at the login.")
     login_expires_at: str = setting("", "When somebody has to log in again, as far as the CLI knows; RFC 3339.")
     project_id: str = setting("", "The Google Cloud project.", Limits(example="my-project"))
-    prefix: str = setting("", "Its models are also offered as prefix/model.", Limits(check=checks.prefix))
-    label: str = setting("", "What lists and decisions call it; empty: the file's name.", _LABEL)
-    note: str = setting("", "For humans only.")
-    disabled: bool = setting(default=False, sentence="Keep it, and do not use it.")
 
 
 Settings: TypeAlias = AccountKey | CompatibleAccount | ServiceAccount | CliLogin

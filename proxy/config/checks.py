@@ -15,6 +15,7 @@ from proxy.config.settings import Fault
 PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 NO_PROXY = ("direct", "none")
 """Words that say: no egress proxy, whatever the one above says."""
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SAMPLE_KEYS = frozenset(
     {"your-api-key", *(f"your-api-key-{n}" for n in range(1, 10)), "a-key-that-you-made-up", "a-long-random-word"}
 )
@@ -50,6 +51,16 @@ def base_url(value: str) -> Fault:
         return "must not hold a user or password; keys belong into api-key"
     if parts.query or parts.fragment:
         return "must end with the path: no ? and no #"
+    return None
+
+
+def safe_url(value: str) -> Fault:
+    """Secrets go there: over TLS, or to this machine."""
+    if fault := base_url(value):
+        return fault
+    parts = urlsplit(value)
+    if value and parts.scheme != "https" and parts.hostname not in LOOPBACK:
+        return "must begin with https://: secrets are sent there"
     return None
 
 

@@ -13,11 +13,11 @@ from proxy.config.settings import Limits, required, setting
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _KEY = Limits(check=checks.api_key)
-_WEIGHT = Limits(low=0, high=1_000_000)
-_CONCURRENCY = Limits(low=0, high=10_000)
-_PERCENT = Limits(low=0, high=99)
-_PROXY = Limits(check=checks.proxy_url, is_private=True, example="socks5://127.0.0.1:1080")
-_HEADERS = Limits(check=checks.headers, is_private=True, example={"X-Team": "blue"})
+WEIGHT = Limits(low=0, high=1_000_000)
+CONCURRENCY = Limits(low=0, high=10_000)
+PERCENT = Limits(low=0, high=99)
+PROXY = Limits(check=checks.proxy_url, is_private=True, example="socks5://127.0.0.1:1080")
+HEADERS = Limits(check=checks.headers, is_private=True, example={"X-Team": "blue"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +42,19 @@ class ProviderKey:
         "Where its API is; empty: the provider's own.",
         Limits(check=checks.base_url, example="https://api.example.com"),
     )
-    proxy_url: str = setting("", "Egress proxy for this key alone; direct for none; empty: the general one.", _PROXY)
+    proxy_url: str = setting("", "Egress proxy for this key alone; direct for none; empty: the general one.", PROXY)
     prefix: str = setting(
         "", "Its models are also offered as prefix/model.", Limits(check=checks.prefix, example="team")
     )
     priority: int = setting(0, "Higher is served first; lower only when nobody higher is ready.")
-    weight: int = setting(1, "Its share of the turns under weighted-round-robin; 0 takes none.", _WEIGHT)
-    concurrency: int = setting(0, "The most requests under way with it at a time; 0: any number.", _CONCURRENCY)
-    reserve_percent: int = setting(0, "The share of each usage window to leave to its owner.", _PERCENT)
+    weight: int = setting(1, "Its share of the turns under weighted-round-robin; 0 takes none.", WEIGHT)
+    concurrency: int = setting(0, "The most requests under way with it at a time; 0: any number.", CONCURRENCY)
+    reserve_percent: int = setting(0, "The share of each usage window to leave to its owner.", PERCENT)
     models: tuple[ModelAlias, ...] = setting((), "The models to offer, by which names; empty: the provider's own list.")
     excluded_models: tuple[str, ...] = setting(
         (), "Models never to use with it; * stands for anything.", Limits(check=checks.filled, example=["*-preview"])
     )
-    headers: Mapping[str, str] = setting(_NO_HEADERS, "Headers sent with each of its requests.", _HEADERS)
+    headers: Mapping[str, str] = setting(_NO_HEADERS, "Headers sent with each of its requests.", HEADERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +64,10 @@ class CompatibleKey:
     PLAIN: ClassVar[str] = "api-key"
 
     api_key: Secret = required("The key.", Limits(check=checks.api_key, example="the-key-of-your-account"))
-    proxy_url: str = setting("", "Egress proxy for this key alone; direct for none; empty: the general one.", _PROXY)
-    weight: int = setting(1, "Its share of the turns under weighted-round-robin; 0 takes none.", _WEIGHT)
-    concurrency: int = setting(0, "The most requests under way with it at a time; 0: any number.", _CONCURRENCY)
-    reserve_percent: int = setting(0, "The share of each usage window to leave to its owner.", _PERCENT)
+    proxy_url: str = setting("", "Egress proxy for this key alone; direct for none; empty: the general one.", PROXY)
+    weight: int = setting(1, "Its share of the turns under weighted-round-robin; 0 takes none.", WEIGHT)
+    concurrency: int = setting(0, "The most requests under way with it at a time; 0: any number.", CONCURRENCY)
+    reserve_percent: int = setting(0, "The share of each usage window to leave to its owner.", PERCENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,6 @@ class CompatibleProvider:
     prefix: str = setting(
         "", "Its models are also offered as prefix/model.", Limits(check=checks.prefix, example="team")
     )
-    headers: Mapping[str, str] = setting(_NO_HEADERS, "Headers sent with each of its requests.", _HEADERS)
+    headers: Mapping[str, str] = setting(_NO_HEADERS, "Headers sent with each of its requests.", HEADERS)
     priority: int = setting(0, "Higher is served first; lower only when nobody higher is ready.")
     disabled: bool = setting(default=False, sentence="Keep the entry, and do not use it.")

@@ -10,16 +10,16 @@ from types import MappingProxyType
 from auth.credential import Credential
 from auth.secret import Secret
 from auth.tokens import Token
-from proxy.config.account_files import AccountFile, AccountKey, CliLogin, CompatibleAccount, ServiceAccount
-from proxy.providers import claude_code, codex
+from proxy.config.account_files import Account, AccountFile, AccountKey, CliLogin, CompatibleAccount, ServiceAccount
+from proxy.providers import claude_code, codex, vertex
 from proxy.providers.base import Provider
-from proxy.providers.configured import PROVIDER_OF, compatible_name, credential_of, key_id
+from proxy.providers.configured import PROVIDER_OF, compatible_name, credential_of, key_id, offered
 from proxy.providers.openai_compatible import provider_named
 
 LOGIN_NOT_SERVED = "logged in; this version does not serve through it yet"
 LOGIN_PROVIDERS: Mapping[str, Provider] = {"claude-code": claude_code.PROVIDER, "codex": codex.PROVIDER}
 """By kind, who is asked with the token of a login; of other kinds nobody yet."""
-NOT_SERVED = "service accounts are kept, but this version does not sign their tokens yet"
+NO_TOKEN = "its token is being fetched"  # noqa: S105 - a sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +34,15 @@ class Enrolled:
 
 def account_id(file: AccountFile) -> str:
     """By what names the account at its provider, not by the file: the same key in two places is one account, and two
-    projects of one address are two.
+    projects or places of one address are two.
     """
     match file.settings:
         case CompatibleAccount(name=name, api_key=key, base_url=base_url):
             return key_id(compatible_name(name), key, "" if key else base_url)
         case AccountKey(api_key=key, base_url=base_url):
             return key_id(file.kind, key, base_url)
-        case ServiceAccount(service_account=service, project_id=project):
-            names = (service.get("client_email"), project or service.get("project_id"))
+        case ServiceAccount(service_account=service, project_id=project, location=location):
+            names = (service.get("client_email"), project or service.get("project_id"), location)
             return key_id(file.kind, Secret("\n".join(str(each) for each in names)))
         case CliLogin(account=account):
             return key_id(file.kind, Secret(account))
@@ -67,8 +67,8 @@ def from_files(
     homes: Path | None = None,
 ) -> Enrolled:
     """`files`: by name; of two files of one account the first counts. `providers` and `credentials`: the
-    configuration's, which win. `proxy_url`: the general egress proxy. `tokens`: of logins, by file; or why there is
-    none. `homes`: the folder that holds the logins' homes.
+    configuration's, which win. `proxy_url`: the general egress proxy. `tokens`: of logins and service accounts, by
+    file; or why there is none. `homes`: the folder that holds the logins' homes.
     """
     taken = {credential.id: "config.yaml" for credential in credentials}
     named = {provider.name for provider in providers}
@@ -81,15 +81,15 @@ def from_files(
             unused[name] = f"is the same account as in {first}, which counts"
         elif isinstance(file.settings, AccountKey):
             mine[name] = _credential(file.settings, file, own_id, name, proxy_url)
+        elif isinstance(file.settings, CliLogin) and file.kind not in LOGIN_PROVIDERS:
+            unused[name] = LOGIN_NOT_SERVED
+        elif isinstance(token := tokens.get(name, NO_TOKEN), str):
+            unused[name] = token
         elif isinstance(file.settings, CliLogin):
-            token = tokens.get(name, LOGIN_NOT_SERVED) if file.kind in LOGIN_PROVIDERS else LOGIN_NOT_SERVED
-            if isinstance(token, str):
-                unused[name] = token
-            else:
-                login = _login(file.settings, file.kind, own_id, name, token, proxy_url)
-                mine[name] = replace(login, home=None if homes is None else homes / file.settings.home)
+            login = _login(file.settings, file.kind, own_id, name, token, proxy_url)
+            mine[name] = replace(login, home=None if homes is None else homes / file.settings.home)
         else:
-            unused[name] = NOT_SERVED
+            mine[name] = _service_account(file.settings, own_id, name, token, proxy_url)
     return Enrolled(providers=tuple(_providers(files, mine, named)), credentials=mine, unused=unused)
 
 
@@ -105,15 +105,34 @@ def _credential(key: AccountKey, file: AccountFile, own_id: str, name: str, prox
 
 
 def _login(login: CliLogin, kind: str, own_id: str, name: str, token: Token, proxy_url: str) -> Credential:
+    credential = _account(login, LOGIN_PROVIDERS[kind], own_id, name, token, proxy_url)
+    if not token.account_id:
+        return credential
+    return replace(credential, headers={codex.ACCOUNT_HEADER: token.account_id, **login.headers})
+
+
+def _service_account(account: ServiceAccount, own_id: str, name: str, token: Token, proxy_url: str) -> Credential:
+    project = account.project_id or str(account.service_account["project_id"])
+    credential = _account(account, vertex.ACCOUNT, own_id, name, token, proxy_url)
+    return replace(credential, base_url=vertex.place_of(project, account.location, account.base_url))
+
+
+def _account(account: Account, provider: Provider, own_id: str, name: str, token: Token, proxy_url: str) -> Credential:
     return Credential(
         id=own_id,
-        provider=LOGIN_PROVIDERS[kind].name,
-        label=login.label or name.removesuffix(".json"),
+        provider=provider.name,
+        label=account.label or name.removesuffix(".json"),
         secret=token.access,
-        proxy_url=proxy_url or None,
-        prefix=login.prefix,
-        headers={codex.ACCOUNT_HEADER: token.account_id} if token.account_id else {},
-        is_disabled=login.disabled,
+        proxy_url=account.proxy_url or proxy_url or None,
+        prefix=account.prefix,
+        priority=account.priority,
+        weight=account.weight,
+        concurrency=account.concurrency,
+        reserve_percent=account.reserve_percent,
+        models=offered(account.models),
+        excluded_models=account.excluded_models,
+        headers=account.headers,
+        is_disabled=account.disabled,
     )
 
 
@@ -124,6 +143,8 @@ def _providers(
     accounts: dict[str, list[CompatibleAccount]] = {}
     logins = {file.kind for name, file in files.items() if name in mine and isinstance(file.settings, CliLogin)}
     yield from (LOGIN_PROVIDERS[kind] for kind in sorted(logins))
+    if any(isinstance(files[name].settings, ServiceAccount) for name in mine):
+        yield vertex.ACCOUNT
     for name in mine:
         settings = files[name].settings
         if isinstance(settings, CompatibleAccount):

@@ -98,10 +98,22 @@ def test_T24_no_option_takes_a_secret() -> None:
 def test_a_service_account_s_file_is_a_key(folder: Path, tmp_path: Path) -> None:
     service = {"type": "service_account", "client_email": "a@b", "private_key": "k", "project_id": "p"}
     (tmp_path / "key.json").write_bytes(msgspec.json.encode(service))
-    result = run(folder, "accounts", "add", "vertex", "--key-file", str(tmp_path / "key.json"))
+    result = run(folder, "accounts", "add", "vertex", "--key-file", str(tmp_path / "key.json"), "--location", "global")
     assert result.exit_code == 0, result.output
-    assert fields(folder) == {"type": "vertex", "service-account": service}
-    assert [(row["state"], row["provider"]) for row in listed(folder)] == [("unused", "vertex")]
+    assert fields(folder) == {"type": "vertex", "service-account": service, "location": "global"}
+    assert [(row["state"], row["provider"]) for row in listed(folder)] == [("ready", "vertex-account")]
+    tested = run(folder, "accounts", "test")
+    assert tested.exit_code == 1
+    assert "no token for a@b: its key has a private_key that is no RSA key in PEM" in tested.output
+
+
+def test_T15_a_key_file_that_would_have_its_claims_sent_elsewhere_is_refused(folder: Path, tmp_path: Path) -> None:
+    service = {"client_email": "a@b", "private_key": "k", "project_id": "p", "token_uri": "https://attacker.test/token"}
+    (tmp_path / "key.json").write_bytes(msgspec.json.encode(service))
+    result = run(folder, "accounts", "add", "vertex", "--key-file", str(tmp_path / "key.json"))
+    assert result.exit_code == 1
+    assert "the key file names a token_uri that is not Google's" in result.output
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

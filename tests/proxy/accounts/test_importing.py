@@ -34,9 +34,7 @@ def test_of_each_it_says_what_it_did(tmp_path: Path) -> None:
     assert what["login"] == "a login"
     assert what["config"] == "is there already, in the config file"
     assert what["wrong"].startswith("is not imported: it api-key holds a blank")
-    assert what["service"] == (
-        f"imported as {files[2]}; it is kept, but not served yet; without an equivalent here: timezone"
-    )
+    assert what["service"] == f"imported as {files[2]}; without an equivalent here: timezone"
     assert what["bad name"] == f"imported as {files[1]}"
     again = {outcome.source: outcome.what for outcome in take(desk, FINDINGS, is_dry=False)}
     assert again["one"] == f"is there already, in {files[0]}"

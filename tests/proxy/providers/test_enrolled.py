@@ -10,9 +10,11 @@ from auth.tokens import Token
 from proxy.config.account_files import AccountFile, interpret
 from proxy.config.load import parse
 from proxy.config.settings import JsonValue
+from proxy.dispatch.decision import Candidate
+from proxy.dispatch.outgoing import call_for
 from proxy.dispatch.snapshot import Snapshot
 from proxy.providers.configured import from_config
-from proxy.providers.enrolled import LOGIN_NOT_SERVED, NOT_SERVED, Enrolled, account_id, from_files, secrets_of
+from proxy.providers.enrolled import LOGIN_NOT_SERVED, NO_TOKEN, Enrolled, account_id, from_files, secrets_of
 
 
 def file(**fields: JsonValue) -> AccountFile:
@@ -66,6 +68,7 @@ def test_a_key_at_two_addresses_and_two_projects_of_one_address_are_two() -> Non
     fourth = file(type="vertex", service_account=service, project_id="q")
     assert account_id(third) != account_id(fourth)
     assert account_id(third) == account_id(file(type="vertex", service_account=service, project_id="p", label="x"))
+    assert account_id(third) != account_id(file(type="vertex", service_account=service, location="global"))
 
 
 def test_files_of_one_name_are_one_provider() -> None:
@@ -90,11 +93,30 @@ def test_a_provider_is_never_called_like_one_that_is_known() -> None:
     assert found.credentials["a.json"].secret is None
 
 
-def test_a_service_account_is_kept_and_waits() -> None:
-    mine = file(type="vertex", service_account={"client_email": "a", "private_key": "secret-key", "project_id": "p"})
-    found = enrol(a=mine)
-    assert (found.credentials, found.unused) == ({}, {"a.json": NOT_SERVED})
+SERVICE: dict[str, JsonValue] = {"client_email": "a", "private_key": "secret-key", "project_id": "p"}
+
+
+def test_a_service_account_asks_in_its_project_with_its_token() -> None:
+    mine = file(type="vertex", service_account=SERVICE, location="europe-west4", priority=2)
+    found = enrol("", {"a.json": Token(access=Secret("access"))}, a=mine)
+    credential = found.credentials["a.json"]
+    (provider,) = found.providers
+    called = call_for(Candidate(provider, credential, "gemini-3"), "generate", b"{}", is_stream=True, client={})
+    assert called.url == (
+        "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4"
+        "/publishers/google/models/gemini-3:streamGenerateContent?alt=sse"
+    )
+    assert dict(called.headers)["authorization"] == "Bearer access"
+    assert "x-goog-api-key" not in dict(called.headers)
+    assert credential.priority == 2
     assert [secret.reveal() for secret in secrets_of(mine)] == ["secret-key"]
+
+
+def test_a_service_account_without_a_token_says_why() -> None:
+    files = {name: file(type="vertex", service_account=SERVICE, location=name) for name in "ab"}
+    found = enrol("", {"b.json": "no token for a: its clock"}, **files)
+    assert (found.credentials, found.providers) == ({}, ())
+    assert found.unused == {"a.json": NO_TOKEN, "b.json": "no token for a: its clock"}
 
 
 def test_its_models_are_listed() -> None:
