@@ -16,9 +16,11 @@ from management.openapi import document
 from management.refusal import Refusal
 from management.resources import (
     auth_files,
+    calls,
     configuration,
     decisions,
     events,
+    foreign,
     lists,
     logins,
     logs,
@@ -26,6 +28,7 @@ from management.resources import (
     settings,
     standing,
     usage,
+    vertex,
 )
 from management.resources.settings import value_at
 from management.routes import PREFIX, Ask, Reply, Route, Table
@@ -54,6 +57,9 @@ TABLE = Table(
         *maps.ROUTES,
         *auth_files.ROUTES,
         *logins.ROUTES,
+        *vertex.ROUTES,
+        *calls.ROUTES,
+        *foreign.ROUTES,
         *standing.ROUTES,
         *usage.ROUTES,
         *logs.ROUTES,

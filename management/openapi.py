@@ -22,6 +22,7 @@ _WORDS = {
     422: "It would be no good configuration.",
     429: "Too many guesses at the key.",
     500: "It could not be written, or not be put into force.",
+    502: "The provider could not be asked.",
     503: "It cannot be told now.",
 }
 _VARIABLE = re.compile(r"\{(\w+)\}")

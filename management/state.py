@@ -47,6 +47,7 @@ class State:
     audit: Audit
     log: structlog.typing.FilteringBoundLogger
     board: Board | None = None
+    probe: Callable[[str], Awaitable[tuple[bool, str]]] | None = None
     password: str = ""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     listeners: set[object] = field(default_factory=set)

@@ -26,6 +26,7 @@ from proxy import __version__
 from proxy.accounts.desk import Desk
 from proxy.accounts.enrolment import Enrolment
 from proxy.accounts.login_board import LoginBoard
+from proxy.accounts.probe import probe
 from proxy.banner import facts_of, show
 from proxy.cli import ServeOptions
 from proxy.config.load import Loaded
@@ -75,6 +76,7 @@ class House:
         self._tokens: dict[str, Secret | None] = {}
         self._reloader: Reloader | None = None
         self._management: Management | None = None
+        self._asked: dict[str, Upstream] = {}
         self._password = os.environ.get("MANAGEMENT_PASSWORD", "")
         self.scrubber = Scrubber()
         self.pool = Pool()
@@ -170,6 +172,7 @@ class House:
             audit=Audit(logs / "audit.log", now=time.time, redact=self.scrubber.text),
             log=self.log,
             board=self.board,
+            probe=self._probe,
             password=self._password,
         )
 
@@ -224,6 +227,17 @@ class House:
         )
         return {"http": door, "sandbox": sandbox.Sandbox()}
 
+    async def _probe(self, credential_id: str) -> tuple[bool, str]:
+        """Whether an account works, by a request that costs nothing; and a sentence."""
+        snapshot = self.standpoint.snapshot
+        credential = next(each for each in snapshot.credentials if each.id == credential_id)
+        provider = next(each for each in snapshot.providers if each.name == credential.provider)
+        if provider.own_cli:
+            return False, "is a login: its own CLI alone may ask with it"
+        if provider.executor != "http":
+            return True, "works: it is simulated"
+        return await probe(self._asked["http"], provider, credential)
+
     def _dispatcher(self, upstreams: dict[str, Upstream]) -> Dispatcher:
         return Dispatcher(
             snapshot=lambda: self.standpoint.snapshot,
@@ -252,7 +266,7 @@ class House:
         """Until a signal. Raises `ConfigError` where it cannot listen."""
         library_log = LibraryLog(self.log)
         logging.getLogger().addHandler(library_log)
-        upstreams = self._upstreams()
+        upstreams = self._asked = self._upstreams()
         dispatcher = self._dispatcher(upstreams)
         self._reloader = Reloader(
             self._path,

@@ -6,6 +6,8 @@ from management.accounts import found, windows_of
 from management.refusal import invalid
 from management.routes import Ask, Parameter, Reply, Route, Schema
 from management.state import auth_index
+from proxy.providers.enrolled import LOGIN_PROVIDERS
+from proxy.providers.table import PROVIDERS
 
 
 async def list_cooldowns(ask: Ask) -> Reply:
@@ -95,6 +97,28 @@ async def list_models(ask: Ask) -> Reply:
     )
 
 
+async def list_definitions(ask: Ask) -> Reply:
+    """What is built in, whoever may be asked."""
+    channel = ask.path["channel"]
+    models = {
+        model.id: model
+        for provider in (*PROVIDERS, *LOGIN_PROVIDERS.values())
+        if channel in {provider.name, provider.channel}
+        for model in provider.models
+    }
+    if not models:
+        raise invalid("unknown channel")
+    return Reply(
+        body={
+            "channel": channel,
+            "models": [
+                {"id": each.id, "display_name": each.display_name or each.id, "object": "model"}
+                for each in models.values()
+            ],
+        }
+    )
+
+
 _OBJECT: Schema = {"type": "object"}
 _WHO = (
     Parameter(name="name", sentence="The account's file."),
@@ -130,6 +154,13 @@ ROUTES = (
         path="/quota",
         handler=get_quota,
         sentence="How much of each account's usage windows is used, since when that is known, and from where.",
+        reply=_OBJECT,
+    ),
+    Route(
+        method="GET",
+        path="/model-definitions/{channel}",
+        handler=list_definitions,
+        sentence="The built-in models of a kind of account.",
         reply=_OBJECT,
     ),
     Route(method="GET", path="/models", handler=list_models, sentence="What clients can ask for.", reply=_OBJECT),

@@ -11,6 +11,7 @@ from management.refusal import invalid
 from management.routes import BODY_BYTES_MAX, FORM, Ask, too_large
 
 FILES_MAX = 1000
+FIELDS_MAX = 100
 FORM_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -23,7 +24,7 @@ class Upload:
 async def uploads(ask: Ask) -> list[Upload]:
     """At least one. Raises `Refusal`."""
     if ask.request.headers.get("content-type", "").lower().startswith(FORM):
-        found = await _form(ask)
+        found, _ = await form_of(ask)
         if not found:
             raise invalid("the form holds no file")
         return found
@@ -33,8 +34,10 @@ async def uploads(ask: Ask) -> list[Upload]:
     return [Upload(name=name, raw=await ask.raw())]
 
 
-async def _form(ask: Ask) -> list[Upload]:
+async def form_of(ask: Ask) -> tuple[list[Upload], dict[str, str]]:
+    """Its files, and its other fields. Raises `Refusal`."""
     found: list[Upload] = []
+    fields: dict[str, str] = {}
     left = FORM_BYTES_MAX
     try:
         async for part in MultipartReader(ask.request.headers, ask.request.content):
@@ -42,13 +45,15 @@ async def _form(ask: Ask) -> list[Upload]:
                 raise invalid("a form within a form")
             raw = await _part(part)
             left -= len(raw)
-            if left < 0 or len(found) >= FILES_MAX:
+            if left < 0 or len(found) >= FILES_MAX or len(fields) >= FIELDS_MAX:
                 raise too_large()
             if part.filename is not None:
                 found.append(Upload(name=part.filename, raw=raw))
+            elif part.name:
+                fields[part.name] = raw.decode()
     except (ValueError, AssertionError, LookupError, asyncio.IncompleteReadError) as error:
         raise invalid(f"the form cannot be read: {error}"[:300]) from error
-    return found
+    return found, fields
 
 
 async def _part(part: BodyPartReader) -> bytes:

@@ -48,6 +48,9 @@ class Server:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteManagement:
     allow_remote: bool = setting(default=False, sentence="Let other machines use the management API, with its key.")
+    api_call: bool = setting(
+        default=False, sentence="Let whoever has the key call an account's own provider with its token."
+    )
     secret_key: Secret = setting(
         Secret(""),
         "The management API's key, or its bcrypt hash; empty: there is no management API.",

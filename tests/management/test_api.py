@@ -177,7 +177,7 @@ async def test_answers_are_as_the_document_says(open_stage: Any) -> None:
     async with open_stage(text) as stage:
         paths = (await stage.get("/openapi.json"))["paths"]
         for path, methods in paths.items():
-            if "get" not in methods or "{" in path or path.endswith("/events"):
+            if "get" not in methods or "{" in path or path.endswith(("/events", "-auth-url")):
                 continue
             answer = await stage.ask("GET", path.removeprefix(PREFIX))
             assert str(answer.status) in methods["get"]["responses"], (path, answer.status)

@@ -1,0 +1,59 @@
+"""What panels of the other system ask for that is no setting here: they are told what holds, and why it stays so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from management.refusal import Refusal
+from management.routes import ANY, Ask, Method, Reply, Route
+from proxy.config.settings import JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """`value`: what holds here, in the other system's terms."""
+
+    value: JsonValue
+    why: str
+
+
+SETTINGS: Mapping[str, Foreign] = {
+    "logs-max-total-size-mb": Foreign(0, "log files are bounded by themselves"),
+    "error-logs-max-files": Foreign(0, "recordings are bounded by themselves"),
+    "ws-auth": Foreign(value=True, why="WebSockets ask for a client key as everything else does"),
+    "force-model-prefix": Foreign(value=False, why="a prefix is one more name of a model, never the only one"),
+    "interactions-api-key": Foreign([], "this server has no such provider"),
+    "xai-api-key": Foreign([], "xAI is an entry of openai-compatibility here"),
+    "oauth-request-scoped-errors": Foreign({}, "what an error means is built in, provider by provider"),
+}
+
+
+def _routes(name: str, foreign: Foreign) -> Iterator[Route]:
+    async def get(_ask: Ask) -> Reply:
+        return Reply(body={name: foreign.value})
+
+    async def refuse(_ask: Ask) -> Reply:
+        raise Refusal(409, f"{name} cannot be changed: {foreign.why}")
+
+    yield Route(
+        method="GET",
+        path=f"/{name}",
+        handler=get,
+        reply={"type": "object"},
+        sentence=f"Always the same here: {foreign.why}.",
+    )
+    changes: tuple[Method, ...] = ("PUT", "PATCH")
+    for method in changes:
+        yield Route(
+            method=method,
+            path=f"/{name}",
+            handler=refuse,
+            sentence="Refused, with the reason.",
+            body=ANY,
+            statuses=(409,),
+            is_noted=False,
+        )
+
+
+ROUTES = tuple(route for name, foreign in SETTINGS.items() for route in _routes(name, foreign))
