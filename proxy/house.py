@@ -137,9 +137,10 @@ class House:
         """In the pool: nothing is kept of accounts that are gone, nor of what a token was refused that is replaced."""
         self.pool.retain({credential.id for credential in credentials})
         tokens = {credential.id: credential.secret for credential in credentials}
-        for credential_id, token in tokens.items():
-            if self._tokens.get(credential_id) != token:
-                self.pool.renew(credential_id)
+        for credential in credentials:
+            before = None if credential.home is not None else credential.secret  # as it was when the last server ended
+            if self._tokens.get(credential.id, before) != credential.secret:
+                self.pool.renew(credential.id)
         self._tokens = tokens
 
     def check(self, config: Config) -> Config:
