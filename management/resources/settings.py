@@ -21,6 +21,7 @@ from proxy.config.settings import (
     GroupOf,
     JsonValue,
     Kind,
+    Number,
     Setting,
     Text,
     Time,
@@ -31,7 +32,7 @@ from proxy.config.settings import (
 Place = tuple[str, ...]
 CLOSED = frozenset({"remote-management"})
 """Who may use this API is not changed setting by setting through it; the file as a whole says it."""
-_LEAVES = (Flag, Whole, Time, Choice, Text)
+_LEAVES = (Flag, Whole, Number, Time, Choice, Text)
 _WHOLE_GROUPS = frozenset({"payload"})
 
 

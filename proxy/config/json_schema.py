@@ -15,6 +15,7 @@ from proxy.config.settings import (
     Limits,
     ListOf,
     MapOf,
+    Number,
     Setting,
     Text,
     Time,
@@ -83,9 +84,10 @@ def _kind(kind: Kind, limits: Limits, path: str) -> dict[str, JsonValue]:
     match kind:
         case Flag():
             return {"type": "boolean"}
-        case Whole():
+        case Whole() | Number():
             bounds = {"minimum": limits.low, "maximum": limits.high}
-            return {"type": "integer", **{word: bound for word, bound in bounds.items() if bound is not None}}
+            word = "integer" if isinstance(kind, Whole) else "number"
+            return {"type": word, **{bound: value for bound, value in bounds.items() if value is not None}}
         case Text():
             return {"type": "string"}
         case Time():

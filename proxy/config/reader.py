@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
@@ -24,6 +24,7 @@ from proxy.config.settings import (
     Limits,
     ListOf,
     MapOf,
+    Number,
     Setting,
     Text,
     Time,
@@ -51,6 +52,7 @@ class Reader:
         self._readings: dict[type[Kind], Callable[[Any, Limits, Node, str], object]] = {
             Flag: self._flag,
             Whole: self._whole,
+            Number: self._number,
             Text: self._text,
             Time: self._time,
             Choice: self._choice,
@@ -94,6 +96,13 @@ class Reader:
         value = node.whole if isinstance(node, Scalar) else None
         if value is None:
             raise self._wrong(node, path, "a whole number")
+        self._check_range(value, limits, node, path)
+        return value
+
+    def _number(self, _kind: Number, limits: Limits, node: Node, path: str) -> float:
+        value = node.number if isinstance(node, Scalar) else None
+        if value is None:
+            raise self._wrong(node, path, "a number")
         self._check_range(value, limits, node, path)
         return value
 
@@ -161,7 +170,7 @@ class Reader:
             plain = settings[kind.plain]
             return self._built(kind.group, {plain.attribute: self._setting(plain, node, path)}, {}, node, path)
         mapping = self._collection(
-            Mapping, node, path, f"an object with {', '.join(settings)}" if path else "key: value"
+            Mapping, node, path, f"an object with {_first_of(settings)}" if path else "key: value"
         )
         values: dict[str, object] = {}
         nodes: dict[str, Node | None] = {}
@@ -226,6 +235,11 @@ class Reader:
 
 def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
+
+
+def _first_of(keys: Iterable[str]) -> str:
+    first = [*keys]
+    return ", ".join(first if len(first) <= KNOWN_SHOWN_MAX else [*first[: KNOWN_SHOWN_MAX - 1], "…"])
 
 
 def _one_of(options: tuple[str, ...]) -> str:

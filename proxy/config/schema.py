@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import Literal
 
 from auth.secret import Secret
 from proxy.config import checks
+from proxy.config.client_keys import ClientKey, RateLimits, network
 from proxy.config.payload import Payload
 from proxy.config.provider_keys import CompatibleProvider, ProviderKey
 from proxy.config.settings import Duration, Limits, required, setting
@@ -42,6 +43,11 @@ class Server:
     )
     body_bytes_max: int = setting(64 * MIB, "The largest request body, after decoding.", Limits(low=1, high=4096 * MIB))
     connections_max: int = setting(1024, "The most connections of clients at a time.", Limits(low=1, high=1_000_000))
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        "Addresses and networks of reverse proxies whose X-Forwarded-For is believed.",
+        Limits(check=network, example=["10.0.0.2", "172.16.0.0/12"]),
+    )
     drain_seconds: int = setting(30, "How long running requests may go on after a SIGTERM.", Limits(low=0, high=3600))
 
 
@@ -60,21 +66,6 @@ class RemoteManagement:
     def faults(self) -> Iterator[tuple[str, str]]:
         if checks.is_sample(self.secret_key):
             yield "secret-key", "is the word of the documentation, which everybody knows; make up your own"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientKey:
-    PLAIN: ClassVar[str] = "api-key"
-
-    api_key: Secret = required("What the client sends.", Limits(check=checks.api_key, example="a-key-that-you-made-up"))
-    name: str = setting("", "Whose it is, in logs and figures; empty: a digest of it.", Limits(example="laptop"))
-    strict: bool = setting(
-        default=False, sentence="Refuse this client's request where a translation would lose a part."
-    )
-
-    def hints(self) -> Iterator[tuple[str, str]]:
-        if checks.is_sample(self.api_key):
-            yield "api-key", "is the key of the documentation: it is refused until you make up your own"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +134,12 @@ class Config:
     api_keys: tuple[ClientKey, ...] = setting(
         (), "Keys of clients; a plain key or an object. None: only this machine is served."
     )
+    api_keys_file: str = setting(
+        "",
+        "File with more keys of clients: on each line a key, its hash, or a name, a colon, a blank and one of them.",
+        Limits(example="/etc/proxy/keys"),
+    )
+    limits: RateLimits = setting(RateLimits(), "How much may be asked for in a minute, and at a time.")
     remote_management: RemoteManagement = setting(RemoteManagement(), "The management API under /v0/management.")
     auth_dir: str = setting(
         "~/.proxy", "Folder of the accounts, one file each; ~ is your home.", Limits(check=checks.filled)
@@ -204,3 +201,13 @@ class Config:
         names = [provider.name for provider in self.openai_compatibility]
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield "openai-compatibility", f"has several entries named {name}; each needs its own name"
+        names = [key.name for key in self.api_keys if key.name]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield "api-keys", f"has several entries named {name}; each needs its own name"
+        hashes = [key.hash for key in self.api_keys]
+        for name in sorted({key.shown_name for key in self.api_keys if hashes.count(key.hash) > 1}):
+            yield "api-keys", f"has the key of {name} several times; each needs its own"
+
+    def hints(self) -> Iterator[tuple[str, str]]:
+        if not self.usage_statistics_enabled and any(key.budgets for key in self.api_keys):
+            yield "usage-statistics-enabled", "is false: what is used of budgets is forgotten at each restart"

@@ -59,6 +59,11 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    """Whole or not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """`is_secret`: read as `Secret`."""
 
@@ -96,11 +101,12 @@ class Json:
     """Any JSON value."""
 
 
-Kind: TypeAlias = Flag | Whole | Text | Time | Choice | ListOf | MapOf | GroupOf | Json
+Kind: TypeAlias = Flag | Whole | Number | Text | Time | Choice | ListOf | MapOf | GroupOf | Json
 
 _LEAVES: Mapping[object, Kind] = {
     bool: Flag(),
     int: Whole(),
+    float: Number(),
     str: Text(),
     Secret: Text(is_secret=True),
     Duration: Time(),

@@ -7,12 +7,13 @@ A name is looked up as it stands; then without an effort suffix (`proxy.dispatch
 * `oauth-model-alias` and `oauth-excluded-models`, by the provider's kind of account (`Provider.channel`);
 * the credential's prefix: each name is also offered as ``prefix/name``, by that credential alone.
 
-Upstream models that a wildcard of `excluded-models` fits are offered under no name.
+Upstream models that a wildcard of `excluded-models` fits are offered under no name. `within` is what
+one client sees of it all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -21,6 +22,7 @@ from types import MappingProxyType
 from auth.credential import Credential
 from proxy.config.schema import AccountModelAlias
 from proxy.dispatch.decision import Candidate
+from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.dispatch.suffix import split_suffix
 from proxy.errors import UnknownModel
 from proxy.hub.request import Reasoning
@@ -37,13 +39,19 @@ _CROSSING: frozenset[Operation] = frozenset({"generate", "count_tokens"})
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`name`: as the catalogue has it: what turns are counted by. `reasoning`: what its suffix said. `candidates`: the
-    highest priority first, then in the order of the configuration; never empty.
+    """`name`: as the catalogue has it. `reasoning`: what its suffix said. `candidates`: the highest priority first,
+    then in the order of the configuration; never empty. `accounts`: the client's `Reach.accounts`.
     """
 
     name: str
     candidates: tuple[Candidate, ...]
     reasoning: Reasoning | None = None
+    accounts: tuple[str, ...] = ()
+
+    @property
+    def group(self) -> Hashable:
+        """What turns are counted by, and waited in."""
+        return (self.name, self.accounts) if self.accounts else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,30 @@ class Catalogue:
                 pool = [Candidate(source.provider, source.credential, model, len(upstream)) for model in upstream]
                 for each in source.prefixed(name):
                     self._offers.setdefault(each, []).extend(pool)
+        self._reach = EVERYTHING
         self._remembered: dict[tuple[str, Operation, str], Found] = {}
+        self._parts: dict[Reach, Catalogue] = {}
+
+    def within(self, reach: Reach) -> Catalogue:
+        """What one client sees of it."""
+        if reach == self._reach:
+            return self
+        part = self._parts.get(reach)
+        if part is None:
+            part = self._parts[reach] = self._part(reach)
+        return part
+
+    def _part(self, reach: Reach) -> Catalogue:
+        part = Catalogue((), ())
+        part._reach = reach
+        part._sources = [source for source in self._sources if reach.sees(source.credential)]
+        offers = ((name, _within(name, candidates, reach)) for name, candidates in self._offers.items())
+        part._offers = {name: candidates for name, candidates in offers if candidates}
+        return part
+
+    def accounts(self) -> Collection[str]:
+        """The ids of those that may serve."""
+        return {source.credential.id for source in self._sources}
 
     def models(self) -> tuple[Model, ...]:
         """For clients' lists: under the client's names, sorted, unique; none that could be asked for nothing. Where
@@ -123,12 +154,15 @@ class Catalogue:
                 candidates = lookup(reading)
                 able = _able(candidates, operation, wire)
                 if able:
-                    return Found(reading, able, reasoning)
+                    return Found(reading, able, reasoning, self._reach.accounts)
                 known = known or bool(candidates)
         if known:
             raise UnknownModel(
                 f"nobody who serves {name!r} can {operation.replace('_', ' ')} in this format", code="model_not_found"
             )
+        if not any(self._reach.may_name(reading) for reading, _ in readings):
+            only = ", ".join(self._reach.models)
+            raise UnknownModel(f"this client key is for {only} only, not for {name!r}", code="model_not_found")
         nearest = get_close_matches(readings[-1][0], self._offers, n=3)
         hint = f"did you mean {' or '.join(nearest)}?" if nearest else "the list of models names those there are"
         raise UnknownModel(f"no credential serves a model named {name!r}; {hint}", code="model_not_found")
@@ -141,12 +175,24 @@ class Catalogue:
         for source in self._sources:
             prefix = f"{source.credential.prefix}/"
             for reading in (name, name.removeprefix(prefix)) if name.startswith(prefix) else (name,):
-                if source.takes_unlisted(reading):
+                if source.takes_unlisted(reading) and self._reach.may_name(reading):
                     found.append(Candidate(source.provider, source.credential, reading))
                     break
         # A provider that knows such names is meant, before those that take any.
         named = [each for each in found if "*" not in each.provider.families]
         return named or found
+
+
+def _within(name: str, candidates: list[Candidate], reach: Reach) -> list[Candidate]:
+    """A name that may be used may be used behind an account's prefix, too."""
+    seen = [each for each in candidates if reach.sees(each.credential)]
+    if reach.may_name(name):
+        return seen
+    return [
+        each
+        for each in seen
+        if (bare := name.removeprefix(f"{each.credential.prefix}/")) != name and reach.may_name(bare)
+    ]
 
 
 def _readings(name: str) -> Iterator[tuple[str, Reasoning | None]]:

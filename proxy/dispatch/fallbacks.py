@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from proxy.dispatch.catalogue import Found
+from proxy.dispatch.catalogue import Catalogue, Found
 from proxy.dispatch.inquiry import Inquiry
 from proxy.dispatch.snapshot import Snapshot
 from proxy.errors import UnknownModel
@@ -21,15 +21,15 @@ def fallbacks(snapshot: Snapshot, inquiry: Inquiry, found: Found | None, *, is_s
     """
     if inquiry.operation != "generate":
         return
-    config = snapshot.config
+    config, catalogue = snapshot.config, snapshot.catalogue.within(inquiry.reach)
     names: tuple[str, ...] = ()
     if found is not None and is_spent and config.quota_exceeded.switch_preview_model:
-        names = previews(snapshot, found.name)
+        names = previews(catalogue, found.name)
     chains = config.routing.fallbacks
     names += chains.get(inquiry.model) or chains.get(found.name if found is not None else "", ())
     for name in dict.fromkeys(names):
         try:
-            other = snapshot.catalogue.find(name, inquiry.operation, inquiry.wire)
+            other = catalogue.find(name, inquiry.operation, inquiry.wire)
         except UnknownModel:
             continue  # its accounts are disabled, or it is a slip of the pen
         if found is None or other.name != found.name:
@@ -37,9 +37,9 @@ def fallbacks(snapshot: Snapshot, inquiry: Inquiry, found: Found | None, *, is_s
             yield replace(other, reasoning=reasoning)
 
 
-def previews(snapshot: Snapshot, name: str) -> tuple[str, ...]:
+def previews(catalogue: Catalogue, name: str) -> tuple[str, ...]:
     """``gemini-3-pro`` → ``gemini-3-pro-preview``, ``gemini-3-pro-preview-11-2025``: the plain one, then the newest."""
     stem = f"{name}-preview"
-    offered = [model.id for model in snapshot.catalogue.models()]
+    offered = [model.id for model in catalogue.models()]
     dated = sorted((each for each in offered if each.startswith(f"{stem}-")), reverse=True)
     return (*((stem,) if stem in offered else ()), *dated)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
+from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.errors import ProxyError
 from proxy.hub.events import Failure
 from proxy.hub.loss import Loss
@@ -48,6 +49,8 @@ class Inquiry:
     """``sse``, ``json-array`` (Gemini without alt=sse), ``frames`` (Responses over a WebSocket: one a line)."""
     client: str = ""
     """The client key's name or digest, never the key."""
+    reach: Reach = EVERYTHING
+    """How far the client may go."""
     is_strict: bool = False
     """Refuse what a translation would lose."""
     tie: Tie | None = None

@@ -1,4 +1,4 @@
-"""Those who wait for an account: one line a model, in which the clients take turns and each one's requests keep order.
+"""Those who wait for an account: one line a group, in which the clients take turns and each one's requests keep order.
 
 A request that comes while others wait goes to the end of its client's. Whoever is woken looks for itself; having got
 somebody it wakes the next, as there may be more. What a request was refused, an unbound one behind it is refused too,
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -63,45 +64,45 @@ class _Line:
 
 class WaitingRoom:
     def __init__(self) -> None:
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[Hashable, _Line] = {}
 
     def __len__(self) -> int:
         return sum(len(tickets) for line in self._lines.values() for tickets in line.tickets.values())
 
-    def has_line(self, model: str) -> bool:
-        return model in self._lines
+    def has_line(self, group: Hashable) -> bool:
+        return group in self._lines
 
     def wake(self) -> None:
         """Somebody has become free, for whichever model: the first of each line looks."""
-        for model in list(self._lines):
-            self._wake_next(model)
+        for group in list(self._lines):
+            self._wake_next(group)
 
-    def enter(self, model: str, ticket: Ticket) -> None:
-        line = self._lines.setdefault(model, _Line())
+    def enter(self, group: Hashable, ticket: Ticket) -> None:
+        line = self._lines.setdefault(group, _Line())
         line.tickets.setdefault(ticket.client, []).append(ticket)
 
-    def leave(self, model: str, ticket: Ticket, *, is_served: bool) -> None:
+    def leave(self, group: Hashable, ticket: Ticket, *, is_served: bool) -> None:
         """`is_served`: it has got somebody; that was its client's turn."""
-        line = self._lines[model]
+        line = self._lines[group]
         tickets = line.tickets[ticket.client]
         tickets.remove(ticket)
         if not tickets:
             del line.tickets[ticket.client]
         if not line.tickets:
-            del self._lines[model]
+            del self._lines[group]
             return
         if is_served:
             line.turn.take(ticket.client, STRIDE)
         if is_served or ticket.is_woken:
-            self._wake_next(model)
+            self._wake_next(group)
 
-    def pass_on(self, model: str, ticket: Ticket) -> None:
+    def pass_on(self, group: Hashable, ticket: Ticket) -> None:
         """It was woken, and there was nobody for it."""
         if ticket.is_woken and ticket.is_bound:
-            self._wake_next(model, ticket.passed | {ticket})
+            self._wake_next(group, ticket.passed | {ticket})
 
-    def _wake_next(self, model: str, passed: frozenset[Ticket] = frozenset()) -> None:
-        line = self._lines.get(model)
+    def _wake_next(self, group: Hashable, passed: frozenset[Ticket] = frozenset()) -> None:
+        line = self._lines.get(group)
         ticket = line.first(passed) if line is not None else None
         if ticket is not None:
             ticket.wake(passed)

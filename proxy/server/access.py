@@ -1,18 +1,21 @@
-"""Who may: the Host that was asked for, the client's key, and what a web page may not."""
+"""Who may: the Host that was asked for, the client's key and its terms, and what a web page may not."""
 
 from __future__ import annotations
 
 import functools
 import hmac
-import ipaddress
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import sha256
 
 from proxy.config.checks import SAMPLE_KEYS
-from proxy.config.schema import ClientKey
+from proxy.config.client_keys import HASH_PREFIX, ClientKey, hash_of, moment_of
+from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.errors import AccessDenied, Forbidden, Misdirected
+from proxy.server.addresses import Network, is_within, networks, parsed
 
 KEY_CHARACTERS_MIN = 8
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -53,18 +56,53 @@ _SAMPLES = SAMPLE_KEYS | {
     "password",
     "sk-dummy",
 }
+_SAMPLES_BY_HASH = {hash_of(key): key for key in _SAMPLES}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """When and from where a key may be used. `expires_at`: Unix seconds. `networks`: empty for all."""
+
+    expires_at: float = math.inf
+    networks: tuple[Network, ...] = ()
+
+    def check(self, address: str, now: float) -> None:
+        """`now`: Unix seconds. Raises `AccessDenied` or `Forbidden`."""
+        if now >= self.expires_at:
+            date = datetime.fromtimestamp(self.expires_at, UTC).strftime("%Y-%m-%d %H:%M")
+            raise AccessDenied(f"this client key has expired on {date} UTC", code="expired_api_key")
+        if self.networks and not is_within(address, self.networks):
+            raise Forbidden(f"this client key may not be used from {address}", code="address_not_allowed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
     """Who asks. `name` is safe in logs; empty: nobody in particular, on this machine. `scope`: what one client keeps
-    here no other finds, even one whose key has the same name.
+    here no other finds, even one whose key has the same name. `guard`: None for a key that is good anywhere and always.
     """
 
     name: str = ""
     scope: str = field(default="local", compare=False, repr=False)
     is_keyed: bool = False
     is_strict: bool = False
+    reach: Reach = EVERYTHING
+    guard: Guard | None = None
+    key: ClientKey | None = field(default=None, compare=False, repr=False)
+    """As it is configured; None: there is none."""
+
+    @classmethod
+    def of(cls, key: ClientKey) -> Client:
+        expires_at = moment_of(key.expires) if key.expires else None
+        guard = Guard(expires_at=math.inf if expires_at is None else expires_at, networks=networks(key.networks))
+        return cls(
+            name=key.shown_name,
+            scope=key.hash.removeprefix(HASH_PREFIX),
+            is_keyed=True,
+            is_strict=key.strict,
+            reach=Reach(key.models, key.accounts),
+            guard=None if guard == Guard() else guard,
+            key=key,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +117,8 @@ class Visitor:
     """The Host header; empty when there is none."""
     headers: Mapping[str, str]
     query: Mapping[str, str] = field(default_factory=dict)
+    address: str = ""
+    """Where the client is, as far as that can be believed (`address_of`); empty: at `peer`."""
 
 
 def weakness(key: str) -> str | None:
@@ -90,35 +130,43 @@ def weakness(key: str) -> str | None:
     return None
 
 
+def _weakness_of(key: ClientKey) -> str | None:
+    if key.api_key:
+        return weakness(key.api_key.reveal())
+    return weakness(_SAMPLES_BY_HASH.get(key.key_hash, key.key_hash))
+
+
 @dataclass(frozen=True, slots=True)
 class ClientKeys:
     """The keys of one configuration. Found by SHA-256, so that neither timing nor a shared prefix tells anything."""
 
-    _by_digest: Mapping[bytes, tuple[bytes, Client]]
-    _refused: Mapping[bytes, str]
+    _by_digest: Mapping[str, Client]
+    _refused: Mapping[str, str]
     complaints: tuple[str, ...]
     """One line for each key that is refused because it is no secret; for the log at load."""
+    is_closed: bool
+    """Nobody gets in without a key, even where there is none."""
 
     @classmethod
-    def of(cls, keys: Iterable[ClientKey]) -> ClientKeys:
-        by_digest: dict[bytes, tuple[bytes, Client]] = {}
-        refused: dict[bytes, str] = {}
+    def of(cls, keys: Iterable[ClientKey], *, is_closed: bool = False) -> ClientKeys:
+        by_digest: dict[str, Client] = {}
+        refused: dict[str, str] = {}
         complaints = []
         for index, each in enumerate(keys):
-            digest = _digest(each.api_key.reveal())
-            name = each.name or f"key-{digest.hex()[:8]}"
-            if fault := weakness(each.api_key.reveal()):
-                refused[digest] = fault
+            client = Client.of(each)
+            if fault := _weakness_of(each):
+                refused[client.scope] = fault
                 complaints.append(f"api-keys[{index}] is refused: {fault}; take a long random one")
             else:
-                by_digest[digest] = (
-                    digest,
-                    Client(name=name, scope=digest.hex(), is_keyed=True, is_strict=each.strict),
-                )
-        return cls(by_digest, refused, tuple(complaints))
+                by_digest[client.scope] = client
+        return cls(by_digest, refused, tuple(complaints), is_closed or bool(by_digest or refused))
 
     def __bool__(self) -> bool:
-        return bool(self._by_digest or self._refused)
+        return self.is_closed
+
+    def clients(self) -> Collection[Client]:
+        """Those that may come in, in the order of the configuration."""
+        return self._by_digest.values()
 
     def find(self, key: str) -> Client | None:
         """Raises `AccessDenied` for a configured key that is no secret."""
@@ -127,14 +175,26 @@ class ClientKeys:
             raise AccessDenied(
                 f"this key is refused: {fault}; put a long random one into api-keys", code="invalid_api_key"
             )
-        known, client = self._by_digest.get(digest, (b"", None))
-        return client if hmac.compare_digest(known, digest) else None
+        client = self._by_digest.get(digest)
+        return client if client is not None and hmac.compare_digest(client.scope, digest) else None
+
+    def again(self, client: Client) -> Client:
+        """Who came in earlier, as the keys are now. Raises `AccessDenied` where it may no more."""
+        now = self._by_digest.get(client.scope) if self.is_closed else client
+        if now is None:
+            raise AccessDenied(
+                "this client key is not known here any more; api-keys lists those that are", code="invalid_api_key"
+            )
+        return now
 
 
-def admit(visitor: Visitor, keys: ClientKeys, origins: Collection[str]) -> Client:
-    """Raises `AccessDenied` or `Forbidden`, with a sentence that says what to do."""
+def admit(visitor: Visitor, keys: ClientKeys, origins: Collection[str], now: float = 0.0) -> Client:
+    """`now`: Unix seconds. Raises `AccessDenied` or `Forbidden`, with a sentence that says what to do."""
     if keys:
-        return _admit_keyed(visitor, keys)
+        client = _admit_keyed(visitor, keys)
+        if client.guard is not None:
+            client.guard.check(visitor.address or visitor.peer, now)
+        return client
     if not is_local(visitor):
         raise AccessDenied(
             "no client keys are configured, so only this machine is served, directly and by a loopback name; "
@@ -225,13 +285,8 @@ def _is_forwarding(name: str) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def is_loopback(peer: str) -> bool:
-    """IPv4 in IPv6 (``::ffff:127.0.0.1``) counts as what it is."""
-    try:
-        address = ipaddress.ip_address(peer.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
+    address = parsed(peer)
+    return address is not None and address.is_loopback
 
 
 def _web_page(visitor: Visitor, origins: Collection[str]) -> str | None:
@@ -248,5 +303,5 @@ def _web_page(visitor: Visitor, origins: Collection[str]) -> str | None:
     return None
 
 
-def _digest(key: str) -> bytes:
-    return sha256(key.encode("utf-8", "surrogatepass")).digest()
+def _digest(key: str) -> str:
+    return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

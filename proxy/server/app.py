@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import structlog
@@ -24,6 +24,7 @@ from aiohttp import web
 
 from proxy.config.schema import Config
 from proxy.dispatch.inquiry import Inquiry, Outcome
+from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.hub.events import Failure
 from proxy.observe.ledger import Ledger
 from proxy.observe.metrics import Metrics
@@ -42,6 +43,15 @@ class Edition:
     keys: ClientKeys
     """``ClientKeys.of(config.api_keys)``: built once a reload, not once a request. Log its `complaints`."""
     listing: Listing
+
+    def within(self, reach: Reach) -> Edition:
+        """What a client sees of it."""
+        return self if reach == EVERYTHING else replace(self, listing=self.listing.within(reach))
+
+    def seen(self, accounts: Sequence[AccountState]) -> Sequence[AccountState]:
+        """Those of them that may serve whoever sees this."""
+        ids = self.listing.accounts()
+        return [each for each in accounts if each.id in ids]
 
 
 class Dispatcher(Protocol):

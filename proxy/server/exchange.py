@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TypeVar
 
 from aiohttp import WSCloseCode, web
 
 from proxy.dispatch.inquiry import Inquiry, Outcome, Report
 from proxy.dispatch.plain import comes_whole
-from proxy.errors import Malformed, ShuttingDown
+from proxy.errors import Forbidden, Malformed, ShuttingDown
 from proxy.hub.events import Failure, Heartbeat
-from proxy.hub.residue import JsonObject, JsonValue
+from proxy.hub.residue import JsonValue
 from proxy.observe.metrics import CONTENT_TYPE
-from proxy.server import code_assist, codex, cors, following, health, models, routes, stored
+from proxy.server import code_assist, cors, following, health, routes, stored
 from proxy.server.access import (
     Client,
     Visitor,
@@ -27,8 +26,10 @@ from proxy.server.access import (
     check_origin,
     is_local,
 )
-from proxy.server.app import App, Arrival, Edition, Management
+from proxy.server.addresses import address_of, networks
+from proxy.server.app import App, Arrival, Management
 from proxy.server.ending import Ended, tell_end
+from proxy.server.own_answers import OWN_ANSWERS
 from proxy.server.reading import Reader
 from proxy.server.responses_socket import ResponsesSocket
 from proxy.server.stream import EVENT_STREAM, Pump, clean_headers, last_frame, whole
@@ -45,18 +46,6 @@ _CALLERS = frozenset({"ask", "models", "model", "codex_models", "codex_usage", "
 _PROBES = frozenset({"healthz", "livez", "readyz", "metrics"})
 """Kinds of routes that are asked every few seconds, for ever."""
 _STREAM_HEADERS = (("Content-Type", EVENT_STREAM), ("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no"))
-_TOLD: Mapping[routes.Kind, Callable[[App, Edition, routes.Match], JsonObject]] = MappingProxyType(
-    {
-        "index": lambda _app, _edition, _match: {"message": "proxy", "endpoints": [*routes.endpoints()]},
-        "models": lambda _app, edition, match: models.render_list(match.route.wire, edition.listing),
-        "model": lambda _app, edition, match: models.render_one(match.route.wire, edition.listing, match.model or ""),
-        "codex_models": lambda _app, edition, _match: codex.catalogue(edition.listing),
-        "codex_usage": lambda app, _edition, _match: codex.usage(app.status.accounts(), app.now()),
-        "code_assist": lambda _app, edition, match: code_assist.answer(match.model or "", edition.listing),
-        "idle": lambda _app, _edition, _match: {},
-    }
-)
-"""What is answered here with a JSON object."""
 
 
 class Exchange:
@@ -104,7 +93,7 @@ class Exchange:
         self._route, self._wire = match.route, match.route.wire
         kind = match.route.kind
         if kind in _CALLERS or (kind == "metrics" and not is_local(visitor)):
-            self._client = admit(visitor, self._edition.keys, config.server.cors_origins)
+            self._client = admit(visitor, self._edition.keys, config.server.cors_origins, self._app.now())
         if kind == "ask":
             return await self._ask(match)
         if kind == "stored":
@@ -126,7 +115,14 @@ class Exchange:
             host=request.headers.get("host", ""),
             headers=request.headers,
             query=request.query if request.query_string else {},
+            address=self._address(peer[0] if isinstance(peer, tuple) else ""),
         )
+
+    def _address(self, peer: str) -> str:
+        proxies = self._edition.config.server.trusted_proxies
+        if not proxies:
+            return peer
+        return address_of(peer, self._request.headers.getall("x-forwarded-for", ()), networks(proxies))
 
     def _preflight(self, path: str) -> web.Response:
         headers = self._request.headers
@@ -139,11 +135,13 @@ class Exchange:
 
     async def _answer_here(self, match: routes.Match, visitor: Visitor) -> web.StreamResponse:
         app = self._app
-        told = _TOLD.get(match.route.kind)
+        told = OWN_ANSWERS.get(match.route.kind)
         if told is not None:
-            return self._json(200, told(app, self._edition, match))
+            return self._json(200, told(app, self._edition.within(self._client.reach), match))
         match match.route.kind:
             case "metrics":
+                if self._client.reach.accounts:
+                    raise Forbidden("these figures are of all accounts, and this client key sees only some of them")
                 exposition = await app.metrics.exposition()
                 return self._dressed(web.Response(body=exposition, headers={"Content-Type": CONTENT_TYPE}))
             case "readyz":
@@ -153,9 +151,10 @@ class Exchange:
                     app.draining_told.set()
                 return self._json(200 if readiness == "ready" else 503, {"status": readiness})
             case "health" if visitor.query.get("detail", "") in {"1", "true"}:
-                if not is_local(visitor):
-                    admit(visitor, self._edition.keys, ())
-                return self._json(200, health.detail(app))
+                if is_local(visitor):
+                    return self._json(200, health.detail(app))
+                reach = admit(visitor, self._edition.keys, (), self._app.now()).reach
+                return self._json(200, health.detail(app, self._edition.within(reach) if reach.accounts else None))
             case _:
                 return self._json(200, {"status": "ok"})
 
@@ -245,7 +244,7 @@ class Exchange:
             app,
             self._edition,
             self._client,
-            headers=self._reader().headers(self._route),
+            headers=self._reader().headers,
             is_strict=self._reader().is_strict,
             owner=f"websocket {app.new_id()}",
         )

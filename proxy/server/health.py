@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from proxy import __version__
 from proxy.hub.residue import JsonObject, JsonValue
-from proxy.server.app import App
+from proxy.server.app import App, Edition
 
 _UNUSABLE = frozenset({"broken", "disabled"})
 """States from which no account comes back by itself."""
@@ -23,11 +23,13 @@ def readiness(app: App) -> str:
     return "ready"
 
 
-def detail(app: App) -> JsonObject:
-    """For loopback and keyed clients only: it names accounts by their labels."""
+def detail(app: App, edition: Edition | None = None) -> JsonObject:
+    """For loopback and keyed clients only: it names accounts by their labels. `edition`: of a client that sees only
+    some of them.
+    """
+    seen = app.status.accounts() if edition is None else edition.seen(app.status.accounts())
     accounts: list[JsonValue] = [
-        {key: value for key, value in asdict(account).items() if value not in _NOTHING}
-        for account in app.status.accounts()
+        {key: value for key, value in asdict(account).items() if value not in _NOTHING} for account in seen
     ]
     return {
         "status": readiness(app),
@@ -36,5 +38,5 @@ def detail(app: App) -> JsonObject:
         "requests_in_flight": sum(exchange.under_way for exchange in app.exchanges),
         "config_error": app.status.reload_error(),
         "accounts": accounts,
-        "quarantined": [asdict(each) for each in app.status.quarantined()],
+        "quarantined": [asdict(each) for each in app.status.quarantined()] if edition is None else [],
     }

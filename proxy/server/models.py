@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
+from proxy.dispatch.reach import Reach
 from proxy.errors import UnknownModel
 from proxy.hub.residue import JsonObject, JsonValue
 from proxy.providers.base import Model, Operation
@@ -16,6 +17,14 @@ class Listing(Protocol):
 
     def models(self) -> Sequence[Model]:
         """`Model.id` is the client's name for it. Sorted, unique."""
+        ...
+
+    def accounts(self) -> Collection[str]:
+        """The ids of those that may serve."""
+        ...
+
+    def within(self, reach: Reach) -> Listing:
+        """What a client sees of it that may not go everywhere."""
         ...
 
 

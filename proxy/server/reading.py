@@ -55,6 +55,7 @@ class Reader:
             framing="json-array" if is_array else "sse",
             client=self.client.name,
             is_strict=self.is_strict,
+            reach=self.client.reach,
             session=session,
         )
 
@@ -82,6 +83,7 @@ class Reader:
             client=self.client.name,
             tie=Tie(told.credential, is_hard=True),
         )
+            reach=self.client.reach,
 
     def headers(self, route: Route) -> Mapping[str, str]:
         """In the client's own case, which the parsed ones have lost: an official CLI's go on as they are."""

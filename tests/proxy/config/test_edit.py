@@ -117,7 +117,7 @@ def test_in_the_shipped_file_a_setting_goes_on_below_its_own_description() -> No
     after = edited(sample().encode(), edits).decode()
     assert "#proxy-url: socks5://user:password@127.0.0.1:1080\nproxy-url: socks5://h:1\n\n# Log more" in after
     assert "#  - api-key: the-key-of-your-account\nclaude-api-key:\n  - api-key: k\n\n# OpenAI" in after
-    assert "#    strict: false\napi-keys:\n  - c\n\n# The management" in after
+    assert "#    strict: false\napi-keys:\n  - c\n\n# File with" in after
 
 
 def test_edits_follow_one_another() -> None:

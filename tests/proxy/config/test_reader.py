@@ -57,7 +57,12 @@ MALFORMED = {
     "list for a map": ("oauth-model-alias: [a]", ["1: oauth-model-alias must be an object (key: value), not a list"]),
     "null in a list": (
         "api-keys:\n  - a\n  -",
-        ["3: api-keys[1] must be an object with api-key, name, strict, not nothing"],
+        [
+            (
+                "3: api-keys[1] must be an object with api-key, key-hash, name, models, accounts, expires, networks, "
+                "…, not nothing"
+            )
+        ],
     ),
     "list at the top": ("- a", ["1: the file must be key: value, not a list"]),
     "text at the top": ("just words", ["1: the file must be key: value, not a text"]),

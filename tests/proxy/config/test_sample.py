@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from proxy.config.client_keys import hash_of
 from proxy.config.load import parse
 from proxy.config.sample import sample
 from proxy.config.schema import Config
@@ -29,7 +30,13 @@ def test_it_loads_to_the_defaults_without_a_word() -> None:
 
 def test_with_everything_switched_on_it_is_a_good_config() -> None:
     text = OFF.sub(r"\1", FILE.read_text())
-    loaded = parse(text.replace("a-long-random-word", "my-own").replace("a-key-that-you-made-up", "mine").encode())
+    for example, own in (
+        ("a-long-random-word", "my-own"),
+        ("a-key-that-you-made-up", "mine"),
+        (hash_of("a-key-that-you-made-up"), hash_of("mine")),
+    ):
+        text = text.replace(example, own)
+    loaded = parse(text.encode())
     assert loaded.warnings == ()
     empty = [key for key, value in plain(loaded.config).items() if value in ("", [], {})]
     assert empty == []

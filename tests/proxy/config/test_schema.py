@@ -24,7 +24,7 @@ openai-compatibility.api-key-entries.api-key openai-compatibility.api-key-entrie
 openai-compatibility.api-key-entries.weight openai-compatibility.models.name openai-compatibility.headers
 openai-compatibility.priority openai-compatibility.disabled
 """
-SETTINGS_MAX = 90
+SETTINGS_MAX = 120
 
 
 def inner_group(kind: Kind) -> type[Group] | None:

@@ -8,6 +8,7 @@ import pytest
 from auth.credential import Credential
 from proxy.config.schema import AccountModelAlias
 from proxy.dispatch.catalogue import NAME_CHARACTERS_MAX, Catalogue
+from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.errors import UnknownModel
 from proxy.hub.request import Reasoning
 from proxy.providers import openai
@@ -205,3 +206,74 @@ def test_limits_of_a_pool_are_those_that_all_keep() -> None:
 def test_lookups_are_remembered() -> None:
     catalogue = Catalogue([provider("p", "m")], [credential("a")])
     assert catalogue.find("m(low)", "generate", "gemini") is catalogue.find("m(low)", "generate", "gemini")
+
+
+class TestWithin:
+    def catalogue(self) -> Catalogue:
+        return Catalogue(
+            [provider("p", "m1", "m2", families=("m*",)), provider("q", "m1", "n1")],
+            [
+                credential("a", prefix="team"),
+                credential("b"),
+                credential("c", "q", models={"nick": ("m1", "n1")}),
+                credential("d", "q"),
+            ],
+        )
+
+    def names(self, catalogue: Catalogue) -> list[str]:
+        return [model.id for model in catalogue.models()]
+
+    def test_other_accounts_are_not_there(self) -> None:
+        part = self.catalogue().within(Reach(accounts=("team",)))
+        assert self.names(part) == ["m1", "m2", "team/m1", "team/m2"]
+        assert keys(part, "m1") == [("a", "m1")]
+        assert keys(part, "m-new") == [("a", "m-new")]
+        assert part.accounts() == {"a"}
+        for name in ("n1", "nick"):
+            with pytest.raises(UnknownModel):
+                part.find(name, "generate", "openai_chat")
+
+    def test_nobody_outside_is_suggested(self) -> None:
+        with pytest.raises(UnknownModel) as caught:
+            self.catalogue().within(Reach(accounts=("team",))).find("nick", "generate", "openai_chat")
+        assert "nick or" not in caught.value.message
+        assert "did you mean 'n" not in caught.value.message
+
+    def test_other_models_are_not_there(self) -> None:
+        part = self.catalogue().within(Reach(models=("m1",)))
+        assert self.names(part) == ["m1", "team/m1"], "a name that may be used may be used behind a prefix"
+        assert keys(part, "m1") == [("a", "m1"), ("b", "m1"), ("d", "m1")]
+        assert keys(part, "m1(high)") == keys(part, "m1[1m]") == keys(part, "models/m1") == keys(part, "m1")
+        for name in ("m2", "m-new", "team/m2", "nick"):
+            with pytest.raises(UnknownModel, match="this client key is for m1 only"):
+                part.find(name, "generate", "openai_chat")
+
+    def test_models_of_a_family_are_asked_for_where_they_may_be(self) -> None:
+        part = self.catalogue().within(Reach(models=("m-n*",)))
+        assert keys(part, "m-new") == [("a", "m-new"), ("b", "m-new")]
+        with pytest.raises(UnknownModel):
+            part.find("m-old", "generate", "openai_chat")
+
+    def test_an_alias_may_be_allowed_and_what_is_behind_it_not(self) -> None:
+        part = self.catalogue().within(Reach(models=("nick",)))
+        assert keys(part, "nick") == [("c", "m1"), ("c", "n1")]
+        assert self.names(part) == ["nick"]
+
+    def test_turns_are_taken_among_those_who_see_the_same_accounts(self) -> None:
+        catalogue = self.catalogue()
+        groups = {
+            catalogue.within(reach).find("m1", "generate", "openai_chat").group
+            for reach in (EVERYTHING, Reach(models=("m*",)), Reach(accounts=("a",)), Reach(("m1",), ("a",)))
+        }
+        assert groups == {"m1", ("m1", ("a",))}
+
+    def test_it_is_made_once(self) -> None:
+        catalogue = self.catalogue()
+        assert catalogue.within(EVERYTHING) is catalogue
+        assert catalogue.within(Reach(("m1",))) is catalogue.within(Reach(("m1",)))
+
+    def test_nobody_may_be_left(self) -> None:
+        part = self.catalogue().within(Reach(accounts=("nobody",)))
+        assert self.names(part) == []
+        with pytest.raises(UnknownModel):
+            part.find("m1", "generate", "openai_chat")

@@ -217,9 +217,9 @@ async def test_a_burst_is_no_reason_for_a_preview(lab: Any, make: Any) -> None:
 
 
 def test_previews_are_known_by_their_name(make: Any) -> None:
-    snapshot = Snapshot.of(preview_config(make, is_on=True))
-    assert previews(snapshot, OPUS) == (f"{OPUS}-preview-11-2026", f"{OPUS}-preview-03-2026")
-    assert previews(snapshot, "gpt-5.5") == ()
+    catalogue = Snapshot.of(preview_config(make, is_on=True)).catalogue
+    assert previews(catalogue, OPUS) == (f"{OPUS}-preview-11-2026", f"{OPUS}-preview-03-2026")
+    assert previews(catalogue, "gpt-5.5") == ()
 
 
 # switch-project

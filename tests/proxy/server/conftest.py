@@ -16,8 +16,10 @@ import pytest
 import uvloop
 
 from auth.secret import Secret
-from proxy.config.schema import ClientKey, Config, Server, Streaming, Tls
+from proxy.config.client_keys import ClientKey
+from proxy.config.schema import Config, Server, Streaming, Tls
 from proxy.dispatch.inquiry import Inquiry, Outcome, Report
+from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.hub.residue import JsonObject
 from proxy.observe.log import make_log
 from proxy.observe.metrics import Metrics
@@ -93,9 +95,19 @@ class FakeDispatcher:
         return await self.answer(inquiry)
 
 
+@dataclass
 class FakeListing:
+    reach: Reach = EVERYTHING
+    ids: Sequence[str] = ("a-1", "a-2")
+
     def models(self) -> Sequence[Model]:
-        return MODELS
+        return [model for model in MODELS if self.reach.may_name(model.id)]
+
+    def accounts(self) -> Sequence[str]:
+        return [each for each in self.ids if each in (self.reach.accounts or self.ids)]
+
+    def within(self, reach: Reach) -> FakeListing:
+        return FakeListing(reach, self.ids)
 
 
 @dataclass
@@ -229,7 +241,7 @@ async def open_house() -> AsyncIterator[Open]:
 
     async def start(
         *,
-        keys: Sequence[str] = (),
+        keys: Sequence[str | ClientKey] = (),
         keepalive_seconds: int = 15,
         patience: Patience | None = None,
         host: str = "127.0.0.1",
@@ -237,7 +249,10 @@ async def open_house() -> AsyncIterator[Open]:
         **server: object,
     ) -> House:
         config = Config(
-            api_keys=tuple(ClientKey(api_key=Secret(key), name=f"client {n}") for n, key in enumerate(keys)),
+            api_keys=tuple(
+                key if isinstance(key, ClientKey) else ClientKey(api_key=Secret(key), name=f"client {n}")
+                for n, key in enumerate(keys)
+            ),
             server=Server(**server),  # type: ignore[arg-type]  # the tests name them
             streaming=Streaming(keepalive_seconds=keepalive_seconds),
             tls=tls or Tls(),

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from auth.secret import Secret
-from proxy.config.schema import ClientKey
+from proxy.config.client_keys import ClientKey, hash_of
+from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.errors import AccessDenied, Forbidden, Misdirected
 from proxy.server.access import Client, ClientKeys, Visitor, admit, check_host, is_local, is_loopback, weakness
 
@@ -112,6 +115,64 @@ class TestKeys:
     def test_T08_refused_keys_do_not_make_the_server_keyless(self) -> None:
         with pytest.raises(AccessDenied):
             admit(visitor(), keys("changeme"), ())
+
+
+class TestTerms:
+    def keys(self, **terms: Any) -> ClientKeys:
+        return ClientKeys.of([ClientKey(api_key=Secret(KEY), name="laptop", **terms)])
+
+    def enter(self, table: ClientKeys, *, now: float = 0.0, peer: str = "203.0.113.9", address: str = "") -> Client:
+        return admit(replace(visitor(peer=peer, headers={"x-api-key": KEY}), address=address), table, (), now)
+
+    def test_a_hash_lets_its_key_in_and_nothing_else(self) -> None:
+        table = ClientKeys.of([ClientKey(key_hash=hash_of(KEY), name="laptop")])
+        assert self.enter(table).name == "laptop"
+        for other in (OTHER, hash_of(KEY)):
+            assert table.find(other) is None
+
+    def test_T08_a_hash_of_a_documented_key_opens_nothing(self) -> None:
+        table = ClientKeys.of([ClientKey(key_hash=hash_of("your-api-key-1"))])
+        assert table.complaints[0].startswith("api-keys[0] is refused: it stands in documentation")
+        with pytest.raises(AccessDenied, match="it stands in documentation"):
+            table.find("your-api-key-1")
+
+    def test_it_expires_at_the_moment(self) -> None:
+        table = self.keys(expires="2027-01-31T12:00:00Z")
+        assert self.enter(table, now=1801396799.9).name == "laptop"
+        with pytest.raises(AccessDenied, match="expired on 2027-01-31 12:00 UTC") as raised:
+            self.enter(table, now=1801396800.0)
+        assert (raised.value.status, raised.value.code) == (401, "expired_api_key")
+
+    def test_it_is_good_from_its_networks_alone(self) -> None:
+        table = self.keys(networks=("10.0.0.0/8", "2001:db8::/32"))
+        assert self.enter(table, peer="10.1.2.3").name == self.enter(table, peer="2001:db8::1").name == "laptop"
+        with pytest.raises(Forbidden, match=r"may not be used from 203\.0\.113\.9") as raised:
+            self.enter(table)
+        assert (raised.value.status, raised.value.code) == (403, "address_not_allowed")
+
+    def test_the_address_counts_that_a_trusted_proxy_told(self) -> None:
+        table = self.keys(networks=("10.0.0.0/8",))
+        assert self.enter(table, peer="127.0.0.1", address="10.1.2.3").name == "laptop"
+        with pytest.raises(Forbidden):
+            self.enter(table, peer="10.0.0.1", address="203.0.113.9")
+
+    def test_it_knows_how_far_it_may_go(self) -> None:
+        client = self.enter(self.keys(models=("claude-*",), accounts=("team",)))
+        assert client.reach == Reach(("claude-*",), ("team",))
+        assert self.enter(self.keys()).reach == EVERYTHING
+
+    def test_a_file_without_keys_lets_nobody_in(self) -> None:
+        with pytest.raises(AccessDenied):
+            admit(visitor(), ClientKeys.of([], is_closed=True), ())
+
+    def test_who_came_in_earlier_is_judged_by_the_keys_of_today(self) -> None:
+        client = self.enter(self.keys())
+        assert self.keys(strict=True).again(client).is_strict
+        with pytest.raises(AccessDenied, match="not known here any more"):
+            keys(OTHER).again(client)
+        assert keys().again(Client()) == Client()
+        with pytest.raises(AccessDenied):
+            keys(OTHER).again(Client())
 
 
 class TestKeyless:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from auth.secret import Secret
-from proxy.config.schema import ClientKey, Config
+from proxy.config.client_keys import ClientKey
+from proxy.config.schema import Config
 from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Outcome, Refused, Report
 from proxy.hub.events import Failure
 from proxy.hub.response import Usage
