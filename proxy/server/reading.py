@@ -54,8 +54,8 @@ class Reader:
             query=query,
             framing="json-array" if is_array else "sse",
             client=self.client.name,
-            is_strict=self.is_strict,
             reach=self.client.reach,
+            is_strict=self.is_strict,
             session=session,
         )
 
@@ -81,9 +81,9 @@ class Reader:
             query=self._query(),
             resource=told.id,
             client=self.client.name,
+            reach=self.client.reach,
             tie=Tie(told.credential, is_hard=True),
         )
-            reach=self.client.reach,
 
     def headers(self, route: Route) -> Mapping[str, str]:
         """In the client's own case, which the parsed ones have lost: an official CLI's go on as they are."""

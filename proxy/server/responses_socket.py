@@ -252,6 +252,7 @@ class ResponsesSocket:
             query={},
             framing="frames",
             client=self._client.name,
+            reach=self._client.reach,
             is_strict=self._is_strict,
             tie=tie,
         )
@@ -261,7 +262,6 @@ class ResponsesSocket:
         """Nothing is to be generated: what was said is kept, under the id of an answer without output."""
         renderer = self._wire.stream_renderer(self._reply(answering))
         told = renderer.feed(ResponseStart(id="", model=answering.model))
-            reach=self._client.reach,
         told += renderer.feed(ResponseEnd(finish=Finish("stop"), usage=Usage()))
         for frame in told.splitlines():
             answering.scribe.read_frame(frame)
