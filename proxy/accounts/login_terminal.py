@@ -33,7 +33,7 @@ EXIT_CODES: Mapping[Reason, int] = {
 SERVES: Mapping[str, str] = {
     "claude-code": "It serves Claude Code's own requests: proxy run claude",
     "codex": "It serves Codex's own requests: proxy run codex",
-    "gemini-cli": "It is kept fresh and listed; this version does not serve through it yet.",
+    "gemini-cli": "It serves Gemini CLI's own requests: proxy run gemini",
 }
 LINE_BYTES_MAX = 64 * 1024
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))

@@ -51,10 +51,17 @@ _FORWARDING = re.compile(
 _OURS = "x-proxy-"
 
 
-def is_genuine(provider: Provider, headers: Mapping[str, str]) -> bool:
-    """Whether the request bears every mark of the CLI of the provider's own vendor."""
-    return bool(provider.official) and all(
-        headers.get(name, "").lower().startswith(beginning) and name in headers for name, beginning in provider.official
+def is_genuine(provider: Provider, headers: Mapping[str, str], envelope: bytes = b"") -> bool:
+    """Whether the request bears every mark of the CLI of the provider's own vendor. Taken out of its `envelope` it is
+    its own no more.
+    """
+    return (
+        bool(provider.official)
+        and provider.is_enveloped == bool(envelope)
+        and all(
+            headers.get(name, "").lower().startswith(beginning) and name in headers
+            for name, beginning in provider.official
+        )
     )
 
 

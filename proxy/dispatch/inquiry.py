@@ -54,6 +54,8 @@ class Inquiry:
     is_strict: bool = False
     """Refuse what a translation would lose."""
     tie: Tie | None = None
+    envelope: bytes = b""
+    """That `body` came in, whole, where it came in one (Code Assist)."""
     session: str = ""
     """The client's name for its conversation, where that stands neither in `headers` nor in `body`."""
 

@@ -26,15 +26,17 @@ def call_for(
     is_stream: bool,
     client: Mapping[str, str],
     query: Mapping[str, str] = _NOTHING,
+    envelope: bytes = b"",
 ) -> Call:
     """`client`: the client's headers, of which those go on that the provider is known to read; all of them, and the
-    `query`, where it is the vendor's own CLI; empty in a translation.
+    `query`, where it is the vendor's own CLI; empty in a translation. `envelope`: the client's.
 
     What a credential's own `headers` say beats all the others.
     """
     provider, credential = candidate.provider, candidate.credential
     url = address(candidate, operation, is_stream=is_stream)
-    if is_genuine(provider, client):
+    is_own = is_genuine(provider, client, envelope)
+    if is_own:
         headers = own_headers(client)
         url = with_query(url, query)
     else:
@@ -42,7 +44,7 @@ def call_for(
     headers.update(provider.authorize(credential))
     headers.update({name.lower(): value for name, value in credential.headers.items()})
     proxy_url = credential.proxy_url
-    is_by_cli = bool(provider.own_cli) and not is_genuine(provider, client)
+    is_by_cli = bool(provider.own_cli) and not is_own
     return Call(
         method="POST",
         url=url,

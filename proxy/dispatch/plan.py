@@ -35,7 +35,8 @@ def plan_for(asked: Asked, candidate: Candidate, *, snapshot: Snapshot, recall: 
     if inquiry.operation in PLAIN:
         return PlainPlan(asked, candidate, edits)
     is_home = provider.speaks(inquiry.operation) == inquiry.wire
-    if provider.own_cli and not provider.cli_executor and not (is_home and is_genuine(provider, inquiry.headers)):
+    is_own = is_genuine(provider, inquiry.headers, inquiry.envelope)
+    if provider.own_cli and not provider.cli_executor and not (is_home and is_own):
         raise Untranslatable(
             f"{candidate.credential.label} is a login of {provider.own_cli}: it serves that CLI's own requests "
             "only, and this is none; an API key serves any client"

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.decision import Candidate
+from proxy.dispatch.envelope import enveloped
 from proxy.dispatch.frames import FrameCutter, FrameTooLong, frames, payloads
 from proxy.dispatch.outgoing import call_for
 from proxy.dispatch.passage import Seen, Whole, cut_off, not_json, seen_of
@@ -28,6 +29,7 @@ from proxy.hub.loss import Loss
 from proxy.hub.residue import JsonObject, JsonValue
 from proxy.upstream.base import Call
 from proxy.wire.base import RenderedRequest, StreamParser, Wire, dumps, expect_object, loads, loads_upstream
+from proxy.wire.gemini import CODE_ASSIST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,11 @@ _SPEECH: Mapping[str, Speech] = {
     "openai_responses": Speech(
         tap=re.compile(rb'"type"\s*:\s*"(?:response\.(?:created|completed|incomplete|failed|error)|error)"'),
         frame_model=("response", "model"),
+    ),
+    "code_assist": Speech(
+        tap=re.compile(rb'"finishReason"\s*:|"promptFeedback"\s*:|"functionCall"\s*:|"error"\s*:\s*\{'),
+        frame_model=("response", "modelVersion"),
+        whole_model=("response", "modelVersion"),
     ),
     "gemini": Speech(
         tap=re.compile(rb'"finishReason"\s*:|"promptFeedback"\s*:|"functionCall"\s*:|"error"\s*:\s*\{'),
@@ -89,6 +96,8 @@ class RelayPlan:
         self.losses = losses
         inquiry = asked.inquiry
         sent = outgoing_body(asked, candidate, edits) if body is None else dumps(body)
+        if candidate.provider.is_enveloped:
+            sent = enveloped(inquiry.envelope, sent, candidate)
         self.call: Call = call_for(
             candidate,
             inquiry.operation,
@@ -96,10 +105,16 @@ class RelayPlan:
             is_stream=inquiry.is_stream,
             client=inquiry.headers,
             query=inquiry.query,
+            envelope=inquiry.envelope,
         )
 
     def passage(self) -> RelayPassage:
-        return RelayPassage(self._asked, maker=self._maker, echo=self._echo)
+        return RelayPassage(self._asked, maker=self._maker, echo=self._echo, reader=self._reader)
+
+    @property
+    def _reader(self) -> Wire:
+        """What the answer is read as. Envelope and all it is passed on."""
+        return CODE_ASSIST if self._candidate.provider.is_enveloped else self._asked.wire
 
     @property
     def _maker(self) -> str:
@@ -112,7 +127,7 @@ class RelayPlan:
         return None if asked == self._candidate.model else dumps(asked)
 
     def whole(self, body: bytes) -> Whole:
-        wire = self._asked.wire
+        wire = self._reader
         try:
             fields = members(body)
         except Malformed:
@@ -124,20 +139,23 @@ class RelayPlan:
         if self._asked.inquiry.operation == "generate":
             seen = read_whole(wire, body, self._maker)
         echo = self._echo
-        return Whole(body if echo is None else replaced(body, _SPEECH[wire.name].whole_model, echo), seen)
+        return Whole(body if echo is None else replaced(body, _speech(wire).whole_model, echo), seen)
 
     def streamed(self, body: bytes) -> Whole:
         """There is nothing to pass on: the whole answer is told as a stream."""
-        wire = self._asked.wire
         plan = TranslationPlan(
             asked=self._asked,
             candidate=self._candidate,
-            upstream=wire,
+            upstream=self._reader,
             rendered=RenderedRequest({}),
             remember=lambda _parts: None,
             is_relay=True,
         )
         return plan.streamed(body)
+
+
+def _speech(reader: Wire) -> Speech:
+    return _SPEECH["code_assist" if reader is CODE_ASSIST else reader.name]
 
 
 def read_whole(wire: Wire, body: bytes, maker: str) -> Seen:
@@ -191,16 +209,18 @@ def _with_model(value: JsonValue, model: str) -> JsonValue:
 
 
 class RelayPassage:
-    def __init__(self, asked: Asked, *, maker: str, echo: bytes | None) -> None:
+    def __init__(self, asked: Asked, *, maker: str, echo: bytes | None, reader: Wire | None = None) -> None:
+        """`reader`: the answer's wire, where it is not the client's."""
+        reader = reader or asked.wire
         self.seen = Seen()
         self._asked = asked
         self._wire = asked.wire
-        self._speech = _SPEECH[self._wire.name]
+        self._speech = _speech(reader)
         self._echo = echo
         self._cutter = FrameCutter()
         self._is_known = asked.inquiry.operation == "generate"
-        self._gate: StreamParser | None = self._wire.stream_parser(maker=maker) if self._is_known else None
-        self._tap = self._wire.stream_parser(maker=maker)
+        self._gate: StreamParser | None = reader.stream_parser(maker=maker) if self._is_known else None
+        self._tap = reader.stream_parser(maker=maker)
         self._start: ResponseStart | None = None
         self._is_array = asked.inquiry.framing == "json-array"
         self._has_begun = False

@@ -81,6 +81,8 @@ class Provider:
     """By what the requests of its vendor's own CLI are known: each of these headers, lower-case, and how its value
     begins, lower-case.
     """
+    is_enveloped: bool = False
+    """What it takes stands in Code Assist's envelope; so must the client's own request."""
     own_cli: str = ""
     """It is asked over HTTP with what this CLI has sent itself, known by `official`, and with nothing else; empty: with
     anything.

@@ -11,14 +11,18 @@ from auth.credential import Credential
 from auth.secret import Secret
 from auth.tokens import Token
 from proxy.config.account_files import Account, AccountFile, AccountKey, CliLogin, CompatibleAccount, ServiceAccount
-from proxy.providers import claude_code, codex, vertex
+from proxy.providers import claude_code, codex, gemini_cli, vertex
 from proxy.providers.base import Provider
 from proxy.providers.configured import PROVIDER_OF, compatible_name, credential_of, key_id, offered
 from proxy.providers.openai_compatible import provider_named
 
-LOGIN_NOT_SERVED = "logged in; this version does not serve through it yet"
-LOGIN_PROVIDERS: Mapping[str, Provider] = {"claude-code": claude_code.PROVIDER, "codex": codex.PROVIDER}
-"""By kind, who is asked with the token of a login; of other kinds nobody yet."""
+NO_PROJECT = "its Google Cloud project is not known: log in again, or write project-id into its file"
+LOGIN_PROVIDERS: Mapping[str, Provider] = {
+    "claude-code": claude_code.PROVIDER,
+    "codex": codex.PROVIDER,
+    "gemini-cli": gemini_cli.PROVIDER,
+}
+"""By kind, who is asked with the token of a login."""
 NO_TOKEN = "its token is being fetched"  # noqa: S105 - a sentence
 
 
@@ -81,10 +85,10 @@ def from_files(
             unused[name] = f"is the same account as in {first}, which counts"
         elif isinstance(file.settings, AccountKey):
             mine[name] = _credential(file.settings, file, own_id, name, proxy_url)
-        elif isinstance(file.settings, CliLogin) and file.kind not in LOGIN_PROVIDERS:
-            unused[name] = LOGIN_NOT_SERVED
         elif isinstance(token := tokens.get(name, NO_TOKEN), str):
             unused[name] = token
+        elif isinstance(file.settings, CliLogin) and _lacks_project(file.kind, file.settings):
+            unused[name] = NO_PROJECT
         elif isinstance(file.settings, CliLogin):
             login = _login(file.settings, file.kind, own_id, name, token, proxy_url)
             mine[name] = replace(login, home=None if homes is None else homes / file.settings.home)
@@ -104,8 +108,13 @@ def _credential(key: AccountKey, file: AccountFile, own_id: str, name: str, prox
     return replace(credential, is_disabled=key.disabled)
 
 
+def _lacks_project(kind: str, login: CliLogin) -> bool:
+    return LOGIN_PROVIDERS[kind].is_enveloped and not login.project_id
+
+
 def _login(login: CliLogin, kind: str, own_id: str, name: str, token: Token, proxy_url: str) -> Credential:
     credential = _account(login, LOGIN_PROVIDERS[kind], own_id, name, token, proxy_url)
+    credential = replace(credential, project=login.project_id)
     if not token.account_id:
         return credential
     return replace(credential, headers={codex.ACCOUNT_HEADER: token.account_id, **login.headers})

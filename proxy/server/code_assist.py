@@ -20,13 +20,12 @@ from proxy.server.models import Listing
 from proxy.server.stream import close
 from proxy.wire.base import dumps, loads
 
-MARKS = ("user-agent", "x-goog-api-client")
-"""Headers by which Gemini CLI is known. Without its envelope the request is its own no more, and does not claim to be.
-"""
 PROJECT = "proxy"
 TIER: JsonObject = {"id": "standard-tier", "name": "proxy", "description": "A pool of accounts", "isDefault": True}
 _ERROR = re.compile(rb'\s*\{\s*"error"\s*:')
 """Told without an envelope, by Google, too."""
+_WRAPPED = re.compile(rb'\s*\{\s*"(?:response|traceId)"\s*:')
+"""How Google begins it."""
 
 
 class Contents(NamedTuple):
@@ -54,8 +53,10 @@ def unwrap(content: bytes) -> Contents:
 
 
 def wrap(body: bytes, trace_id: str) -> bytes:
-    """One answer, in its envelope."""
-    return body if _ERROR.match(body) else b'{"response":%b,"traceId":%b}' % (body, dumps(trace_id))
+    """One answer, in its envelope: the upstream's own, untouched, if it comes in one."""
+    if _ERROR.match(body) or _WRAPPED.match(body) or (b'"response"' in body and "response" in members(body)):
+        return body
+    return b'{"response":%b,"traceId":%b}' % (body, dumps(trace_id))
 
 
 class Wrapped:

@@ -37,8 +37,9 @@ class Reader:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
         content = await body.read(request.content, request.headers, limits)
-        model, session = match.model, ""
+        model, session, envelope = match.model, "", b""
         if route.is_enveloped:
+            envelope = content
             content, model, session = code_assist.unwrap(content)
         peek = await self._peek(content, route, model)
         query = self._query()
@@ -50,12 +51,13 @@ class Reader:
             model=peek.model,
             is_stream=peek.is_stream,
             body=content,
-            headers=self.headers(route),
+            headers=self.headers,
             query=query,
             framing="json-array" if is_array else "sse",
             client=self.client.name,
             reach=self.client.reach,
             is_strict=self.is_strict,
+            envelope=envelope,
             session=session,
         )
 
@@ -77,7 +79,7 @@ class Reader:
             model=told.model,
             is_stream=False,
             body=b"",
-            headers=self.headers(route),
+            headers=self.headers,
             query=self._query(),
             resource=told.id,
             client=self.client.name,
@@ -85,11 +87,12 @@ class Reader:
             tie=Tie(told.credential, is_hard=True),
         )
 
-    def headers(self, route: Route) -> Mapping[str, str]:
+    @property
+    def headers(self) -> Mapping[str, str]:
         """In the client's own case, which the parsed ones have lost: an official CLI's go on as they are."""
         raw = self.request.raw_headers
         headers = CIMultiDict((name.decode(errors="replace"), value.decode(errors="replace")) for name, value in raw)
-        for name in (*PRIVATE_HEADERS, *(code_assist.MARKS if route.is_enveloped else ())):
+        for name in PRIVATE_HEADERS:
             headers.popall(name, None)
         return headers
 

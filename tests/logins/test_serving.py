@@ -80,11 +80,24 @@ async def says_hello(house: House, server: Server, kind: str) -> str:
             house, "claude", "-p", "hello", "--model", "claude-sonnet-5",
             ANTHROPIC_BASE_URL=server.url, ANTHROPIC_AUTH_TOKEN=KEY,
         )  # fmt: skip
+    if kind == "gemini-cli":
+        return await run(
+            house, "gemini", "--skip-trust", "-m", "gemini-3-pro-preview", "-p", "hello",
+            CODE_ASSIST_ENDPOINT=server.url, GOOGLE_GENAI_USE_GCA="true", GOOGLE_CLOUD_ACCESS_TOKEN=KEY, GEMINI_CLI_NO_RELAUNCH="1",
+        )  # fmt: skip
     provider = f'{{name="p", base_url="{server.url}/v1", env_key="THE_KEY", wire_api="responses"}}'
     return await run(
         house, "codex", "exec", "--skip-git-repo-check", "-c", f"model_providers.p={provider}",
         "-c", 'model_provider="p"', "-m", "gpt-5.5", "hello", THE_KEY=KEY,
     )  # fmt: skip
+
+
+ASKED = {
+    "/v1/messages",
+    "/backend-api/codex/responses",
+    "/v1internal:streamGenerateContent",
+}
+"""Where models are asked."""
 
 
 def tokens(house: House) -> list[str]:
@@ -96,11 +109,7 @@ def tokens(house: House) -> list[str]:
 
 def served(vendor: Vendor) -> list[str]:
     """The tokens that models were asked with, in order."""
-    return [
-        asked.headers["authorization"].removeprefix("Bearer ")
-        for asked in vendor.asked
-        if asked.path in {"/v1/messages", "/backend-api/codex/responses"}
-    ]
+    return [asked.headers["authorization"].removeprefix("Bearer ") for asked in vendor.asked if asked.path in ASKED]
 
 
 async def test_claude_code_s_own_request_goes_on_with_the_account_s_token(
@@ -129,6 +138,25 @@ async def test_codex_s_own_request_goes_on_with_the_account_s_token(
     assert asked.headers["chatgpt-account-id"] == vendor.person.account
     assert asked.headers["originator"].startswith("codex")
     assert KEY not in str(vendor.asked)
+
+
+async def test_gemini_cli_s_own_request_goes_on_with_the_account_s_token_and_project(
+    house: House, server: Server, vendor: Vendor
+) -> None:
+    await house.login("gemini-cli", comes_back(), project="harbour-1").finish()
+    await server.start()
+    vendor.asked.clear()
+    said = await says_hello(house, server, "gemini-cli")
+    assert "Ahoy from the quay." in said
+    (asked,) = [asked for asked in vendor.asked if asked.path in ASKED]
+    assert asked.headers["authorization"] == "Bearer ya29.fake-1"
+    assert asked.headers["user-agent"].startswith("GeminiCLI")
+    assert (asked.body["project"], asked.body["model"]) == ("harbour-1", "gemini-3-pro-preview")
+    assert asked.body["request"]["session_id"]
+    assert asked.body["user_prompt_id"]
+    to_google = [each for each in vendor.asked if each.host == "cloudcode-pa.googleapis.com"]
+    assert to_google == [asked], "what it asks about its account is answered here"
+    assert not any(KEY in str(each) for each in to_google)
 
 
 @pytest.mark.parametrize("kind", ["claude-code", "codex"])

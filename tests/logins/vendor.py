@@ -305,6 +305,13 @@ class Vendor:
         }
         return 200, {"currentTier": {"id": "free-tier", "name": "Individuals"}, "ineligibleTiers": [tier]}
 
+    def google_answer(self, asked: Asked) -> tuple[int, str]:
+        parts = [{"text": "Ahoy from the quay."}]
+        usage = {"promptTokenCount": 3, "candidatesTokenCount": 2, "totalTokenCount": 5}
+        candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
+        said = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": asked.body["model"]}
+        return 200, f"data: {msgspec.json.encode({'response': said, 'traceId': 'trace-1'}).decode()}\r\n\r\n"
+
 
 ROUTES: Mapping[tuple[str, str], Callable[[Vendor, Asked], tuple[int, Json] | tuple[int, str]]] = {
     ("api.anthropic.com", "/v1/messages"): Vendor.claude_message,
@@ -324,6 +331,7 @@ ROUTES: Mapping[tuple[str, str], Callable[[Vendor, Asked], tuple[int, Json] | tu
     ("oauth2.googleapis.com", "/revoke"): Vendor.revoke,
     ("www.googleapis.com", "/oauth2/v2/userinfo"): Vendor.google_user,
     ("cloudcode-pa.googleapis.com", "/v1internal:loadCodeAssist"): Vendor.google_assist,
+    ("cloudcode-pa.googleapis.com", "/v1internal:streamGenerateContent"): Vendor.google_answer,
 }
 
 

@@ -4,7 +4,7 @@ import pytest
 from multidict import CIMultiDict
 
 from proxy.dispatch.genuine import is_genuine, own_headers, with_query
-from proxy.providers import anthropic, gemini, openai, vertex
+from proxy.providers import anthropic, gemini, gemini_cli, openai, vertex
 from proxy.providers.base import Provider
 
 CLAUDE = {"User-Agent": "Claude-CLI/9.9 (external, cli)", "X-Claude-Code-Session-Id": "s"}
@@ -31,6 +31,14 @@ def test_a_cli_is_known_by_its_own_marks_and_at_its_own_vendor(
     provider: Provider, headers: dict[str, str], *, expected: bool
 ) -> None:
     assert is_genuine(provider, CIMultiDict(headers)) is expected
+
+
+def test_taken_out_of_its_envelope_it_is_its_own_no_more() -> None:
+    headers = CIMultiDict(GEMINI)
+    assert is_genuine(gemini_cli.PROVIDER, headers, b"{}")
+    assert not is_genuine(gemini_cli.PROVIDER, headers)
+    assert not is_genuine(gemini.PROVIDER, headers, b"{}")
+    assert not is_genuine(gemini_cli.PROVIDER, CIMultiDict({"user-agent": "curl"}), b"{}")
 
 
 def test_what_belongs_to_the_hop_or_to_an_account_stays_here() -> None:

@@ -14,7 +14,7 @@ from proxy.dispatch.decision import Candidate
 from proxy.dispatch.outgoing import call_for
 from proxy.dispatch.snapshot import Snapshot
 from proxy.providers.configured import from_config
-from proxy.providers.enrolled import LOGIN_NOT_SERVED, NO_TOKEN, Enrolled, account_id, from_files, secrets_of
+from proxy.providers.enrolled import NO_PROJECT, NO_TOKEN, Enrolled, account_id, from_files, secrets_of
 
 
 def file(**fields: JsonValue) -> AccountFile:
@@ -149,9 +149,16 @@ def test_a_login_is_served_with_the_token_of_its_home(kind: str, account: str) -
 
 
 def test_a_login_without_a_token_says_why() -> None:
-    found = enrol("", {"a.json": "log in again"}, a=login("claude-code"), b=login("gemini-cli"))
+    found = enrol("", {"a.json": "log in again"}, a=login("claude-code"), b=login("codex"))
     assert found.credentials == {}
-    assert found.unused == {"a.json": "log in again", "b.json": LOGIN_NOT_SERVED}
+    assert found.unused == {"a.json": "log in again", "b.json": NO_TOKEN}
+
+
+def test_gemini_s_login_pays_with_its_project() -> None:
+    token = Token(access=Secret("access"))
+    found = enrol("", {"a.json": token}, a=login("gemini-cli", project_id="harbour-1"))
+    assert found.credentials["a.json"].project == "harbour-1"
+    assert enrol("", {"a.json": token}, a=login("gemini-cli")).unused == {"a.json": NO_PROJECT}
 
 
 def test_a_new_token_is_the_same_account() -> None:

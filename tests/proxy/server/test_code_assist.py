@@ -50,6 +50,23 @@ def test_an_error_has_no_envelope() -> None:
     assert wrap(b'{\n "error": {"code": 429}}', "t") == b'{\n "error": {"code": 429}}'
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        b'{"response":{"candidates":[]},"traceId":"theirs"}',
+        b'{ "traceId" : "theirs", "response": {}}',
+        b'{"remainingCredits":[],"response":{"candidates":[]}}',
+    ],
+)
+def test_an_envelope_of_the_upstream_stays(told: bytes) -> None:
+    assert wrap(told, "t") is told
+
+
+def test_what_only_looks_like_one_gets_one() -> None:
+    said = b'{"candidates":[{"content":{"parts":[{"functionCall":{"args":{"response":1}}}]}}]}'
+    assert wrap(said, "t").startswith(b'{"response":{"candidates"')
+
+
 def envelope(**request: object) -> dict[str, object]:
     return {"model": "big", "project": "mine", "request": {"contents": [], **request}}
 
@@ -70,6 +87,7 @@ async def test_a_stream_has_an_envelope_around_each_frame(house: House) -> None:
     (inquiry,) = house.dispatcher.inquiries
     assert (inquiry.wire, inquiry.model, inquiry.is_stream, inquiry.framing) == ("gemini", "big", True, "sse")
     assert inquiry.body == b'{"contents":[]}'
+    assert msgspec.json.decode(inquiry.envelope) == envelope()
 
 
 async def test_a_whole_answer_and_a_count(house: House) -> None:
