@@ -40,8 +40,10 @@ from proxy.observe.ledger import Ledger
 from proxy.observe.log import LibraryLog, make_log
 from proxy.observe.log_file import LogFile
 from proxy.observe.metrics import Metrics
+from proxy.observe.outbox import Outbox
 from proxy.observe.prices import Prices
 from proxy.observe.record import Recorder
+from proxy.observe.request_line import as_json
 from proxy.observe.scrub import Scrubber
 from proxy.providers import sandbox
 from proxy.providers.table import stand_ins
@@ -82,8 +84,9 @@ class House:
         self.pool = Pool()
         self.clock = Clock()
         self.config = loaded.config
+        self.outbox = Outbox(log_stream(self.config))
         self.log = make_log(
-            log_stream(self.config),
+            cast("BinaryIO", self.outbox),
             redact=self.scrubber.process,
             is_json=is_json(self.config),
             is_debug=options.is_debug or self.config.debug,
@@ -258,7 +261,8 @@ class House:
             metrics=Metrics(version=__version__),
             log=self.log,
             now=time.time,
-            new_id=lambda: secrets.token_hex(12),
+            new_id=lambda: self.scrubber.vouch(secrets.token_hex(12)),
+            tell=as_json(self.outbox.write, self.scrubber.text) if is_json(self.config) else None,
             ledger=self.ledger,
             management=management,
         )
@@ -299,6 +303,7 @@ class House:
                 await upstream.close()
             logging.getLogger().removeHandler(library_log)
             self.log.info("server.stopped")
+            self.outbox.close()
 
     def greet(self, urls: Sequence[str]) -> None:
         facts = facts_of(

@@ -19,9 +19,9 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from proxy.observe.ledger_schema import DAY, TooNew, insert, migrate, row_of
+from proxy.observe.ledger_schema import DAY, Row, TooNew, insert, migrate, row_of
 from proxy.observe.prices import Prices
-from proxy.observe.usage import Cell, Used
+from proxy.observe.usage import Used
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
@@ -72,7 +72,9 @@ class Ledger:
         self._prices = prices or Prices()
         self._now = now
         self._log: Log = log or structlog.get_logger()
-        self._news = threading.Condition()
+        lock = threading.Lock()
+        self._news = threading.Condition(lock)
+        self._hurry = threading.Condition(lock)
         self._rows: deque[Used] = deque()
         self._jobs: deque[Callable[[sqlite3.Connection | None], None]] = deque()
         self._is_closing = False
@@ -89,7 +91,8 @@ class Ledger:
                 self.dropped += 1
                 return
             self._rows.append(used)
-            self._wake()
+            if len(self._rows) == 1:  # otherwise it is awake, and gathering
+                self._wake()
 
     def ask(self, job: Job[T]) -> Future[T]:
         """In the thread that writes, after everything that was recorded before."""
@@ -110,6 +113,7 @@ class Ledger:
             else:
                 self._jobs.append(run)
                 self._wake()
+                self._hurry.notify()
         return future
 
     def read(self, job: Job[T]) -> T:
@@ -126,7 +130,8 @@ class Ledger:
         """Waits until everything is written."""
         with self._news:
             self._is_closing = True
-            self._news.notify_all()
+            self._news.notify()
+            self._hurry.notify()
         if self._thread is not None:
             self._thread.join()
 
@@ -134,7 +139,7 @@ class Ledger:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
             self._thread.start()
-        self._news.notify_all()
+        self._news.notify()
 
     # the thread
 
@@ -143,7 +148,7 @@ class Ledger:
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._rows or self._jobs or self._is_closing, TIDY_SECONDS)
-                self._news.wait_for(lambda: self._jobs or self._is_closing, GATHER_SECONDS)
+                self._hurry.wait_for(lambda: self._jobs or self._is_closing, GATHER_SECONDS)
                 batch = [self._rows.popleft() for _ in range(min(BATCH_MAX, len(self._rows)))]
                 is_last = not self._rows
                 jobs = [self._jobs.popleft() for _ in range(len(self._jobs))] if is_last else []
@@ -198,9 +203,8 @@ class Ledger:
             self._log.warning("ledger.recovered")
         return True
 
-    def _row(self, used: Used) -> dict[str, Cell]:
-        row = row_of(used, self._prices.cost(used.provider, used.model_served, used.tokens))
-        return {name: self._redact(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+    def _row(self, used: Used) -> Row:
+        return row_of(used, self._prices.cost(used.provider, used.model_served, used.tokens), self._redact)
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from operator import add
+from typing import Any, cast
 
 import msgspec
 
@@ -39,12 +41,14 @@ COLUMNS = (
     "wire_in", "wire_out", "is_stream", "status", *BUCKETS, "cost", "first_byte_seconds", "seconds", "retries",
     "finish", "error", "session", "losses", "attempts",
 )  # fmt: skip
-_INSERT = f"INSERT INTO request ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - names of ours
+ROWS_AT_ONCE = 100
+"""In one statement: each is a time out of Python's lock, and a chance for others to take it."""
+_ROW = f"({', '.join('?' * len(COLUMNS))})"
+_INSERT = f"INSERT INTO request ({', '.join(COLUMNS)}) VALUES "  # noqa: S608 - names of ours
 _ADD = ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
 _ROLL_COLUMNS = ("at", "key", "credential", "provider", "model", *_SUMS)
 _INTO = f"({', '.join(_ROLL_COLUMNS)}) VALUES ({', '.join('?' * len(_ROLL_COLUMNS))})"
 _UPSERT = f"INSERT INTO {{}} {_INTO} ON CONFLICT (at, key, credential, provider, model) DO UPDATE SET {_ADD}"
-_UPSERTS = ((HOUR, _UPSERT.format("hourly")), (DAY, _UPSERT.format("daily")))
 
 
 class TooNew(Exception):
@@ -64,72 +68,108 @@ def migrate(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {number + 1}")
 
 
-def row_of(used: Used, cost: float | None) -> dict[str, Cell]:
-    """Its cells by column."""
+Row = tuple[Cell, ...]
+"""A request's cells, in the order of `COLUMNS`."""
+
+
+class _Told(msgspec.Struct):
+    """An attempt, as it is written."""
+
+    provider: str
+    credential: str
+    model: str | None
+    status: int | None
+    why: str | None
+    seconds: float
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def row_of(used: Used, cost: float | None, redact: Callable[[str], str]) -> Row:
+    """`redact`: takes secrets out of a text."""
+
+    def clean(text: str | None) -> str | None:
+        return None if text is None else redact(clipped(text))
+
     attempts = [
-        {
-            "provider": each.provider,
-            "credential": each.credential,
-            "model": clipped(each.model),
-            "status": each.status,
-            "why": clipped(each.why),
-            "seconds": round(each.seconds, 4),
-        }
+        _Told(each.provider, each.credential, clean(each.model), each.status, clean(each.why), round(each.seconds, 4))
         for each in used.attempts
     ]
-    first = used.first_byte_seconds
-    return {
-        "at": used.at,
-        "request_id": clipped(used.request_id),
-        "route": used.route,
-        "operation": used.operation,
-        "key": clipped(used.key),
-        "model_asked": clipped(used.model_asked),
-        "model_served": clipped(used.model_served),
-        "provider": used.provider,
-        "credential": used.credential,
-        "account": clipped(used.account),
-        "wire_in": used.wire_in,
-        "wire_out": used.wire_out,
-        "is_stream": int(used.is_stream),
-        "status": used.status,
-        **{name: getattr(used.tokens, name) for name in BUCKETS},
-        "cost": cost,
-        "first_byte_seconds": None if first is None else round(first, 4),
-        "seconds": round(used.seconds, 4),
-        "retries": used.retries,
-        "finish": used.finish,
-        "error": clipped(used.error),
-        "session": clipped(used.session),
-        "losses": msgspec.json.encode([clipped(each) for each in used.losses[:LOSSES_MAX]]).decode(),
-        "attempts": msgspec.json.encode(attempts).decode(),
-    }
+    first, tokens = used.first_byte_seconds, used.tokens
+    return (
+        used.at,
+        clean(used.request_id),
+        used.route,
+        used.operation,
+        clean(used.key),
+        clean(used.model_asked),
+        clean(used.model_served),
+        clean(used.provider),
+        clean(used.credential),
+        clean(used.account),
+        used.wire_in,
+        used.wire_out,
+        int(used.is_stream),
+        used.status,
+        tokens.input_uncached,
+        tokens.cache_read,
+        tokens.cache_write,
+        tokens.output,
+        tokens.reasoning,
+        cost,
+        None if first is None else round(first, 4),
+        round(used.seconds, 4),
+        used.retries,
+        used.finish,
+        clean(used.error),
+        clean(used.session),
+        _encode([clean(each) for each in used.losses[:LOSSES_MAX]]).decode() if used.losses else "[]",
+        redact(_encode(attempts).decode()) if any(each.why for each in attempts) else _encode(attempts).decode(),
+    )
 
 
-def insert(connection: sqlite3.Connection, rows: Iterable[dict[str, Cell]]) -> None:
-    """The rows, and what they add to the hour and the day that they fall into."""
-    for row in rows:
-        connection.execute(_INSERT, [row[name] for name in COLUMNS])
-        for span, statement in _UPSERTS:
-            connection.execute(statement, _rolled(row, span))
+def insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """The rows, and what they add to the hours and the days that they fall into."""
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[start : start + ROWS_AT_ONCE]
+        connection.execute(_INSERT + ", ".join([_ROW] * len(some)), [cell for row in some for cell in row])
+    hours = _summed((*_group(row, HOUR), *_counted(row)) for row in rows)
+    days = _summed((cast("int", hour[0]) // DAY * DAY, *hour[1:]) for hour in hours)
+    connection.executemany(_UPSERT.format("hourly"), hours)
+    connection.executemany(_UPSERT.format("daily"), days)
 
 
-def _rolled(row: dict[str, Cell], span: int) -> list[Cell]:
+_AT, _KEY, _SERVED, _PROVIDER, _CREDENTIAL, _STATUS, _COST, _SECONDS = map(
+    COLUMNS.index, ("at", "key", "model_served", "provider", "credential", "status", "cost", "seconds")
+)
+_TOKENS = slice(COLUMNS.index(BUCKETS[0]), COLUMNS.index(BUCKETS[-1]) + 1)
+_GROUP = 5
+"""So many cells of a sum say what it is of."""
+
+
+def _group(row: Row, span: int) -> Row:
     """A model that nobody served is none: clients make up names without end."""
-    at, status, cost = row["at"], row["status"], row["cost"]
-    assert isinstance(at, float | int)
-    assert isinstance(status, int)
-    is_used = any(row[name] for name in BUCKETS)
-    return [
-        int(at // span * span),
-        row["key"] or "",
-        row["credential"] or "",
-        row["provider"] or "",
-        row["model_served"] or "",
-        1,
-        int(status >= 400),
-        *(row[name] or 0 for name in BUCKETS),
-        cost or 0.0,
-        int(cost is None and is_used),
-        row["seconds"],
-    ]
+    at = int(cast("float", row[_AT]) // span * span)
+    return at, row[_KEY] or "", row[_CREDENTIAL] or "", row[_PROVIDER] or "", row[_SERVED] or ""
+
+
+def _counted(row: Row) -> Row:
+    uncached, read, written, output, reasoning = row[_TOKENS]
+    cost = row[_COST]
+    is_used = uncached or read or written or output or reasoning
+    is_failed = cast("int", row[_STATUS]) >= 400
+    return (
+        1, is_failed, uncached or 0, read or 0, written or 0, output or 0, reasoning or 0,
+        cost or 0.0, 1 if cost is None and is_used else 0, row[_SECONDS],
+    )  # fmt: skip
+
+
+def _summed(lines: Iterable[Row]) -> list[list[Any]]:
+    """One line for each group."""
+    sums: dict[Row, list[Any]] = {}
+    for line in lines:
+        group, own = line[:_GROUP], line[_GROUP:]
+        before = sums.get(group)
+        sums[group] = [*own] if before is None else [*map(add, before, own)]
+    return [[*group, *own] for group, own in sums.items()]

@@ -25,6 +25,8 @@ _MARK_BYTES = MARK.encode()
 _WORD = 8
 _INDEXED_BYTES_MIN = 2 * _WORD - 1
 _BLOCK_BYTES = 64 * 1024
+CLEAN_MAX = 4096
+CLEAN_CHARACTERS_MAX = 256
 
 Spans = list[tuple[int, int]]
 
@@ -36,6 +38,7 @@ class Scrubber:
         self._counts: Counter[bytes] = Counter()
         self._windows: dict[int, tuple[bytes, ...]] = {}
         self._short: tuple[bytes, ...] = ()
+        self._clean: set[str] = set()
         for secret in secrets:
             self.add(secret)
 
@@ -48,6 +51,7 @@ class Scrubber:
                 self._short = (*self._short, needle)
             for window in _windows(needle):
                 self._windows[window] = (*self._windows.get(window, ()), needle)
+        self._clean = set()  # not emptied: whoever is looking just now may still add to the old one
 
     def discard(self, secret: Secret) -> None:
         """It may be shown again, unless it was added more than once."""
@@ -66,9 +70,21 @@ class Scrubber:
 
     def text(self, text: str) -> str:
         """The same object when there is nothing to hide."""
+        clean = self._clean
+        if text in clean:
+            return text
         data = text.encode("utf-8", "surrogatepass")
         spans = self._spans(data)
-        return _redacted(data, spans).decode("utf-8", "surrogatepass") if spans else text
+        if spans:
+            return _redacted(data, spans).decode("utf-8", "surrogatepass")
+        if len(text) <= CLEAN_CHARACTERS_MAX:
+            _remember(clean, text)
+        return text
+
+    def vouch(self, text: str) -> str:
+        """For what was made here by chance, as a request's id: it need not be looked at."""
+        _remember(self._clean, text)
+        return text
 
     def data(self, data: bytes) -> bytes:
         """The same object when there is nothing to hide."""
@@ -147,6 +163,12 @@ class Scrubber:
             if not self._windows.keys().isdisjoint(words):
                 found.update(needle for word in words for needle in self._windows.get(word, ()))
         return found
+
+
+def _remember(clean: set[str], text: str) -> None:
+    if len(clean) >= CLEAN_MAX:
+        clean.clear()
+    clean.add(text)
 
 
 def _windows(needle: bytes) -> list[int]:

@@ -5,10 +5,10 @@ Never a body, never a secret, and nothing that a client made up beyond a length.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 TOKENS_MAX = 10**12
 """Of one bucket of one request. An upstream may say anything."""
@@ -20,8 +20,7 @@ BUCKETS = ("input_uncached", "cache_read", "cache_write", "output", "reasoning")
 Cell: TypeAlias = "str | int | float | None"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     """None: the upstream did not say, which is not zero."""
 
     input_uncached: int | None = None
@@ -44,8 +43,7 @@ def _bounded(count: int | None) -> int | None:
     return None if count is None or count < 0 else min(count, TOKENS_MAX)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt. `status`: None where no answer came; `why`: what its failure meant."""
 
     provider: str
@@ -56,8 +54,7 @@ class Tried:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
+class Used(msgspec.Struct, frozen=True, kw_only=True):
     """One request, when it is over. `at`: Unix seconds of its end. `key`: the client key's name or digest. `account`:
     the credential's label. `wire_in`: the client's; `wire_out`: the provider's. `finish`: why the model stopped; None:
     the answer did not come to its end, so that its tokens are those counted until then.
@@ -78,7 +75,7 @@ class Used:
     wire_in: str = ""
     wire_out: str | None = None
     is_stream: bool = False
-    tokens: Tokens = dataclasses.field(default_factory=Tokens)
+    tokens: Tokens = Tokens()
     first_byte_seconds: float | None = None
     finish: str | None = None
     error: str | None = None
@@ -92,5 +89,7 @@ class Used:
         return max(0, len(self.attempts) - 1)
 
 
-def clipped(text: str | None) -> str | None:
-    return None if text is None else text[:TEXT_CHARACTERS_MAX].encode("utf-8", "replace").decode()
+def clipped(text: str) -> str:
+    """Without half characters."""
+    text = text[:TEXT_CHARACTERS_MAX]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -28,6 +28,7 @@ from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.hub.events import Failure
 from proxy.observe.ledger import Ledger
 from proxy.observe.metrics import Metrics
+from proxy.observe.request_line import Tell
 from proxy.server.access import ClientKeys
 from proxy.server.accounts import AccountState
 from proxy.server.archive import Archive
@@ -132,6 +133,8 @@ class App:
     """Unix seconds."""
     new_id: Callable[[], str]
     """A fresh request id."""
+    tell: Tell | None = None
+    """Takes the line of a request that is over; None: the log does, as any other."""
     management: Management | None = None
     ledger: Ledger | None = None
     """Of usage; None: none is kept."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Report
 from proxy.hub.events import Failure
 from proxy.hub.response import Usage
 from proxy.observe.metrics import Finished
+from proxy.observe.request_line import RequestLine, through
 from proxy.observe.usage import BUCKETS, Tokens, Tried, Used
 from proxy.server.app import App
 
@@ -32,28 +34,11 @@ SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "session_id", "x-se
 
 def tell_end(app: App, report: Report, ended: Ended) -> None:
     tokens = _tokens(report.usage)
-    failure = report.failure or ended.failure
-    log = app.log.debug if ended.is_probe and ended.status < 400 else app.log.info
-    log(
-        "request.finished",
-        request_id=report.request_id,
-        route=ended.route,
-        status=ended.status,
-        seconds=round(ended.seconds, 4),
-        **_given(
-            client=ended.client,
-            model=report.model_asked,
-            model_served=report.model_served,
-            provider=report.provider,
-            credential=report.credential,
-            first_byte_seconds=report.first_byte_seconds and round(report.first_byte_seconds, 4),
-            tokens=tokens,
-            retries=max(0, len(report.attempts) - 1),
-            finish=report.finish,
-            losses=[str(loss) for loss in report.losses],
-            error=failure and failure.message,
-        ),
-    )
+    line = _line(report, ended, tokens)
+    if ended.is_probe and ended.status < 400:
+        through(app.log.debug)(line)
+    else:
+        (app.tell or through(app.log.info))(line)
     app.metrics.request_finished(
         Finished(
             route=ended.route,
@@ -68,6 +53,28 @@ def tell_end(app: App, report: Report, ended: Ended) -> None:
     )
     if ended.inquiry is not None and app.ledger is not None and app.edition().config.usage_statistics_enabled:
         app.ledger.record(used_by(ended.inquiry, report, ended, at=app.now()))
+
+
+def _line(report: Report, ended: Ended, tokens: Mapping[str, int]) -> RequestLine:
+    failure = report.failure or ended.failure
+    first = report.first_byte_seconds
+    return RequestLine(
+        request_id=report.request_id,
+        route=ended.route,
+        status=ended.status,
+        seconds=round(ended.seconds, 4),
+        client=ended.client,
+        model=report.model_asked,
+        model_served=report.model_served,
+        provider=report.provider,
+        credential=report.credential,
+        first_byte_seconds=first and (round(first, 4) or None),
+        tokens=tokens or None,
+        retries=max(0, len(report.attempts) - 1),
+        finish=report.finish,
+        losses=[str(loss) for loss in report.losses] or None,
+        error=None if failure is None else failure.message or None,
+    )
 
 
 def used_by(inquiry: Inquiry, report: Report, ended: Ended, *, at: float) -> Used:
@@ -110,10 +117,6 @@ def used_by(inquiry: Inquiry, report: Report, ended: Ended, *, at: float) -> Use
             for each in report.attempts
         ),
     )
-
-
-def _given(**fields: object) -> dict[str, object]:
-    return {name: value for name, value in fields.items() if value}
 
 
 def _tokens(usage: Usage | None) -> dict[str, int]:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth.secret import Secret
-from proxy.observe.scrub import MARK, Scrubber
+from proxy.observe.scrub import CLEAN_MAX, MARK, Scrubber
 
 KEY = "correct-horse-battery-staple"
 
@@ -137,3 +137,18 @@ def test_a_log_line_through_structlog() -> None:
 
 def test_before_the_renderer_it_takes_the_event_itself() -> None:
     assert Scrubber([Secret(KEY)]).process(None, "info", {"event": KEY}) == {"event": MARK}
+
+
+def test_what_was_clean_is_looked_at_again_when_there_is_a_new_secret() -> None:
+    scrubber = Scrubber()
+    assert scrubber.text("a name of an account") == "a name of an account"
+    scrubber.add(Secret("a name of an"))
+    assert scrubber.text("a name of an account") == f"{MARK} account"
+
+
+def test_few_texts_are_remembered() -> None:
+    scrubber = Scrubber()
+    for number in range(3 * CLEAN_MAX):
+        scrubber.text(f"{number}")
+        scrubber.vouch(f"id {number}")
+    assert len(scrubber._clean) <= CLEAN_MAX

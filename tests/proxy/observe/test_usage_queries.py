@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,7 +42,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     ledger = Ledger(tmp_path_factory.mktemp("ledger") / "usage.sqlite")
     for number in range(200):
         ledger.record(made(number))
-    ledger.record(replace(made(0), model_served=None, tokens=Tokens(), status=404))
+    ledger.record(msgspec.structs.replace(made(0), model_served=None, tokens=Tokens(), status=404))
     yield ledger
     ledger.close()
 
