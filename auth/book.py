@@ -96,10 +96,6 @@ class Book:
         found = [record.standing(now) for record in self.about(owner, model)]
         return max((each for each in found if each is not READY), key=_severity, default=READY)
 
-    def has_failed(self, owner: str, model: str) -> bool:
-        """For no fault of an account's, since it last served."""
-        return any(record.is_transient for record in self.about(owner, model))
-
     def put(self, owner: str, model: str, record: Record) -> None:
         page = self.pages.setdefault(owner, {})
         page.pop(model, None)

@@ -23,6 +23,8 @@ from auth.quota import Quotas, Window
 from auth.standing import ALL_MODELS, DISABLED, READY, UNNAMED, Key, Setback, Standing
 from auth.turns import Turns
 
+DOUBTFUL_MAX = 20_000
+
 
 @dataclass(slots=True, eq=False)
 class Lease:
@@ -50,6 +52,7 @@ class Pool:
         self._in_flight: dict[str, int] = {}
         self._full: set[str] = set()
         self._served_at: dict[str, float] = {}
+        self._doubtful: dict[Key, None] = {}
         self._serial = 0
 
     # what decides reads
@@ -79,9 +82,9 @@ class Pool:
         found = (self._shared.standing(owner, model, now) for owner in shared)
         return next((standing for standing in found if standing is not READY), READY)
 
-    def is_doubtful(self, key: Key, shared: Iterable[str]) -> bool:
-        """It, its provider or its address has failed, for no fault of the account's, and not served since."""
-        return self._accounts.has_failed(*key) or any(self._shared.has_failed(owner, key[1]) for owner in shared)
+    def is_doubtful(self, key: Key, address: str, now: float) -> bool:
+        """It has failed, for no fault of the account's, and not served since; or nobody is reached where it is."""
+        return key in self._doubtful or self._shared.standing(address, key[1], now) is not READY
 
     def in_flight(self, credential_id: str) -> int:
         return self._in_flight.get(credential_id, 0)
@@ -120,6 +123,7 @@ class Pool:
     def succeed(self, lease: Lease) -> None:
         """Content came: whatever was held against the credential before this attempt began is over."""
         self._served_at[lease.key[0]] = lease.lent_at
+        self._doubtful.pop(lease.key, None)
         if self._accounts.succeed(*lease.key, lease.serial, lease.lent_at):
             self.revision += 1
         for owner in lease.shared:
@@ -137,6 +141,10 @@ class Pool:
         return self._note(self._shared, owner, lease, setback, now, chance)
 
     def _note(self, book: Book, owner: str, lease: Lease, setback: Setback, now: float, chance: float) -> Standing:
+        if setback.is_transient:
+            self._doubtful[lease.key] = None
+            if len(self._doubtful) > DOUBTFUL_MAX:
+                del self._doubtful[next(iter(self._doubtful))]
         record = book.note(owner, setback, serial=lease.serial, latest=self._serial, now=now, chance=chance)
         return record.standing(now)
 
@@ -192,6 +200,7 @@ class Pool:
         """Whatever is held against it is over: the operator says so, or a new login."""
         if self._accounts.wipe(credential_id, model):
             self.revision += 1
+        self._doubtful = {key: None for key in self._doubtful if key[0] != credential_id}
         if model is None:
             self.quotas.forget(credential_id)
 
@@ -208,6 +217,7 @@ class Pool:
         self._disabled.intersection_update(credential_ids)
         for gone in self._served_at.keys() - set(credential_ids):
             del self._served_at[gone]
+        self._doubtful = {key: None for key in self._doubtful if key[0] in credential_ids}
 
     def cooldowns(self) -> Iterator[tuple[Key, Record]]:
         """What is held against credentials, to be written down."""

@@ -24,6 +24,7 @@ from proxy.wire.table import wire_named
 SECONDS_MAX = 300.0
 """After so long no further attempt begins."""
 EMPTY = "empty_answer"
+"""Leaves no doubt about whoever gave it behind."""
 UNAUTHORIZED = 401
 RENEWED = "its token was refused; it has another one now"
 EXPLAIN_HEADER = "x-proxy-explain"
@@ -43,10 +44,10 @@ class Pursuit:
         self._broken_streams = 0
         self._is_over = False
         self._is_spent = False
+        self._is_empty_handed = False
         self._last: tuple[Failed, Verdict] | None = None
         self._chosen: Chosen | None = None
         self._attempt_began = 0.0
-        shared.budget.count_request(self._began)
 
     async def run(self) -> Attempt:
         """The attempt whose first content is there. Raises `Refused`."""
@@ -88,6 +89,7 @@ class Pursuit:
             seconds=config.max_retry_interval,
         )
         rotation.is_retry = bool(self.report.attempts)
+        rotation.is_costly = self._is_empty_handed
         blank: tuple[Candidate, Attempt] | None = None
         self._last = None
         while not self._is_over:
@@ -114,7 +116,7 @@ class Pursuit:
             if verdict.scope == "address":
                 rotation.leave_out(chosen.candidate.address)
             self._check_limits(attempt)
-            rotation.is_costly = failed.failure.code == EMPTY  # which leaves no doubt behind
+            rotation.is_costly = self._is_empty_handed = failed.failure.code == EMPTY
         return self._given_up(rotation) if blank is None else self._tell(asked, *blank)
 
     async def _try(self, chosen: Chosen) -> tuple[Failed | None, Attempt]:

@@ -79,7 +79,7 @@ class Rotation:
             if not self._is_affordable(decision.chosen, now):
                 if self.is_costly:
                     return None
-                self._leave_out_doubtful()
+                self._leave_out_doubtful(now)
                 continue
             self.is_retry = True
             self._tried.add(decision.chosen.key)
@@ -97,13 +97,15 @@ class Rotation:
         return replace(chosen, candidate=candidate, plan=plan, lease=lease)
 
     def _is_affordable(self, candidate: Candidate, now: float) -> bool:
-        is_doubtful = self.is_retry and self._shared.pool.is_doubtful(candidate.key, candidate.shared)
+        is_doubtful = self.is_retry and self._shared.pool.is_doubtful(candidate.key, candidate.address, now)
         return not (is_doubtful or self.is_costly) or self._shared.budget.take_retry(now)
 
-    def _leave_out_doubtful(self) -> None:
+    def _leave_out_doubtful(self, now: float) -> None:
         """For good: only those of whom nothing bad is known are asked any more, and nobody is waited for."""
         pool = self._shared.pool
-        self._tried.update(each.key for each in self.asked.found.candidates if pool.is_doubtful(each.key, each.shared))
+        for each in self.asked.found.candidates:
+            if pool.is_doubtful(each.key, each.address, now):
+                self._tried.add(each.key)
         self._is_poor = True
 
     def leave_out(self, address: str) -> None:

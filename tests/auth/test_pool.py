@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from auth.book import MODELS_MAX, PROBE_SECONDS_MAX, PROVEN_MIN, RECOVERY_SECONDS_MAX
-from auth.pool import Lease, Pool
+from auth.pool import DOUBTFUL_MAX, Lease, Pool
 from auth.quota import Window
 from auth.standing import (
     ALL_MODELS,
@@ -229,6 +229,54 @@ def test_giving_back_twice_counts_once() -> None:
     assert pool.in_flight("account-1") == 1
     pool.give_back(two)
     assert pool.in_flight("account-1") == 0
+
+
+def test_doubt_is_a_fault_since_it_last_served() -> None:
+    pool = Pool()
+    limited = Setback(model="m", why="limited", seconds=2.0, is_stated=True)
+    failed = Setback(model="m", why="failed", seconds=1.0, is_transient=True)
+    overloaded = Setback(model="m", why="overloaded", seconds=1.0, is_transient=True)
+
+    def lend(name: str, model: str = "m") -> Lease:
+        return pool.lend((name, model), 0.0, shared=("provider", "address"))
+
+    pool.fail(lend("limited"), limited, 0.0)
+    pool.fail(lend("failed"), failed, 0.0)
+    pool.fail_shared(lend("overloaded"), "provider", overloaded, 0.0)
+    names = ("limited", "failed", "overloaded", "other")
+    assert [name for name in names if pool.is_doubtful((name, "m"), "address", 99.0)] == ["failed", "overloaded"]
+    assert not pool.is_doubtful(("failed", "another model"), "address", 99.0)
+    pool.succeed(lend("failed", "another model"))
+    assert pool.is_doubtful(("failed", "m"), "address", 99.0)
+    pool.succeed(lend("failed"))
+    assert not pool.is_doubtful(("failed", "m"), "address", 99.0)
+    pool.reset("overloaded")
+    assert not pool.is_doubtful(("overloaded", "m"), "address", 99.0)
+
+
+def test_nobody_at_an_address_out_of_reach_is_beyond_doubt() -> None:
+    pool = Pool()
+    unreachable = Setback(model=ALL_MODELS, why="unreachable", seconds=1.0, is_transient=True)
+    pool.fail_shared(pool.lend(("one", "m"), 0.0, shared=("there",)), "there", unreachable, 0.0)
+    assert pool.is_doubtful(("two", "m"), "there", 0.1)
+    assert not pool.is_doubtful(("two", "m"), "here", 0.1)
+    assert not pool.is_doubtful(("two", "m"), "there", 9.0)
+    assert pool.is_doubtful(("one", "m"), "there", 9.0)
+
+
+def test_doubts_are_bounded_and_end_with_the_account() -> None:
+    pool = Pool()
+    failed = Setback(model="m", why="failed", seconds=1.0, is_transient=True)
+    for number in range(DOUBTFUL_MAX + 1):
+        lease = pool.lend(("one", f"m{number}"), 0.0)
+        pool.fail(lease, failed, 0.0)
+        pool.give_back(lease)
+    assert not pool.is_doubtful(("one", "m0"), "there", 0.0)
+    assert pool.is_doubtful(("one", "m1"), "there", 0.0)
+    pool.retain({"one"})
+    assert pool.is_doubtful(("one", "m1"), "there", 0.0)
+    pool.retain(set())
+    assert not pool.is_doubtful(("one", "m1"), "there", 0.0)
 
 
 def test_what_is_held_against_one_credential_is_bounded() -> None:

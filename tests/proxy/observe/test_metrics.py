@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.observe.metrics import Finished, Metrics
@@ -52,3 +54,14 @@ async def test_each_has_a_registry_of_its_own() -> None:
     first, second = Metrics(version="1"), Metrics(version="2")
     first.in_flight.inc()
     assert (await figures(second))["proxy_requests_in_flight", ()] == 0
+
+
+async def test_the_tasks_of_the_loop_are_told() -> None:
+    metrics = Metrics(version="1")
+    before = (await figures(metrics))["proxy_tasks", ()]
+    over = asyncio.Event()
+    waiting = asyncio.create_task(over.wait())
+    assert (await figures(metrics))["proxy_tasks", ()] == before + 1
+    over.set()
+    await waiting
+    assert (await figures(metrics))["proxy_tasks", ()] == before
