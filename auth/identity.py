@@ -14,6 +14,8 @@ class Identity:
     email: str = ""
     organization: str = ""
     plan: str = ""
+    project: str = ""
+    """Of its cloud, that pays."""
     expires_at: float | None = None
     """Of the login as a whole, in Unix seconds; None: the CLI does not say. Not of the access token."""
 

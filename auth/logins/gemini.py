@@ -26,6 +26,7 @@ from auth.document import JsonValue
 from auth.flow import Deliver, Reason, Visit
 from auth.identity import Identity
 from auth.logins.base import LoginFailed, Offer, Setting, called_back, state_of
+from auth.logins.overheard import Overheard
 
 CALLBACK_PORT = 8085
 CALLBACK_PATH = "/oauth2callback"
@@ -55,11 +56,13 @@ class GeminiLogin:
         self._folder = tempfile.TemporaryDirectory(prefix="opener-")
         self._host = _hidden_host()
         self._said: list[str] = []
+        self._overheard = Overheard(setting.ours)
 
     async def open(self) -> Offer:
         pipe = await asyncio.to_thread(self._prepare)
         try:
-            process = await self._setting.start("--acp", variables=self._variables())
+            variables = {**self._variables(), **await self._overheard.open()}
+            process = await self._setting.start("--acp", variables=variables)
             self._dialogue = Dialogue(process, AGENT_CLIENT, on_event=self._heard)
             await self._dialogue.ask("initialize", {"protocolVersion": 1, "clientCapabilities": {}})
             asked = self._dialogue.ask("authenticate", {"methodId": "oauth-personal"}, seconds=None)
@@ -127,7 +130,8 @@ class GeminiLogin:
             email = msgspec.json.decode((folder / "google_accounts.json").read_bytes(), type=_Accounts).active
             saved = msgspec.json.decode((folder / "oauth_creds.json").read_bytes(), type=_Saved)
             if email and saved.refresh_token:
-                return Identity(account=email.casefold(), email=email, plan=await self._tier())
+                plan, project = await self._tier(), self._overheard.project or self._setting.project
+                return Identity(account=email.casefold(), email=email, plan=plan, project=project)
         raise LoginFailed("failed", "the gemini CLI kept no login; start it again")
 
     async def _tier(self) -> str:
@@ -153,6 +157,7 @@ class GeminiLogin:
         if self._dialogue is not None:
             with contextlib.suppress(Ended):
                 await self._dialogue.close()
+        await self._overheard.close()
         self._folder.cleanup()
 
 

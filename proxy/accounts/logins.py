@@ -65,7 +65,7 @@ class LoginRun:
             if isinstance(step, Done):
                 is_kept = True  # from here on it is a login; what fails now must not lose it
                 try:
-                    self.added = keep(self.desk, homes, kind, home.name, step.account, self.wish.project)
+                    self.added = keep(self.desk, homes, kind, home.name, step.account)
                 except Refused as error:
                     raise Refused(f"{error}; the login itself is safe in {home}") from error
             return step
@@ -90,7 +90,7 @@ class LoginRun:
         )
 
 
-def keep(desk: Desk, homes: Homes, kind: LoginKind, home: str, identity: Identity, project: str) -> Added:
+def keep(desk: Desk, homes: Homes, kind: LoginKind, home: str, identity: Identity) -> Added:
     """An account that is there already changes over to the new home; then its old one goes. Raises `Refused`."""
     until = identity.expires_at
     fields: dict[str, JsonValue] = {
@@ -102,8 +102,8 @@ def keep(desk: Desk, homes: Homes, kind: LoginKind, home: str, identity: Identit
         "plan": identity.plan,
         "login-expires-at": dt.datetime.fromtimestamp(until, dt.UTC).isoformat(timespec="seconds") if until else "",
     }
-    if project:
-        fields["project-id"] = project
+    if identity.project:
+        fields["project-id"] = identity.project
     before, added = _added(desk, fields)
     if before and before != home:
         homes.remove(before)

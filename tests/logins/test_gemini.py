@@ -13,16 +13,27 @@ from tests.logins.person import Act, Login, asked_of, comes_back, does_nothing, 
 from tests.logins.vendor import Vendor
 
 
-async def test_by_callback(house: House) -> None:
+async def test_by_callback(house: House, vendor: Vendor) -> None:
     login = house.login("gemini-cli", comes_back(iss=ISSUER), project="harbour-1")
     step = await login.finish()
     assert isinstance(step, Done)
     assert str(step.account) == "ada@example.test · Gemini Code Assist Standard"
     ((_, file),) = house.files.items()
     assert (file["type"], file["account"], file["project-id"]) == ("gemini-cli", "ada@example.test", "harbour-1")
+    assert {asked.path for asked in vendor.asked if asked.host == "cloudcode-pa.googleapis.com"} >= {
+        "/v1internal:loadCodeAssist"
+    }
     ((status, page),) = login.answers
     assert status == 200
     assert "You can close this page" in page
+
+
+async def test_the_project_that_google_assigns_is_kept(house: House) -> None:
+    """Whatever the person says: the CLI asks with Google's."""
+    await house.login("gemini-cli", comes_back(), project="of-the-person").finish()
+    await house.login("gemini-cli", comes_back()).finish()
+    ((_, file),) = house.files.items()
+    assert file["project-id"] == "harbour-1"
 
 
 async def test_T25_forged_callbacks_change_nothing(house: House, vendor: Vendor) -> None:

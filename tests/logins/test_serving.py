@@ -83,7 +83,8 @@ async def says_hello(house: House, server: Server, kind: str) -> str:
     if kind == "gemini-cli":
         return await run(
             house, "gemini", "--skip-trust", "-m", "gemini-3-pro-preview", "-p", "hello",
-            CODE_ASSIST_ENDPOINT=server.url, GOOGLE_GENAI_USE_GCA="true", GOOGLE_CLOUD_ACCESS_TOKEN=KEY, GEMINI_CLI_NO_RELAUNCH="1",
+            CODE_ASSIST_ENDPOINT=server.url, GOOGLE_CLOUD_ACCESS_TOKEN=KEY,
+            GOOGLE_GENAI_USE_GCA="true", GEMINI_CLI_NO_RELAUNCH="1",
         )  # fmt: skip
     provider = f'{{name="p", base_url="{server.url}/v1", env_key="THE_KEY", wire_api="responses"}}'
     return await run(
