@@ -12,7 +12,6 @@ import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from urllib.request import proxy_bypass_environment
 
 import aiohttp
 import msgspec
@@ -101,9 +100,7 @@ def _session(ours: Mapping[str, str]) -> aiohttp.ClientSession:
     for authority in filter(None, map(ours.get, _AUTHORITIES)):
         with contextlib.suppress(OSError, ssl.SSLError):
             trusted.load_verify_locations(Path(authority))
-    host = GOOGLE.host or ""
-    is_direct = proxy_bypass_environment(host, {"no": _first(ours, ("no_proxy", "NO_PROXY"))})
-    proxy = URL("" if is_direct else _first(ours, _PROXIES))
+    proxy = URL("" if _is_direct(ours) else _first(ours, _PROXIES))
     connector: Callable[..., aiohttp.TCPConnector] = aiohttp.TCPConnector
     if proxy.scheme.startswith("socks5"):
         connector = partial(
@@ -122,6 +119,12 @@ def _session(ours: Mapping[str, str]) -> aiohttp.ClientSession:
         skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
+
+
+def _is_direct(ours: Mapping[str, str]) -> bool:
+    host = f".{GOOGLE.host}"
+    exempt = (each.strip() for each in _first(ours, ("no_proxy", "NO_PROXY")).split(","))
+    return any(each == "*" or (each and host.endswith(f".{each.removeprefix('.')}")) for each in exempt)
 
 
 def _first(ours: Mapping[str, str], names: tuple[str, ...]) -> str:

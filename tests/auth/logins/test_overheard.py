@@ -78,3 +78,11 @@ async def test_google_out_of_reach(heard: Overheard, monkeypatch: pytest.MonkeyP
     endpoint = (await heard.open())["CODE_ASSIST_ENDPOINT"]
     async with aiohttp.ClientSession() as session, session.get(f"{endpoint}/v1internal:x") as told:
         assert told.status == 502
+
+
+@pytest.mark.parametrize(
+    ("exempt", "is_direct"),
+    [("", False), ("*", True), ("googleapis.com", True), (".googleapis.com, x", True), ("apis.com,127.0.0.1", False)],
+)
+def test_who_is_reached_without_the_egress_proxy(exempt: str, is_direct: bool) -> None:
+    assert overheard._is_direct({"NO_PROXY": exempt}) is is_direct
