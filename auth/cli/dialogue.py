@@ -92,8 +92,9 @@ AGENT_CLIENT = JsonRpc({"jsonrpc": "2.0"})
 
 
 class Dialogue:
-    """`on_event` is called with every message that is no answer. Lines that are no JSON objects are passed over: Node
-    programs print warnings where they should not.
+    """`on_event` is called with every message that is no answer and asks nothing; `on_request` with what the CLI asks
+    of us: True, if that is answered later (by `tell`); whatever else it asks is refused; `on_end` when it is gone.
+    Lines that are no JSON objects are passed over: Node programs print warnings where they should not.
     """
 
     def __init__(
@@ -102,10 +103,14 @@ class Dialogue:
         envelope: Envelope,
         *,
         on_event: Callable[[Mapping[str, JsonValue]], None] = lambda _: None,
+        on_request: Callable[[Mapping[str, JsonValue]], bool] = lambda _: False,
+        on_end: Callable[[Ended], None] = lambda _: None,
     ) -> None:
         self._process = process
         self._envelope = envelope
         self._on_event = on_event
+        self._on_request = on_request
+        self._on_end = on_end
         self._pending: dict[str, asyncio.Future[Reply]] = {}
         self._serial = 0
         self._ended: Ended | None = None
@@ -135,6 +140,10 @@ class Dialogue:
         """A message that nobody answers. Raises `Ended`."""
         await self._send(message)
 
+    @property
+    def is_over(self) -> bool:
+        return self._ended is not None
+
     async def close(self) -> None:
         self._reading.cancel()
         await asyncio.wait([self._reading])
@@ -152,6 +161,7 @@ class Dialogue:
             for answer in self._pending.values():
                 if not answer.done():
                     answer.set_exception(error)
+            self._on_end(error)
 
     async def _take(self, line: bytes) -> None:
         message: object = None
@@ -165,7 +175,8 @@ class Dialogue:
             if answer is not None and not answer.done():
                 answer.set_result(reply)
         elif (refusal := self._envelope.refusal(message)) is not None:
-            await self._send(refusal)
+            if not self._on_request(message):
+                await self._send(refusal)
         else:
             self._on_event(message)
 

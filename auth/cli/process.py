@@ -77,7 +77,8 @@ class CliProcess:
     """Made by `start`; to be closed, whatever happens."""
 
     _process: asyncio.subprocess.Process
-    _folder: str
+    _folder: str | None
+    """To be removed with it."""
     _listening: asyncio.Task[None]
     _tail: bytearray = field(repr=False)
 
@@ -89,29 +90,34 @@ class CliProcess:
         home: Path,
         variables: Mapping[str, str] | None = None,
         ours: Mapping[str, str] | None = None,
+        work: Path | None = None,
     ) -> CliProcess:
-        """`home`: made if there is none. `ours`: the environment to take from. Raises `Ended` when it cannot start."""
+        """`home`: made if there is none. `ours`: the environment to take from. `work`: an empty folder to work in, for
+        whoever made it to remove; None: one of its own. Raises `Ended` when it cannot start.
+        """
         home.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - once, before anything runs
-        folder = tempfile.mkdtemp(prefix="cli-")
+        own = tempfile.mkdtemp(prefix="cli-") if work is None else None
+        folder = str(work) if own is None else own
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                cwd=folder,
-                env=environment(home, {"TMPDIR": folder, **(variables or {})}, os.environ if ours is None else ours),
+                cwd=folder or work,
+                env=environment(home, {**temporary, **(variables or {})}, os.environ if ours is None else ours),
                 start_new_session=True,
                 limit=LINE_BYTES_MAX,
             )
         except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            if own is not None:
+                shutil.rmtree(own, ignore_errors=True)
             raise Ended(f"{command[0]} cannot be started: {error.strerror}") from error
         _limit(process.pid)
         tail = bytearray()
         assert process.stderr is not None
         listening = asyncio.create_task(_listen(process.stderr, tail))
-        return cls(_process=process, _folder=folder, _listening=listening, _tail=tail)
+        return cls(_process=process, _folder=own, _listening=listening, _tail=tail)
 
     @property
     def pid(self) -> int:
@@ -130,6 +136,12 @@ class CliProcess:
             await self._process.stdin.drain()
         except ConnectionError as error:
             raise Ended(await self._last_words()) from error
+
+    def tell(self, raw: bytes) -> None:
+        """Without waiting, for what is short; lost where it has ended."""
+        assert self._process.stdin is not None
+        if not self._process.stdin.is_closing():
+            self._process.stdin.write(raw)
 
     async def line(self) -> bytes:
         """Without its end. Raises `Ended`."""
@@ -165,7 +177,8 @@ class CliProcess:
         try:
             await asyncio.shield(self._end())
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _end(self) -> None:
         assert self._process.stdin is not None
@@ -183,6 +196,11 @@ class CliProcess:
         """What it said before it went; its standard error may come a moment after its output ended."""
         await asyncio.wait([self._listening], timeout=1)
         return self.told.splitlines()[-1] if self.told else "it ended without a word"
+
+
+def _remove(folder: str) -> None:
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _signal_group(group: int, number: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from proxy.dispatch.asked import Asked
+from proxy.dispatch.by_cli import cut, through_cli
 from proxy.dispatch.decision import Candidate
 from proxy.dispatch.genuine import is_genuine
 from proxy.dispatch.passage import Plan
@@ -41,7 +42,10 @@ def plan_for(asked: Asked, candidate: Candidate, *, snapshot: Snapshot, recall: 
             f"{candidate.credential.label} is a login of {provider.own_cli}: it serves that CLI's own requests "
             "only, and this is none; an API key serves any client"
         )
-    if is_home and not _must_render(asked):
+    is_by_cli = bool(provider.cli_executor) and not (is_home and is_own)
+    if is_by_cli:
+        candidate = through_cli(candidate, inquiry.operation)
+    elif is_home and not _must_render(asked):
         return RelayPlan(asked, candidate, edits)
     request = asked.request_for(candidate.model)
     if not is_home:
@@ -51,6 +55,8 @@ def plan_for(asked: Asked, candidate: Candidate, *, snapshot: Snapshot, recall: 
             request = with_breakpoints(request)
     upstream = wire_named(provider.wire)
     rendered = render(asked, request, candidate, upstream, edits)
+    if is_by_cli:
+        rendered = cut(rendered, candidate)
     if inquiry.is_strict and rendered.losses:
         raise strict_refusal(rendered.losses)
     if is_home and not rendered.names.received:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from auth.credential import Credential
 from proxy import __version__
+from proxy.hub.loss import Loss
+from proxy.hub.names import NameMap
 from proxy.hub.profile import Profile
 from proxy.hub.residue import JsonObject
 
@@ -31,6 +33,18 @@ USER_AGENT = f"proxy/{__version__}"
 
 Patch: TypeAlias = Callable[[JsonObject], None]
 """A quirk of a provider: edits the outgoing JSON in place. Has a docstring that says why and cites the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """What an official CLI made of a request: the losses, and the tools that go by another name."""
+
+    losses: tuple[Loss, ...] = ()
+    names: NameMap = field(default_factory=NameMap)
+
+
+Limits: TypeAlias = Callable[[JsonObject], Limited]
+"""Edits the outgoing JSON in place. Raises `Untranslatable`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +112,10 @@ class Provider:
     """How an attempt is carried out."""
     cli_executor: str = ""
     """How, for every client but its `own_cli`: by that CLI itself, as the upstream of this name; empty: not at all."""
+    cli_profile: Callable[[str], Profile] | None = None
+    """What an upstream model can do when that CLI asks it; None: all the same."""
+    cli_limits: Limits | None = None
+    """Cuts a request to what that CLI can say; None: it can say everything."""
 
     def speaks(self, operation: Operation) -> str:
         """The wire in which it is asked this."""

@@ -1,0 +1,107 @@
+"""Starting a Codex that asks for others: what stands in its folder, and what it sees of the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from auth.cli.dialogue import Refusal
+from auth.cli.install import CODEX, CliMissing, Installed, find
+from auth.cli.process import CliProcess, Ended
+from proxy.errors import Broken
+from proxy.upstream import codex_settings as settings
+from proxy.upstream.cli_traces import CliTraces
+from proxy.upstream.codex_process import CodexProcess
+from proxy.upstream.codex_relay import CodexRelay, Line, Way
+
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+class CodexStarter:
+    """`data`: the auth-dir. `ours`: the environment to take from; its egress proxies are not for Codex, which reaches
+    the network by the relay alone.
+    """
+
+    def __init__(self, data: Path, ours: Mapping[str, str], *, traces: CliTraces, relay: CodexRelay) -> None:
+        self._data = data
+        self._ours = {name: value for name, value in ours.items() if name.lower() not in _PROXIES}
+        self._traces = traces
+        self._relay = relay
+        self._models: dict[tuple[str, int], bytes] = {}
+
+    async def start(self, account: Path, way: Way) -> CodexProcess:
+        """`account`: its home. Raises `Broken`."""
+        folder = await asyncio.to_thread(self._traces.make)
+        line = await self._relay.open(way)
+        try:
+            return await self._opened(account, folder, line)
+        except (CliMissing, Ended, Refusal, OSError, TimeoutError, msgspec.DecodeError) as error:
+            why = " ".join(str(error).split())[:500] or "it does not answer"
+            raise Broken(f"the codex CLI cannot serve: {why}") from error
+
+    async def _opened(self, account: Path, folder: Path, line: Line) -> CodexProcess:
+        worker: CodexProcess | None = None
+        is_open = False
+        try:
+            process = await self._spawned(account, folder, line)
+            worker = CodexProcess(process, folder, line, traces=self._traces, relay=self._relay)
+            await worker.open()
+            is_open = True
+        finally:
+            if not is_open:
+                self._relay.remove(line)
+                if worker is not None:
+                    await worker.close()
+                await asyncio.to_thread(self._traces.remove, folder)
+        return worker
+
+    async def _spawned(self, account: Path, folder: Path, line: Line) -> CliProcess:
+        installed = find(CODEX, self._data, self._ours)
+        home = folder / settings.HOME
+        models = await self._known_models(installed, home)
+        await asyncio.to_thread(_furnish, folder, account, line.address, models)
+        process = await CliProcess.start(
+            [*installed.command, "app-server", "--strict-config"],
+            home=home,
+            variables=settings.variables(home, proxy=line.proxy),
+            ours=self._ours,
+            work=folder / settings.EMPTY,
+        )
+        self._traces.mark(folder, process.pid)
+        return process
+
+    async def _known_models(self, installed: Installed, home: Path) -> bytes:
+        """By the version that is there; asked once. Raises `Ended`, `OSError`, `msgspec.DecodeError`."""
+        program = installed.command[-1]
+        key = (program, (await asyncio.to_thread(Path(program).stat)).st_mtime_ns)
+        if key not in self._models:
+            command = [*installed.command, "debug", "models", "--bundled"]
+            process = await CliProcess.start(command, home=home, variables={"CODEX_HOME": str(home)}, ours=self._ours)
+            try:
+                bundled = await process.read()
+            finally:
+                await process.close()
+            self._models[key] = settings.models(bundled)
+        return self._models[key]
+
+
+def _furnish(folder: Path, account: Path, relay: str, models: bytes) -> None:
+    """Raises `OSError`, `msgspec.DecodeError`."""
+    home = folder / settings.HOME
+    (folder / settings.EMPTY).mkdir(mode=0o700)
+    files = {
+        settings.CONFIG: settings.config(home, relay=relay).encode(),
+        settings.MODELS: models,
+        settings.LOGIN: settings.login((account / settings.LOGIN).read_bytes()),
+    }
+    for name, content in files.items():
+        path = home / name
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+    known = account / settings.INSTALLATION
+    if known.is_file():  # it is the same installation, by whichever process it asks
+        shutil.copyfile(known, home / settings.INSTALLATION)

@@ -1,0 +1,200 @@
+"""One call carried out as a turn of Codex's, and its answer as the caller reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+
+import msgspec
+from multidict import CIMultiDict
+
+from auth.cli.dialogue import Refusal
+from auth.cli.process import Ended
+from proxy.errors import Broken, Silent, UpstreamError
+from proxy.hub.residue import JsonObject
+from proxy.upstream.base import Answer, Call
+from proxy.upstream.cli_pool import Claim
+from proxy.upstream.codex_process import CodexProcess, Thread
+from proxy.upstream.codex_relay import Exchange
+from proxy.upstream.codex_request import Turn, calls_of, can_be_parked, digest, results
+
+ASKED_SECONDS_MAX = 60.0
+"""Until Codex has asked its backend: far more than it needs."""
+
+
+class CodexTurn:
+    """`run`, once. `claim`: the seat in its process; the turn leaves it, however it ends."""
+
+    def __init__(self, claim: Claim[CodexProcess], call: Call, turn: Turn) -> None:
+        self._claim = claim
+        self._worker = claim.worker
+        self._call = call
+        self._turn = turn
+        self._thread: Thread | None = None
+
+    async def run(self) -> Answer:
+        """Raises `Broken` or `Silent`, or what the way to the backend raises."""
+        exchange: Exchange | None = None
+        try:
+            exchange = await self._begun()
+            async with asyncio.timeout(ASKED_SECONDS_MAX):
+                await exchange.asked.wait()
+            answer = await exchange.answered
+        except Refusal as error:
+            self._end(exchange)
+            return Told(400, f"Codex does not take this request: {error}")
+        except Ended as error:
+            self._end(exchange)
+            raise Broken(f"the codex CLI has ended: {error}") from error
+        except TimeoutError as error:
+            self._end(exchange)
+            raise Silent("the codex CLI has not asked its backend in time") from error
+        except (asyncio.CancelledError, UpstreamError):
+            self._end(exchange)
+            raise
+        if not 200 <= answer.status < 300:
+            self._end(None)
+            return answer
+        streamed = CodexAnswer(answer, exchange, self)
+        return streamed if self._turn.is_stream else WholeAnswer(streamed, exchange)
+
+    async def _begun(self) -> Exchange:
+        thread, items, replies = await self._place()
+        exchange = self._worker.line.expect(thread.id, self._call)
+        thread.schema = self._turn.turn.get("outputSchema")
+        if replies is None:
+            await self._worker.ask(thread, items, self._turn)
+        else:
+            await self._worker.answer(thread, replies)
+        return exchange
+
+    async def _place(self) -> tuple[Thread, Sequence[JsonObject], Mapping[str, JsonObject] | None]:
+        """Where it is said, what is new there, and the results that a turn waits for there."""
+        kept = self._claim.kept
+        if kept is not None and isinstance(kept.note, Thread):
+            thread = self._thread = kept.note
+            new = self._turn.new_items(len(kept.said))
+            if not thread.pending:
+                if await thread.ready():
+                    return thread, new, None
+            elif thread.schema == self._turn.turn.get("outputSchema"):
+                replies = results(new, thread.pending)
+                if replies is not None and await thread.ready():
+                    return thread, (), replies
+            self._worker.let_go(thread)
+        thread = self._thread = await self._worker.begin(self._turn)
+        return thread, self._turn.items, None
+
+    def _end(self, exchange: Exchange | None) -> None:
+        """Nothing came of it."""
+        if exchange is not None:
+            exchange.abort()
+        if self._thread is not None:
+            self._worker.line.expected.pop(self._thread.id, None)
+            self._worker.let_go(self._thread)
+        self._claim.leave()
+
+    def settle(self, exchange: Exchange) -> None:
+        """The answer is over. May be called again."""
+        thread, heard = self._thread, exchange.listener
+        if thread is None:
+            return
+        self._thread = None
+        if heard.is_completed and not thread.is_broken and can_be_parked(heard.items, thread.tools):
+            thread.pending = frozenset(calls_of(heard.items))
+            answered = [digest(item) for item in heard.items if item.get("type") != "reasoning"]
+            self._claim.keep(said=(*self._turn.said, *answered), note=thread)
+        else:
+            self._worker.let_go(thread)
+            self._claim.leave()
+
+
+class CodexAnswer:
+    """`proxy.upstream.base.Answer`: the backend's own."""
+
+    def __init__(self, answer: Answer, exchange: Exchange, turn: CodexTurn) -> None:
+        self.status = answer.status
+        self.headers = answer.headers
+        self._exchange = exchange
+        self._turn = turn
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        try:
+            async with contextlib.aclosing(self._exchange.chunks()) as pieces:
+                async for piece in pieces:
+                    if self._exchange.listener.is_over:
+                        self._turn.settle(self._exchange)  # before the caller can go on
+                    yield piece
+        finally:
+            self._turn.settle(self._exchange)
+
+    async def read(self, bytes_max: int) -> bytes:
+        pieces, size = [], 0
+        async with contextlib.aclosing(self.chunks()) as chunks:
+            async for piece in chunks:
+                pieces.append(piece)
+                size += len(piece)
+                if size > bytes_max:
+                    self.abort()
+                    raise Broken(f"the answer is longer than {bytes_max} bytes")
+        return b"".join(pieces)
+
+    async def release(self) -> None:
+        self.abort()
+
+    def abort(self) -> None:
+        self._exchange.abort()
+        self._turn.settle(self._exchange)
+
+
+class WholeAnswer:
+    """The same, for a caller that wants it at once: Codex knows streams only."""
+
+    def __init__(self, streamed: CodexAnswer, exchange: Exchange) -> None:
+        self.status = streamed.status
+        self.headers: Mapping[str, str] = CIMultiDict({**streamed.headers, "content-type": "application/json"})
+        self._streamed = streamed
+        self._exchange = exchange
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for _ in self._streamed.chunks():
+            pass
+        whole = self._exchange.listener.whole()
+        if whole is None:
+            raise Broken("the backend's answer was cut off before its end")
+        yield msgspec.json.encode(whole)
+
+    async def read(self, bytes_max: int) -> bytes:
+        whole = b"".join([piece async for piece in self.chunks()])
+        if len(whole) > bytes_max:
+            raise Broken(f"the answer is longer than {bytes_max} bytes")
+        return whole
+
+    async def release(self) -> None:
+        await self._streamed.release()
+
+    def abort(self) -> None:
+        self._streamed.abort()
+
+
+class Told:
+    """An error of ours, in the backend's dialect: nothing was asked of it."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        self.headers: Mapping[str, str] = CIMultiDict({"content-type": "application/json"})
+        kind = "invalid_request_error" if status == 400 else "server_error"
+        self._body = msgspec.json.encode({"error": {"message": message, "type": kind, "code": None, "param": None}})
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self._body
+
+    async def read(self, bytes_max: int) -> bytes:
+        return self._body[:bytes_max]
+
+    async def release(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
