@@ -104,8 +104,8 @@ class CliProcess:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                cwd=folder or work,
-                env=environment(home, {**temporary, **(variables or {})}, os.environ if ours is None else ours),
+                cwd=folder,
+                env=environment(home, {"TMPDIR": folder, **(variables or {})}, os.environ if ours is None else ours),
                 start_new_session=True,
                 limit=LINE_BYTES_MAX,
             )
@@ -196,11 +196,6 @@ class CliProcess:
         """What it said before it went; its standard error may come a moment after its output ended."""
         await asyncio.wait([self._listening], timeout=1)
         return self.told.splitlines()[-1] if self.told else "it ended without a word"
-
-
-def _remove(folder: str) -> None:
-    if folder:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _signal_group(group: int, number: int) -> None:
