@@ -37,6 +37,8 @@ class Credential:
     """The most requests under way at a time; 0: any number."""
     reserve_percent: int = 0
     """The share of each usage window that is left to its owner."""
+    is_http_only: bool = False
+    """Its provider is never asked over a WebSocket."""
     project: str = ""
     """The project of its cloud that pays, where requests must name it."""
     home: Path | None = None

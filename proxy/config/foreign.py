@@ -116,7 +116,6 @@ _FOREIGN: Mapping[str, Mapping[str, Foreign]] = {
         "disable-cooling": _COOLING,
         "request-retry": _ignored("request-retry holds for all keys"),
         "request-scoped-errors": _ERRORS,
-        "websockets": _ignored("the provider is asked over HTTP"),
         "alpha-search": _ignored("the provider's own list of models is used"),
         "support-prompt-cache-key": _ignored("a prompt cache key is passed on as it came"),
         "display-name": _MODEL,

@@ -55,6 +55,9 @@ class ProviderKey:
         (), "Models never to use with it; * stands for anything.", Limits(check=checks.filled, example=["*-preview"])
     )
     headers: Mapping[str, str] = setting(_NO_HEADERS, "Headers sent with each of its requests.", HEADERS)
+    websockets: bool = setting(
+        default=True, sentence="Ask over a WebSocket where the client does and the provider can; false: over HTTP."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,7 @@ class Attempt:
         self._chunks: AsyncIterator[bytes] | None = None
         self._passage: Passage | None = None
         self._losses: tuple[Loss, ...] = ()
+        self._is_prewarm = False
 
     def losses(self) -> tuple[Loss, ...]:
         """Of the request and, so far, of the answer."""
@@ -69,6 +70,7 @@ class Attempt:
         `upstreams`: by executor.
         """
         call = replace(self.plan.call, request_id=inquiry.request_id)
+        self._is_prewarm = inquiry.said is not None and inquiry.said.is_prewarm
         if call.account is not None:
             call = replace(call, session=conversation_of(inquiry))
         try:
@@ -136,7 +138,7 @@ class Attempt:
         if not seen.has_content and size <= GATE_BYTES_MAX:
             if seen.failure is not None:
                 return seen.failure
-            if seen.is_empty:
+            if seen.is_empty and not self._is_prewarm:
                 self.first = b"".join([*held, *[told async for told in self._rest()]])
                 return _empty()
         self.first = b"".join(held)

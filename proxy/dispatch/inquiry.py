@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from proxy.dispatch.reach import EVERYTHING, Reach
+from proxy.dispatch.splice import Members
 from proxy.errors import ProxyError
 from proxy.hub.events import Failure
 from proxy.hub.loss import Loss
 from proxy.hub.response import Usage
 from proxy.providers.base import Operation
+from proxy.upstream.line import Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,24 @@ class Tie:
     credential: str
     is_hard: bool = False
     model: str = ""
+    previous: str = ""
+    """The answer that is gone on from, where its provider keeps it only as long as the socket is open."""
 
     def fits(self, key: tuple[str, str]) -> bool:
         """`key`: a candidate's."""
         return self.credential == key[0] and self.model in {"", key[1]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """How a client said it on a WebSocket of its own. `headers`: of its handshake, without its key and what belongs to
+    the connection. `members`: of its message, as they came. `is_prewarm`: nothing is to be generated.
+    """
+
+    line: Line
+    headers: Mapping[str, str]
+    members: Members
+    is_prewarm: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +74,8 @@ class Inquiry:
     """That `body` came in, whole, where it came in one (Code Assist)."""
     session: str = ""
     """The client's name for its conversation, where that stands neither in `headers` nor in `body`."""
+    said: Said | None = None
+    """None: over HTTP."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from proxy.dispatch.plain import PlainPlan
 from proxy.dispatch.recall import Recall
 from proxy.dispatch.relay import RelayPlan
 from proxy.dispatch.snapshot import Snapshot
+from proxy.dispatch.spoken import takes_socket
 from proxy.dispatch.translate import TranslationPlan, render
 from proxy.errors import Untranslatable
 from proxy.hub.loss import Loss
@@ -37,6 +38,8 @@ def plan_for(asked: Asked, candidate: Candidate, *, snapshot: Snapshot, recall: 
         return PlainPlan(asked, candidate, edits)
     is_home = provider.speaks(inquiry.operation) == inquiry.wire
     is_own = is_genuine(provider, inquiry.headers, inquiry.envelope)
+    if inquiry.said is not None and inquiry.said.is_prewarm and not (is_home and takes_socket(inquiry, candidate)):
+        raise Untranslatable(f"{candidate.credential.label} is asked over HTTP, where nothing can be prepared")
     if provider.own_cli and not provider.cli_executor and not (is_home and is_own):
         raise Untranslatable(
             f"{candidate.credential.label} is a login of {provider.own_cli}: it serves that CLI's own requests "

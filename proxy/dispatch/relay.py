@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.decision import Candidate
@@ -22,6 +22,7 @@ from proxy.dispatch.outgoing import call_for
 from proxy.dispatch.passage import Seen, Whole, cut_off, not_json, seen_of
 from proxy.dispatch.payload import Edits
 from proxy.dispatch.splice import joined, members, raw, replaced
+from proxy.dispatch.spoken import spoken_for
 from proxy.dispatch.translate import TranslationPlan
 from proxy.errors import Malformed, Rejected, UpstreamError
 from proxy.hub.events import Event, Failure, ResponseStart
@@ -98,7 +99,7 @@ class RelayPlan:
         sent = outgoing_body(asked, candidate, edits) if body is None else dumps(body)
         if candidate.provider.is_enveloped:
             sent = enveloped(inquiry.envelope, sent, candidate)
-        self.call: Call = call_for(
+        call = call_for(
             candidate,
             inquiry.operation,
             sent,
@@ -107,6 +108,7 @@ class RelayPlan:
             query=inquiry.query,
             envelope=inquiry.envelope,
         )
+        self.call: Call = replace(call, spoken=spoken_for(inquiry, candidate, sent))
 
     def passage(self) -> RelayPassage:
         return RelayPassage(self._asked, maker=self._maker, echo=self._echo, reader=self._reader)

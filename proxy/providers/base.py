@@ -110,6 +110,8 @@ class Provider:
     """Its kind of account, as ``oauth-model-alias`` and ``oauth-excluded-models`` call it; empty: keys, no accounts."""
     executor: Literal["http", "sandbox"] = "http"
     """How an attempt is carried out."""
+    has_socket: bool = False
+    """Where it is asked to generate it also takes requests over a WebSocket (OpenAI's WebSocket mode)."""
     cli_executor: str = ""
     """How, for every client but its `own_cli`: by that CLI itself, as the upstream of this name; empty: not at all."""
     cli_profile: Callable[[str], Profile] | None = None

@@ -102,6 +102,7 @@ def credential_of(key: ProviderKey, *, provider: str, own_id: str, label: str, p
         models=offered(key.models),
         excluded_models=key.excluded_models,
         headers=key.headers,
+        is_http_only=not key.websockets,
     )
 
 

@@ -20,6 +20,7 @@ PROVIDER = Provider(
         **{operation: endpoint for operation, endpoint in SIDE_ENDPOINTS.items() if operation != "rerank"},
     },
     authorize=bearer,
+    has_socket=True,
     profile=profiles("openai"),
     forwarded=frozenset({"openai-beta"}),
     official=(("user-agent", "codex"), ("originator", "codex")),

@@ -36,6 +36,8 @@ class Told:
     model: str = ""
     named: Mapping[str, bytes] = field(default_factory=dict)
     """The answer's items by their ids; nothing for what cannot be said again."""
+    is_live: bool = False
+    """It keeps it only on a WebSocket, as long as that is open."""
     is_partial: bool = False
     """Something was said before it that was never heard here."""
     expires_at: float = field(default=0.0, repr=False)

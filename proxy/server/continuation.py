@@ -63,20 +63,23 @@ class Turn:
         """From the first answer on."""
         return [] if self.parent is None else [*self.parent.way()][::-1]
 
-    def told(self, scribe: Scribe, report: Report, *, is_stored: bool) -> Told | None:
+    def told(self, scribe: Scribe, report: Report, *, is_stored: bool, is_live: bool = False) -> Told | None:
         """What to keep of the answer; None: it did not come to its proper end.
 
         `is_stored`: the client has not refused it. A provider that was asked in its own format then keeps it, too.
+        `is_live`: the provider knows it as long as the WebSocket is open on which it told it.
         """
         if not scribe.response or not scribe.id:
             return None
         is_elsewhere = bool(report.is_relay) and is_stored
+        is_live = is_live and not is_elsewhere
         return Told(
             id=scribe.id,
             parent=self.parent,
             items=self.own + scribe.items(),
             response=scribe.response if is_stored and not is_elsewhere else b"",
-            credential=(report.credential or "") if is_elsewhere else "",
+            credential=(report.credential or "") if is_elsewhere or is_live else "",
+            is_live=is_live,
             model=report.model_asked,
             named=scribe.named(),
         )
@@ -86,8 +89,10 @@ class Turn:
         return Told(id=response_id, parent=self.parent, items=self.own, response=response, model=model)
 
 
-def turn_of(fields: Members, view: View, *, bytes_max: int) -> Turn:
-    """Raises `Malformed`, also for an answer that nobody here has heard of, and `TooLarge`."""
+def turn_of(fields: Members, view: View, *, bytes_max: int, is_live: Callable[[str], bool] = lambda _id: False) -> Turn:
+    """`is_live`: whether the provider's WebSocket is open on which an answer was told. Raises `Malformed`, also for an
+    answer that nobody here has heard of, and `TooLarge`.
+    """
     brought = input_items(fields)
     own = resolved(brought, view)
     turn = Turn(fields=fields, own=own.items)
@@ -106,7 +111,7 @@ def turn_of(fields: Members, view: View, *, bytes_max: int) -> Turn:
     if turn.parent is None:
         raise not_found(previous)
     _check_size(turn, bytes_max)
-    _go_on(turn, turn.parent, own.sent)
+    _go_on(turn, turn.parent, own.sent, is_live)
     return turn
 
 
@@ -118,12 +123,12 @@ def _check_size(turn: Turn, bytes_max: int) -> None:
         )
 
 
-def _go_on(turn: Turn, parent: Told, sent: tuple[bytes, ...]) -> None:
+def _go_on(turn: Turn, parent: Told, sent: tuple[bytes, ...], is_live: Callable[[str], bool]) -> None:
     """From the last answer that a provider keeps, else from the beginning."""
     since = [sent]
     for told in parent.way():
-        if told.credential:
-            turn.tie = Tie(told.credential, is_hard=True)
+        if told.credential and (not told.is_live or is_live(told.id)):
+            turn.tie = Tie(told.credential, is_hard=True, previous=told.id if told.is_live else "")
             if told is not parent:
                 turn.fields[PREVIOUS] = raw(told.id)
                 turn.fields["input"] = _listed([item for items in reversed(since) for item in items])

@@ -20,11 +20,12 @@ _ENVELOPE = ("type", "stream_id", "generate", "background")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creation:
-    """``response.create``. `fields`: the request as a POST would have it. `lane`: requests of one are answered in their
-    order. `is_prewarm`: the state is prepared and nothing generated.
+    """``response.create``. `fields`: the request as a POST would have it; `members`: as it was said. `lane`: requests
+    of one are answered in their order. `is_prewarm`: the state is prepared and nothing generated.
     """
 
     fields: Members
+    members: Members
     model: str
     lane: str | None
     is_prewarm: bool
@@ -68,10 +69,11 @@ async def _creation(fields: Members, data: bytes) -> Creation:
         raise Malformed("background is not served over a WebSocket: send a POST", path="background", code="unsupported")
     is_prewarm = _flag(fields, "generate") is False or _is_cache_prewarm(fields)
     model = (await body.peek(data, is_stream=True)).model
+    said = dict(fields)
     for key in _ENVELOPE:
         fields.pop(key, None)
     fields["stream"] = raw(value=True)
-    return Creation(fields=fields, model=model, lane=lane, is_prewarm=is_prewarm, size=len(data))
+    return Creation(fields=fields, members=said, model=model, lane=lane, is_prewarm=is_prewarm, size=len(data))
 
 
 def lane_of(fields: Members) -> str | None:

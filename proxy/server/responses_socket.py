@@ -1,8 +1,9 @@
 """The Responses API over a WebSocket: requests come as messages, each event of an answer is a message.
 
 Each ``response.create`` goes through the dispatcher like a POST, so that any provider can serve it, whatever it speaks.
-What was said on the connection is remembered (`proxy.server.archive`): a client sends only what is new, and the
-provider gets the whole. An answer is remembered before its last event is sent, and in one step.
+One that takes WebSockets itself is asked on one of this connection's own (`proxy.upstream.line`), and gets what is new.
+What was said on the connection is remembered (`proxy.server.archive`), for all others get the whole. An answer is
+remembered before its last event is sent, and in one step.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from aiohttp import WSCloseCode
 from multidict import CIMultiDict
 
-from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report, Tie
+from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report, Said, Tie
 from proxy.errors import Malformed, ProxyError, ShuttingDown
 from proxy.hub.events import Failure, ResponseEnd, ResponseStart
 from proxy.hub.response import Finish, Usage
@@ -26,9 +27,11 @@ from proxy.server.continuation import Turn, is_stored, open_turn, turn_of
 from proxy.server.creation import Creation, Steering, mark_of, read_message, said_lane
 from proxy.server.ending import Ended, tell_end
 from proxy.server.lanes import Lanes
+from proxy.server.limits import Caller, Grant
 from proxy.server.scribe import Scribe
 from proxy.server.stream import close
 from proxy.server.websocket import WebSocket
+from proxy.upstream.line import Line
 from proxy.wire.base import Reply, dumps, expect_object, loads
 
 WIRE = "openai_responses"
@@ -57,6 +60,7 @@ class _Answering:
     report: Report
     failure: Failure | None = None
     inquiry: Inquiry | None = None
+    grant: Grant | None = None
     is_over: bool = False
 
 
@@ -64,13 +68,15 @@ class ResponsesSocket:
     """One for each connection. `run` once, and `end` when that was interrupted."""
 
     def __init__(
-        self, app: App, edition: Edition, client: Client, *, headers: Mapping[str, str], is_strict: bool, owner: str
+        self, app: App, edition: Edition, caller: Caller, *, headers: Mapping[str, str], is_strict: bool, owner: str
     ) -> None:
         """`headers`: the client's, without its key. `owner`: of this connection's memory; no other may have it."""
         self._app = app
         self._edition = edition
-        self._client = client
-        self._headers = _as_for_http(headers)
+        self._caller = caller
+        self._handshake = _without_connection(headers)
+        self._headers = _as_for_http(self._handshake)
+        self._line = Line()
         self._is_strict = is_strict
         self._owner = owner
         self._loop = asyncio.get_running_loop()
@@ -95,11 +101,16 @@ class ResponsesSocket:
                 self._lanes.cancel()
         finally:
             self._group = None
+            self._line.close()
             self._app.archive.forget_all(self._owner)
 
     @property
     def under_way(self) -> int:
         return len(self._answering)
+
+    @property
+    def _client(self) -> Client:
+        return self._caller.client
 
     def leave(self) -> None:
         """The server goes: nothing new is begun, and the connection ends with what is under way."""
@@ -216,12 +227,18 @@ class ResponsesSocket:
 
     async def _serve(self, creation: Creation, answering: _Answering) -> None:
         view = self._app.archive.view(self._owner, self._client.scope, now=self._loop.time())
-        turn = turn_of(creation.fields, view, bytes_max=self._bytes_max)
+        turn = turn_of(creation.fields, view, bytes_max=self._bytes_max, is_live=self._line.knows)
         must_store = is_stored(creation.fields)
-        if creation.is_prewarm:
+        self._caller = self._app.edition().again(self._caller, self._app.now())
+        if not creation.is_prewarm:
+            answering.grant = self._app.limits.admit(self._caller, self._inquiry(turn, answering, creation))
+        try:
+            outcome = await open_turn(self._app.dispatcher, turn, lambda each: self._inquiry(each, answering, creation))
+        except Refused:
+            if not creation.is_prewarm:
+                raise
             await self._prepare(turn, answering, is_stored=must_store)
             return
-        outcome = await open_turn(self._app.dispatcher, turn, lambda each: self._inquiry(each, answering))
         answering.report = outcome.report
         try:
             await self._pass(outcome, turn, answering, is_stored=must_store)
@@ -233,13 +250,14 @@ class ResponsesSocket:
         async for chunk in outcome.body:
             for frame in chunk.splitlines():
                 if scribe.read_frame(frame):
-                    self._remember(turn.told(scribe, report, is_stored=is_stored), is_stored=is_stored)
+                    told = turn.told(scribe, report, is_stored=is_stored, is_live=self._line.knows(scribe.id))
+                    self._remember(told, is_stored=is_stored)
                 await self._send(frame, answering.mark)
         if report.credential and (report.is_relay or self._edition.config.routing.session_affinity):
             # It can read its own thoughts, and has the conversation's beginning in its cache.
             self._credential = report.credential
 
-    def _inquiry(self, turn: Turn, answering: _Answering) -> Inquiry:
+    def _inquiry(self, turn: Turn, answering: _Answering, creation: Creation) -> Inquiry:
         tie = turn.tie or (Tie(self._credential) if self._credential else None)
         inquiry = answering.inquiry = Inquiry(
             request_id=answering.request_id,
@@ -255,11 +273,19 @@ class ResponsesSocket:
             reach=self._client.reach,
             is_strict=self._is_strict,
             tie=tie,
+            said=Said(
+                line=self._line,
+                headers=self._handshake,
+                members=creation.members,
+                is_prewarm=creation.is_prewarm,
+            ),
         )
         return inquiry
 
     async def _prepare(self, turn: Turn, answering: _Answering, *, is_stored: bool) -> None:
-        """Nothing is to be generated: what was said is kept, under the id of an answer without output."""
+        """Nothing is to be generated, and no provider can be told so: what was said is kept, under the id of an answer
+        without output.
+        """
         renderer = self._wire.stream_renderer(self._reply(answering))
         told = renderer.feed(ResponseStart(id="", model=answering.model))
         told += renderer.feed(ResponseEnd(finish=Finish("stop"), usage=Usage()))
@@ -323,6 +349,7 @@ class ResponsesSocket:
             client=self._client.name,
             failure=failure,
             inquiry=answering.inquiry,
+            grant=answering.grant,
         )
         tell_end(app, report, ended)
         app.metrics.in_flight.dec()
@@ -333,13 +360,17 @@ def _marked(frame: bytes, mark: bytes) -> bytes:
     return frame if mark == b"}" else frame[:-1] + mark
 
 
-def _as_for_http(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Without the handshake's own, and with what a POST has: the requests that are sent on are such."""
-    kept = CIMultiDict(
+def _without_connection(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    return CIMultiDict(
         (name, value)
         for name, value in headers.items()
         if name.lower() not in {"connection", "upgrade"} and not name.lower().startswith("sec-websocket-")
     )
+
+
+def _as_for_http(handshake: CIMultiDict[str]) -> Mapping[str, str]:
+    """With what a POST has: the requests that are sent on over HTTP are such."""
+    kept = handshake.copy()
     if beta := kept.get("openai-beta"):
         features = [each.strip() for each in beta.split(",") if not each.strip().startswith("responses_websockets")]
         kept.popall("openai-beta")

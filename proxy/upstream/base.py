@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from proxy.upstream.line import Line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +30,28 @@ class CliAccount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """How a call is said over a WebSocket, for where its provider takes one. `headers`: of the handshake; like those of
+    the call they hold the credential. `previous`: the answer that it goes on from, where only the socket knows that on
+    which it was told; empty: any will do. `is_prewarm`: nothing is to be generated, which HTTP cannot say.
+    """
+
+    line: Line
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    message: bytes = field(repr=False)
+    previous: str = ""
+    is_prewarm: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request to a provider, ready to be sent. `headers` hold the credential: never log them.
 
     `proxy_url`: the egress proxy (http, https, socks5); None for none. `request_id`: of the client's request, for
     recordings; it is not sent. `executor`: who carries it out. Where that is an official CLI, it gets the `account`,
     and in `session` what names the client's conversation (unique over clients; empty: nothing does); `method`, `url`,
-    `headers` and `body` are what the provider would be sent, and say what is asked for.
+    `headers` and `body` are what the provider would be sent, and say what is asked for. `spoken`: None for a client
+    that does not speak over a WebSocket.
     """
 
     method: str
@@ -47,6 +65,7 @@ class Call:
     operation: str = "generate"
     account: CliAccount | None = None
     session: str = field(default="", compare=False)
+    spoken: Spoken | None = field(default=None, compare=False)
 
 
 class Answer(Protocol):

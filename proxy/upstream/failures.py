@@ -12,12 +12,20 @@ import ssl
 
 import aiohttp
 import aiohttp_socks
+import httptools
 
 from proxy.codings import BadEncoding
 from proxy.errors import Broken, Silent, Unreachable, UpstreamError
 
+
+class Idle(TimeoutError):
+    """Of a body: nothing came for too long."""
+
+
 RAISED = (
     aiohttp.ClientError,
+    httptools.HttpParserError,
+    httptools.HttpParserUpgrade,
     aiohttp_socks.ProxyConnectionError,
     aiohttp_socks.ProxyError,
     aiohttp_socks.ProxyTimeoutError,
@@ -41,7 +49,7 @@ _NOT_SENT: _Table = (
     ((aiohttp.ClientProxyConnectionError, *_SOCKS), Unreachable, "egress_proxy", "is not reached by the egress proxy"),
     ((aiohttp.ClientHttpProxyError,), Unreachable, "egress_proxy", "is refused by the egress proxy"),
     ((aiohttp.ClientSSLError, ssl.SSLError), Unreachable, "tls", "does not speak TLS with us"),
-    ((aiohttp.ClientConnectorDNSError,), Unreachable, "dns", "is an unknown name"),
+    ((aiohttp.ClientConnectorDNSError, socket.gaierror), Unreachable, "dns", "is an unknown name"),
     ((TimeoutError,), Unreachable, "connect_timeout", "gave no connection in time"),
     ((aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError), Unreachable, "bad_url", "is no http:// or https:// address"),
     ((aiohttp.ClientError, OSError), Unreachable, "connect", "takes no connection"),
@@ -49,15 +57,25 @@ _NOT_SENT: _Table = (
 )
 _NO_HEAD: _Table = (
     ((TimeoutError,), Silent, "head_timeout", "took the request and gave no answer in time"),
-    ((aiohttp.ClientResponseError,), Broken, "not_http", "gave an answer that is not HTTP"),
+    (
+        (aiohttp.ClientResponseError, httptools.HttpParserError, httptools.HttpParserUpgrade),
+        Broken,
+        "not_http",
+        "gave an answer that is not HTTP",
+    ),
     ((Exception,), Broken, "cut", "closed the connection before its answer"),
 )
 _IN_BODY: _Table = (
-    ((aiohttp.SocketTimeoutError,), Silent, "idle_timeout", "fell silent in the middle of its answer"),
+    ((aiohttp.SocketTimeoutError, Idle), Silent, "idle_timeout", "fell silent in the middle of its answer"),
     ((TimeoutError,), Silent, "total_timeout", "did not come to the end of its answer in time"),
     ((BadEncoding,), Broken, "encoding", "gave a body that is not what its content-encoding says"),
     ((Exception,), Broken, "cut", "broke off its answer"),
 )
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Nobody is there: no connection came to be."""
+    return isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError, *_SOCKS))
 
 
 def not_sent(error: Exception, host: str) -> UpstreamError:

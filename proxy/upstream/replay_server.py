@@ -1,7 +1,7 @@
 """Recordings on a real socket: an HTTP/1.1 server on 127.0.0.1 that plays them, faults included.
 
 It reads requests as they came (names in their case and order) and remembers them; it answers by itself only what no
-recording fits: 404.
+recording fits (404), and who wants a WebSocket (426).
 """
 
 from __future__ import annotations
@@ -154,6 +154,9 @@ class _Connection(asyncio.Protocol):
     async def _run(self) -> None:
         with suppress(asyncio.CancelledError, ValueError):  # a request that is not HTTP ends the connection
             while (received := await self._next()) is not None:
+                if _is_handshake(received.request):
+                    self._transport.write(b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n")
+                    continue
                 self._current = received
                 await self._server.note(received)
                 recording = self._server.deck.draw(received.request) or _miss(received.request)
@@ -262,6 +265,11 @@ def parsed(method: str, target: str, headers: tuple[tuple[str, str], ...], body:
         headers=headers,
         body=body,
     )
+
+
+def _is_handshake(request: Request) -> bool:
+    """Recordings are of HTTP: who wants a WebSocket is told to come without, and that is no request."""
+    return any(name.lower() == "upgrade" and value.lower() == "websocket" for name, value in request.headers)
 
 
 def _miss(request: Request) -> Recording:

@@ -181,7 +181,6 @@ def test_each_of_its_keys_that_is_not_used_is_named() -> None:
         "nonstream-keepalive-interval",
         "codex",
         "gemini-api-key[0].models[0].display-name",
-        "codex-api-key[0].websockets",
         "claude-api-key[1].models[0].thinking",
         "claude-api-key[1].models[1].force-mapping",
         "openai-compatibility[0].support-prompt-cache-key",

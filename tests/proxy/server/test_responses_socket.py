@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Outcome, Refused, Report, Tie
+from proxy.errors import Untranslatable
 from proxy.hub.events import Failure, PartDelta, PartEnd, PartStart, ResponseEnd, ResponseStart
 from proxy.hub.parts import Part, Text, ToolCall
 from proxy.hub.response import Finish, Usage
@@ -87,8 +88,10 @@ def frames(inquiry: Inquiry, *parts: Part, reason: Any = "stop") -> list[bytes]:
 
 class Answers:
     """Plays the dispatcher: each inquiry gets its parts; `gates` hold an answer up after its first frames, `closed` are
-    the models whose answers were closed.
+    the models whose answers were closed. `is_prewarmed`: it can be told to generate nothing.
     """
+
+    is_prewarmed = False
 
     def __init__(self, house: House) -> None:
         self.parts: tuple[Part, ...] = (Text(text="Hi"),)
@@ -102,6 +105,10 @@ class Answers:
         house.dispatcher.answer = self.answer
 
     async def answer(self, inquiry: Inquiry) -> Outcome:
+        if inquiry.said is not None and inquiry.said.is_prewarm and not self.is_prewarmed:
+            self.inquiries.remove(inquiry)
+            failure = Failure.of(Untranslatable("is asked over HTTP"))
+            raise Refused(failure, Report(request_id=inquiry.request_id, model_asked=inquiry.model))
         return Outcome(status=200, headers=(), body=self._body(inquiry), report=self.report(inquiry))
 
     async def _body(self, inquiry: Inquiry) -> AsyncIterator[bytes]:

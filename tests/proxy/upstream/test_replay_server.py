@@ -113,3 +113,12 @@ def test_targets() -> None:
         (("alt", "sse"), ("k", "")),
     )
     assert parsed("GET", "http://host", (), b"").path == ""
+
+
+async def test_who_wants_a_websocket_is_told_to_come_without(play: Play) -> None:
+    server = await play(OK)
+    handshake = b"GET /v1 HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    told = await say(server, handshake + b"POST /v1 HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 426 ")
+    assert told.endswith(b"{}")
+    assert [received.request.method for received in server.requests] == ["POST"]
