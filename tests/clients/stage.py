@@ -18,6 +18,7 @@ from proxy.upstream.replay_server import ReplayServer
 from tests.clients.outside import Outside
 from tests.clients.tap import Tap
 from tests.clients.upstream import Upstream
+from tests.socket_vendor import SocketVendor
 
 ROOT = Path(__file__).parents[2]
 MODULES = Path(__file__).parent / "node_modules"
@@ -66,6 +67,8 @@ class Stage:
     tap: Tap
     """Another way to the proxy, which remembers what came along."""
     url: str = ""
+    by_socket: SocketVendor | None = None
+    """Plays OpenAI's provider, with the same upstream, for clients that speak over a WebSocket."""
     furniture: Mapping[str, str] = field(default_factory=dict)
     """Files that the CLI finds below its home, by their path there."""
     has_all_models: bool = False
@@ -140,7 +143,8 @@ class Stage:
             "max-retry-interval": 0,
         }
         for wire, keys in accounts.items():
-            base_url = f"{self.server.url}/{wire}"
+            is_by_socket = self.by_socket is not None and wire == "openai_responses"
+            base_url = f"{self.by_socket.url if self.by_socket and is_by_socket else self.server.url}/{wire}"
             models = [] if self.has_all_models else [{"name": MODELS[wire]}]
             if wire == "openai_chat":
                 entries = [{"api-key": key} for key in keys]

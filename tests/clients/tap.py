@@ -14,7 +14,7 @@ PIECE_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One request. `headers` in their order and case."""
+    """One request. `headers` in their order and case. `body`: of a WebSocket's handshake, all that came after it."""
 
     method: str
     target: str
@@ -77,7 +77,9 @@ def _requests(heard: bytes) -> list[Said]:
         method, target, _version = first.split(" ")
         pairs = tuple((name, value.strip()) for name, _, value in (line.partition(":") for line in lines))
         known = {name.lower(): value for name, value in pairs}
-        if known.get("transfer-encoding", "").lower() == "chunked":
+        if known.get("upgrade", "").lower() == "websocket":
+            body, heard = rest, b""
+        elif known.get("transfer-encoding", "").lower() == "chunked":
             body, heard = _unchunked(rest)
         else:
             length = int(known.get("content-length", "0"))

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
 
-from tests.clients.answers import Say
-from tests.clients.scenes import ANSWER, PROMPT, Cli, Scenes, Settled, check_own_request, prompted
+from tests.clients.answers import Say, exhausted
+from tests.clients.over_socket import on_socket, said_on, without_credential
+from tests.clients.scenes import (
+    ANSWER,
+    AWAY_SECONDS,
+    CARGO,
+    PROMPT,
+    Cli,
+    Scenes,
+    Settled,
+    check_own_request,
+    prompted,
+    reads,
+)
 from tests.clients.stage import CLIENT_KEY, MODELS, Ran, Stage, killed
+from tests.socket_vendor import SocketVendor
 
 QUIET = """\
 [analytics]
@@ -101,6 +115,52 @@ class TestCodexOverAWebSocket(Scenes):
         assert "Reconnecting" not in ran.err, ran
         assert "Falling back" not in ran.err, ran
         return ran
+
+
+class TestCodexOverTheProvidersWebSocket(TestCodexOverAWebSocket):
+    """Its own, relayed: the provider keeps the conversation, until another account has to go on."""
+
+    others = ()
+
+    @pytest.fixture(autouse=True)
+    async def vendor(self, stage: Stage) -> AsyncIterator[SocketVendor]:
+        async with on_socket(stage.upstream) as vendor:
+            stage.by_socket = vendor
+            yield vendor
+
+    async def test_its_own_words_reach_its_vendor(self, stage: Stage, vendor: SocketVendor) -> None:
+        """Byte for byte, the handshake as well as each message, but for the key."""
+        await stage.open(openai_responses=["key-one-of-the-harbour"])
+        (stage.work / "manifest.txt").write_text(f"{CARGO}\n")
+        stage.upstream.in_turn(reads(self.cli, stage), Say(ANSWER))
+        url, stage.url = stage.url, stage.tap.url
+        ran = await self.run(stage, "openai_responses")
+        stage.url = url
+        assert (ran.code, ANSWER in ran.out) == (0, True), ran
+        (said,) = [each for each in stage.tap.said() if each.target.endswith("/responses")]
+        (handshake,) = vendor.handshakes
+        assert without_credential(handshake) == without_credential(said.headers)
+        assert dict(handshake)["authorization"] == "Bearer key-one-of-the-harbour"
+        assert [each.data for each in vendor.asked] == [*said_on(said.body)]
+        prewarm, first, second = vendor.asked
+        assert prewarm.body["generate"] is False
+        assert {each.socket for each in vendor.asked} == {1}
+        assert [each["type"] for each in second.body["input"]] == ["function_call_output"], "only what is new"
+        assert first.body["previous_response_id"] != second.body["previous_response_id"]
+
+    async def test_an_account_is_exhausted_in_the_middle_of_a_session(self, stage: Stage) -> None:
+        await stage.open(openai_responses=["key-one-of-the-harbour", "key-two-of-the-harbour"])
+        (stage.work / "manifest.txt").write_text(f"{CARGO}\n")
+        stage.upstream.in_turn(reads(self.cli, stage), exhausted("openai_responses", AWAY_SECONDS), Say(ANSWER))
+        ran = await self.run(stage, "openai_responses")
+        assert (ran.code, ANSWER in ran.out) == (0, True), ran
+        assert "allowance" not in ran.told
+        first, refused, answered = stage.upstream.asked
+        assert first.key == refused.key != answered.key
+        assert "previous_response_id" in refused.body
+        assert "previous_response_id" not in answered.body
+        assert PROMPT in answered.request.body.decode()
+        assert CARGO in answered.request.body.decode()
 
 
 def login() -> dict[str, Any]:
