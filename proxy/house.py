@@ -52,6 +52,9 @@ from proxy.server.accounts import AccountState, account_states
 from proxy.server.app import App, Edition, Quarantine
 from proxy.server.lifecycle import serve
 from proxy.upstream.base import Upstream
+from proxy.upstream.cli_pool import CliPool
+from proxy.upstream.cli_traces import CliTraces
+from proxy.upstream.codex import Codex
 from proxy.upstream.http import HttpUpstream
 from proxy.upstream.recorded import Door
 from proxy.upstream.replay import Deck, ReplayUpstream
@@ -116,6 +119,8 @@ class House:
             log=self.log,
             unix=self.clock.unix,
         )
+        self.traces = CliTraces(auth_folder(self.config) / "state")
+        self.clis = CliPool(clock=self.clock.monotonic, log=self.log)
         self.standpoint = self._stand(self.config)
 
     def _stand(self, config: Config) -> Standpoint:
@@ -230,7 +235,15 @@ class House:
             is_wanted=lambda: self.config.request_log,
             recorder=lambda: Recorder(logs_folder(self.config) / "requests", self.scrubber),
         )
-        return {"http": door, "sandbox": sandbox.Sandbox()}
+        codex = Codex(
+            self.clis,
+            door,
+            data=auth_folder(self.config),
+            traces=self.traces,
+            ours=os.environ,
+            clock=self.clock.monotonic,
+        )
+        return {"http": door, "sandbox": sandbox.Sandbox(), "codex": codex}
 
     async def _probe(self, credential_id: str) -> tuple[bool, str]:
         """Whether an account works, by a request that costs nothing; and a sentence."""
@@ -272,6 +285,7 @@ class House:
         """Until a signal. Raises `ConfigError` where it cannot listen."""
         library_log = LibraryLog(self.log)
         logging.getLogger().addHandler(library_log)
+        await asyncio.to_thread(self.traces.clear)
         upstreams = self._asked = self._upstreams()
         dispatcher = self._dispatcher(upstreams)
         self._reloader = Reloader(
@@ -300,6 +314,7 @@ class House:
             await self._reloader.close()
             await self.enrolment.close()
             await asyncio.to_thread(self.ledger.close)
+            await self.clis.close()
             for upstream in upstreams.values():
                 await upstream.close()
             logging.getLogger().removeHandler(library_log)

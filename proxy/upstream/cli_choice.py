@@ -11,7 +11,7 @@ then only what is new has to be told. Otherwise it is begun anew, in a process t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -63,13 +63,15 @@ class Home:
 class Wish:
     """A turn that somebody wants. `session`: the conversation's name or empty. `terms`: a digest of what cannot change
     within a conversation (system prompt, tools, model). `said`: a digest of each message of the history and of what is
-    asked now; of no message: nothing to continue.
+    asked now; of no message: nothing to continue. `accepts`: whether, by its note, a kept conversation can be told what
+    is new; the driver knows.
     """
 
     home: Home
     session: str = ""
     terms: bytes = b""
     said: tuple[bytes, ...] = ()
+    accepts: Callable[[Kept], bool] = lambda _: True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,9 @@ class Kept:
 
     def leads_to(self, wish: Wish) -> bool:
         """Whether what is asked goes on from here; a session's name alone proves nothing, as clients edit histories."""
-        return self.terms == wish.terms and 0 < len(self.said) < len(wish.said) and self._is_beginning_of(wish)
+        if self.terms != wish.terms or not 0 < len(self.said) < len(wish.said):
+            return False
+        return self._is_beginning_of(wish) and wish.accepts(self)
 
     def _is_beginning_of(self, wish: Wish) -> bool:
         return wish.said[: len(self.said)] == self.said

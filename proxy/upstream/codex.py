@@ -20,7 +20,7 @@ from proxy.upstream.codex_process import CodexProcess
 from proxy.upstream.codex_relay import ACCOUNT_HEADERS, CodexRelay, Way
 from proxy.upstream.codex_request import read_turn
 from proxy.upstream.codex_start import CodexStarter
-from proxy.upstream.codex_turn import CodexTurn, Told
+from proxy.upstream.codex_turn import CodexTurn, Told, can_follow
 
 SEATS = Seats(at_once=32, conversations_max=150)
 """Each conversation leaves 1.7 MB behind in its process, ended or not."""
@@ -59,7 +59,13 @@ class Codex:
             return Told(400, f"the request cannot be read: {error}")
         way = self._ways[account.id] = Way(base=call.url.removesuffix(_BACKEND), proxy_url=call.proxy_url)
         home = Home(kind=self._kind.name, account=account.id, variant=_variant(call, way))
-        wish = Wish(home=home, session=call.session, terms=turn.terms, said=turn.said)
+        wish = Wish(
+            home=home,
+            session=call.session,
+            terms=turn.terms,
+            said=turn.said,
+            accepts=lambda kept: can_follow(turn, kept),
+        )
         try:
             claim = await self._pool.claim(self._kind, account, wish, seconds=SEAT_SECONDS_MAX)
         except Busy as error:

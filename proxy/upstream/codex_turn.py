@@ -14,6 +14,7 @@ from auth.cli.process import Ended
 from proxy.errors import Broken, Silent, UpstreamError
 from proxy.hub.residue import JsonObject
 from proxy.upstream.base import Answer, Call
+from proxy.upstream.cli_choice import Kept
 from proxy.upstream.cli_pool import Claim
 from proxy.upstream.codex_process import CodexProcess, Thread
 from proxy.upstream.codex_relay import Exchange
@@ -75,13 +76,9 @@ class CodexTurn:
         if kept is not None and isinstance(kept.note, Thread):
             thread = self._thread = kept.note
             new = self._turn.new_items(len(kept.said))
-            if not thread.pending:
-                if await thread.ready():
-                    return thread, new, None
-            elif thread.schema == self._turn.turn.get("outputSchema"):
-                replies = results(new, thread.pending)
-                if replies is not None and await thread.ready():
-                    return thread, (), replies
+            replies = results(new, thread.pending) if thread.pending else None
+            if await thread.ready():
+                return thread, new, replies
             self._worker.let_go(thread)
         thread = self._thread = await self._worker.begin(self._turn)
         return thread, self._turn.items, None
@@ -108,6 +105,17 @@ class CodexTurn:
         else:
             self._worker.let_go(thread)
             self._claim.leave()
+
+
+def can_follow(turn: Turn, kept: Kept) -> bool:
+    """Whether it can be said where this conversation was left: to calls that wait, just their results."""
+    thread = kept.note
+    if not isinstance(thread, Thread) or thread.is_broken:
+        return False
+    if not thread.pending:
+        return True
+    is_held_alike = thread.schema == turn.turn.get("outputSchema")
+    return is_held_alike and results(turn.new_items(len(kept.said)), thread.pending) is not None
 
 
 class CodexAnswer:

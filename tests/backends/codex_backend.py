@@ -1,0 +1,259 @@
+"""ChatGPT's Codex backend as a test plays it: it keeps what it was asked, and answers as the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from proxy.codings import decoder
+from tests.logins.vendor import Asked, Vendor, _head
+
+HOST = "chatgpt.com"
+PATH = "/backend-api/codex/responses"
+MODEL = "gpt-5.5"
+USAGE = {
+    "input_tokens": 30,
+    "input_tokens_details": {"cached_tokens": 10},
+    "output_tokens": 9,
+    "output_tokens_details": {"reasoning_tokens": 4},
+    "total_tokens": 39,
+}
+WINDOWS = {
+    "x-codex-primary-used-percent": "12",
+    "x-codex-primary-window-minutes": "300",
+    "x-codex-primary-reset-at": "4102444800",
+}
+CUT = object()
+"""A step at which the connection breaks."""
+Step = bytes | asyncio.Event | object
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One request for an answer."""
+
+    body: dict[str, Any]
+    headers: Mapping[str, str]
+    at: float
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """What was said, without what Codex notes on it for its backend."""
+        noted = {"internal_chat_message_metadata_passthrough", "id", "status"}
+        return [{key: value for key, value in item.items() if key not in noted} for item in self.body["input"]]
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """(role or type, text) of each item."""
+        return [(item.get("role") or item["type"], _text(item)) for item in self.items]
+
+    @property
+    def account(self) -> str:
+        return self.headers["chatgpt-account-id"]
+
+    @property
+    def tools(self) -> list[dict[str, Any]]:
+        return list(self.body["tools"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse:
+    status: int
+    body: object
+    headers: Mapping[str, str]
+
+
+Reply = bytes | Sequence[Step] | Refuse
+
+
+class CodexBackend(Vendor):
+    """`plays`: what to say to a turn. `turns`: all of them. `dropped`: set when a turn's asker has hung up."""
+
+    plays: Callable[[Turn], Reply]
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.plays = lambda _turn: said("Ahoy from the quay.")
+        self.turns: list[Turn] = []
+        self.dropped: asyncio.Event = asyncio.Event()
+
+    def in_turn(self, *replies: Reply | Callable[[Turn], Reply]) -> None:
+        """One a turn; the last one again and again."""
+        left = list(replies)
+
+        def play(turn: Turn) -> Reply:
+            reply = left.pop(0) if len(left) > 1 else left[0]
+            return reply(turn) if callable(reply) else reply
+
+        self.plays = play
+
+    async def _answer(self, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line, headers = await _head(reader)
+        method, target, _version = line.split(" ", 2)
+        raw = await reader.readexactly(int(headers.get("content-length", 0)))
+        path = target.partition("?")[0]
+        if (host, path, method) != (HOST, PATH, "POST"):
+            await self._about(Asked(host=host, method=method, path=path, body={}, headers=headers), writer)
+            return
+        undo = decoder(headers.get("content-encoding"))
+        body = raw if undo is None else b"".join(undo.feed(raw))
+        turn = Turn(body=msgspec.json.decode(body), headers=headers, at=time.perf_counter())
+        self.turns.append(turn)
+        watching = asyncio.create_task(self._watch(reader))
+        try:
+            await _tell(self.plays(turn), writer)
+        finally:
+            watching.cancel()
+
+    async def _watch(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(ConnectionError):
+            if not await reader.read(1):
+                self.dropped.set()
+
+    async def _about(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        self.asked.append(asked)
+        status, told = (200, {}) if asked.path.endswith("/settings/user") else self._judge(asked)
+        await _tell(Refuse(status=status, body=told, headers={}), writer)
+
+
+async def _tell(reply: Reply, writer: asyncio.StreamWriter) -> None:
+    if isinstance(reply, Refuse):
+        raw = msgspec.json.encode(reply.body)
+        head = {"content-type": "application/json", "content-length": str(len(raw)), **reply.headers}
+        writer.write(_head_of(reply.status, head) + raw)
+        await writer.drain()
+        return
+    writer.write(_head_of(200, {"content-type": "text/event-stream", **WINDOWS}))
+    for step in [reply] if isinstance(reply, bytes) else reply:
+        match step:
+            case bytes():
+                writer.write(step)
+                await writer.drain()
+            case asyncio.Event():
+                await step.wait()
+            case _:
+                writer.transport.abort()
+                return
+
+
+def _head_of(status: int, headers: Mapping[str, str]) -> bytes:
+    lines = [f"HTTP/1.1 {status} -", *(f"{name}: {value}" for name, value in headers.items()), "connection: close"]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def _text(item: Mapping[str, Any]) -> str:
+    content = item.get("content") or item.get("output") or item.get("arguments") or ""
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
+# what it says
+
+
+def frames(*events: Mapping[str, Any]) -> bytes:
+    numbered = ({**event, "sequence_number": number} for number, event in enumerate(events))
+    return b"".join(
+        b"event: %s\ndata: %s\n\n" % (each["type"].encode(), msgspec.json.encode(each)) for each in numbered
+    )
+
+
+def said(text: str, *, thought: str = "") -> bytes:
+    return b"".join(pieces(text, thought=thought))
+
+
+def pieces(text: str, *, thought: str = "") -> tuple[bytes, bytes, bytes]:
+    """The beginning, the words, and the end of an answer."""
+    number = next(_numbers)
+    item = {"type": "message", "id": f"msg_{number}", "role": "assistant", "status": "completed"}
+    part = {"type": "output_text", "text": text, "annotations": []}
+    items: list[dict[str, Any]] = [{**item, "content": [part]}]
+    if thought:
+        summary = [{"type": "summary_text", "text": thought}]
+        items.insert(0, {"type": "reasoning", "id": f"rs_{number}", "summary": summary, "encrypted_content": "gAAAAB"})
+    at = {"item_id": item["id"], "output_index": len(items) - 1, "content_index": 0}
+    begun = frames(_begun(number), *_thought(items[:-1]))
+    words = frames(
+        {"type": "response.output_item.added", "output_index": at["output_index"], "item": {**item, "content": []}},
+        {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
+        {"type": "response.output_text.delta", **at, "delta": text},
+    )
+    ended = frames(
+        {"type": "response.output_text.done", **at, "text": text},
+        {"type": "response.content_part.done", **at, "part": part},
+        {"type": "response.output_item.done", "output_index": at["output_index"], "item": items[-1]},
+        _ended(number, items),
+    )
+    return begun, words, ended
+
+
+def called(*calls: tuple[str, str, Mapping[str, Any]], thought: str = "") -> bytes:
+    """(id, name, arguments) of each."""
+    number = next(_numbers)
+    items: list[dict[str, Any]] = []
+    if thought:
+        items.append({"type": "reasoning", "id": f"rs_{number}", "summary": [], "encrypted_content": thought})
+    events = [_begun(number), *_thought(items)]
+    for call_id, name, arguments in calls:
+        text = msgspec.json.encode(arguments).decode()
+        item = {"type": "function_call", "id": f"fc_{call_id}", "call_id": call_id, "name": name, "arguments": text}
+        at = {"item_id": item["id"], "output_index": len(items)}
+        events += [
+            {"type": "response.output_item.added", "output_index": len(items), "item": {**item, "arguments": ""}},
+            {"type": "response.function_call_arguments.delta", **at, "delta": text},
+            {"type": "response.function_call_arguments.done", **at, "arguments": text},
+            {"type": "response.output_item.done", "output_index": len(items), "item": {**item, "status": "completed"}},
+        ]
+        items.append({**item, "status": "completed"})
+    return frames(*events, _ended(number, items))
+
+
+def failed(code: str, message: str) -> bytes:
+    number = next(_numbers)
+    response = {**_response(number), "status": "failed", "error": {"code": code, "message": message}}
+    return frames(_begun(number), {"type": "response.failed", "response": response})
+
+
+def exhausted(seconds: int = 3600) -> Refuse:
+    error = {"type": "usage_limit_reached", "message": "The usage limit has been reached", "resets_in_seconds": seconds}
+    return Refuse(status=429, body={"error": error}, headers={**WINDOWS, "x-codex-primary-used-percent": "100"})
+
+
+def _thought(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"type": f"response.output_item.{what}", "output_index": at, "item": item}
+        for at, item in enumerate(items)
+        for what in ("added", "done")
+    ]
+
+
+def _response(number: int) -> dict[str, Any]:
+    return {"id": f"resp_{number}", "object": "response", "created_at": 1_790_000_000, "model": MODEL, "output": []}
+
+
+def _begun(number: int) -> dict[str, Any]:
+    return {"type": "response.created", "response": {**_response(number), "status": "in_progress"}}
+
+
+def _ended(number: int, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    response = {**_response(number), "status": "completed", "output": [*items], "usage": USAGE}
+    return {"type": "response.completed", "response": response}
+
+
+def login(account: str) -> bytes:
+    """The file of a login: its tokens are signed by nobody, and last."""
+    claims: dict[str, Any] = {"email": f"{account}@example.test", "exp": int(time.time()) + 10 * 86400}
+    claims["https://api.openai.com/auth"] = {"chatgpt_plan_type": "pro", "chatgpt_account_id": account}
+    parts = (base64.urlsafe_b64encode(msgspec.json.encode(each)).rstrip(b"=") for each in ({"alg": "none"}, claims))
+    token = b".".join((*parts, b"c2ln")).decode()
+    tokens = {"id_token": token, "access_token": token, "refresh_token": f"rt-{account}", "account_id": account}
+    saved = {"auth_mode": "chatgpt", "OPENAI_API_KEY": None, "tokens": tokens, "last_refresh": "2026-11-20T00:00:00Z"}
+    return msgspec.json.encode(saved)

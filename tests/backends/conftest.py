@@ -1,0 +1,45 @@
+"""A backend, accounts whose CLIs ask it, and a server in front of them: new for each test, and nobody leaves it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Generator
+from pathlib import Path
+
+import pytest
+
+from tests.backends.codex_backend import CodexBackend
+from tests.backends.stage import CodexStage
+
+MODULES = Path(os.environ.get("PROXY_CLIENT_MODULES", Path(__file__).parents[1] / "clients" / "node_modules"))
+LOG_CHARACTERS_SHOWN = 8000
+collect_ignore_glob = [] if (MODULES / ".installed").exists() else ["test_*.py"]
+"""``make test-clients`` installs the CLIs."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows what the proxy had to say."""
+    report = yield
+    stage = getattr(item, "funcargs", {}).get("codex")
+    log = stage.folder / "log" if stage is not None else None
+    if report.failed and log is not None and log.exists():
+        report.sections.append(("the proxy's log", log.read_text()[-LOG_CHARACTERS_SHOWN:]))
+    return report
+
+
+@pytest.fixture
+async def codex(tmp_path: Path) -> AsyncIterator[CodexStage]:
+    """Two accounts; the first is asked first."""
+    async with CodexBackend(tmp_path) as backend:
+        stage = CodexStage(folder=tmp_path, backend=backend, modules=MODULES)
+        try:
+            await stage.open()
+            yield stage
+        finally:
+            await stage.close()
+        async with asyncio.timeout(10):
+            while stage.processes():  # noqa: ASYNC110 - nobody tells us when a process is gone
+                await asyncio.sleep(0.02)
+        assert [*stage.leftovers()] == []

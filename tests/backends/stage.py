@@ -1,0 +1,119 @@
+"""The server as a process of its own, with accounts of Codex, and the official SDKs in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.backends.codex_backend import CodexBackend, login
+from tests.contract.clients import Clients
+
+KEY = "the-key-of-the-ferryman-4711"
+ACCOUNTS = ("harbour", "quay")
+START_SECONDS_MAX = 60
+_URL = re.compile(rb"http://127\.0\.0\.1:\d+")
+
+
+@dataclass(slots=True, kw_only=True)
+class CodexStage:
+    folder: Path
+    backend: CodexBackend
+    modules: Path
+    url: str = ""
+    _process: asyncio.subprocess.Process | None = None
+
+    @property
+    def data(self) -> Path:
+        """The auth-dir."""
+        return self.folder / "auth"
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(line) for line in (self.folder / "log").read_bytes().splitlines()]
+
+    async def open(self) -> None:
+        for number, account in enumerate(ACCOUNTS):
+            name = f"codex-{number:012x}"
+            home = self.data / "homes" / name
+            home.mkdir(mode=0o700, parents=True)
+            (home / "auth.json").write_bytes(login(account))
+            file = {"type": "codex", "home": name, "account": account, "email": f"{account}@example.test"}
+            (self.data / f"{account}.json").write_bytes(msgspec.json.encode({**file, "priority": -number}))
+        for path in self.data.rglob("*.json"):
+            path.chmod(0o600)
+        self.data.chmod(0o700)
+        (self.data / "homes").chmod(0o700)
+        settings = {
+            "auth-dir": str(self.data),
+            "api-keys": [KEY],
+            "proxy-url": self.backend.environment["HTTPS_PROXY"],
+            "log-format": "json",
+            "request-retry": 0,
+            "max-retry-interval": 0,
+        }
+        (self.folder / "config.yaml").write_bytes(msgspec.json.encode(settings))
+        await self.start()
+
+    async def start(self) -> None:
+        environment = {
+            **self.backend.environment,
+            "PATH": os.pathsep.join([str(self.modules / ".bin"), "/usr/bin", "/bin"]),
+            "HOME": str(self.folder),
+            "HARBOUR_SECRET": "a-secret-of-the-server",
+        }
+        with (self.folder / "log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "proxy", "--config", str(self.folder / "config.yaml"), "--port", "0",
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log, env=environment,
+            )  # fmt: skip
+        assert self._process.stdout is not None
+        told = b""
+        async with asyncio.timeout(START_SECONDS_MAX):
+            while not (found := _URL.search(told)):
+                piece = await self._process.stdout.read(4096)
+                assert piece, (self.folder / "log").read_text()
+                told += piece
+        self.url = found[0].decode()
+
+    async def kill(self) -> None:
+        """The server, without a word."""
+        assert self._process is not None
+        self._process.kill()
+        await self._process.communicate()
+
+    async def close(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(START_SECONDS_MAX):
+                await self._process.communicate()
+
+    @asynccontextmanager
+    async def clients(self) -> AsyncIterator[Clients]:
+        async with Clients(self.url, KEY) as clients:
+            yield clients
+
+    def processes(self) -> dict[int, str]:
+        """Those of the CLI that work in this place, by their number."""
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if b"CODEX_HOME=%s" % str(self.data).encode() in (process / "environ").read_bytes():
+                    found[int(process.name)] = command
+            except OSError:
+                continue
+        return found
+
+    def leftovers(self) -> Iterator[Path]:
+        """What the CLIs have left on the disk."""
+        yield from (self.data / "state" / "clis").glob("cli-*")
