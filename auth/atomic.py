@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -45,23 +46,47 @@ def put(
     The recipe: a new file that only we can open, written and synced, then renamed, then the folder synced: without
     either sync a power cut may leave an empty file under the name.
     """
+    with room(folder, name, like=like) as become:
+        become(raw, check)
+
+
+@contextlib.contextmanager
+def room(
+    folder: int, name: str, *, like: os.stat_result | None = None, bytes_min: int = 0
+) -> Iterator[Callable[[bytes, Callable[[], object] | None], None]]:
+    """A new file, on its way to its name; what it is called with is what it becomes. `bytes_min`: for so much the disk
+    has room from now on, whatever fills up meanwhile.
+    """
     temporary = f".{name[:100]}{TEMPORARY}{secrets.token_hex(6)}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, FILE_MODE, dir_fd=folder)
-    try:
+    is_open = True
+
+    def become(raw: bytes, check: Callable[[], object] | None = None) -> None:
+        nonlocal is_open
         try:
-            _dress(descriptor, like)
             _write_all(descriptor, raw)
+            if len(raw) < bytes_min:
+                os.ftruncate(descriptor, len(raw))
             os.fsync(descriptor)
         finally:
+            is_open = False
             os.close(descriptor)
         if check is not None:
             check()
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+
+    try:
+        _dress(descriptor, like)
+        if bytes_min:
+            _reserve(descriptor, bytes_min)
+        yield become
     finally:
+        if is_open:
+            os.close(descriptor)
         with contextlib.suppress(OSError):  # it has become the file, unless something failed
             os.unlink(temporary, dir_fd=folder)
-    os.fsync(folder)
 
 
 def sweep(folder: int) -> None:
@@ -77,6 +102,12 @@ def _dress(descriptor: int, like: os.stat_result | None) -> None:
         with contextlib.suppress(PermissionError):
             os.fchown(descriptor, like.st_uid, like.st_gid)
     os.fchmod(descriptor, FILE_MODE if like is None else stat.S_IMODE(like.st_mode))  # whatever the umask is
+
+
+def _reserve(descriptor: int, count: int) -> None:
+    if os.pwrite(descriptor, bytes(count), 0) < count:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(descriptor)
 
 
 def _write_all(descriptor: int, raw: bytes) -> None:

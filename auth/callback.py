@@ -67,7 +67,10 @@ class Door:
     """`path`: of the provider's callback; empty: the port only has the box."""
 
     port: int
+    """0: any that is free."""
     path: str = ""
+    when_open: Callable[[int], None] = lambda _port: None
+    """Told the port that it is."""
 
 
 @contextlib.asynccontextmanager
@@ -75,6 +78,7 @@ async def opened(door: Door, take: Take, paste: Paste) -> AsyncIterator[int]:
     """The port it has. Raises `PortTaken`."""
     sockets = ports.take(door.port)
     port = int(sockets[0].getsockname()[1])
+    door.when_open(port)
     served = web.Server(_Doorman(door.path, port, take, paste).answer, access_log=None)
     servers: list[asyncio.Server] = []
     try:
@@ -111,7 +115,7 @@ class _Doorman:
             return _WRONG_HOST
         path, _, query = request.raw_path.partition("?")
         match request.method, path:
-            case "GET", "/":
+            case "GET", "/" if not (self.path == "/" and query):
                 return _BOX
             case "GET", self.path if self.path:
                 return await self._callback(query)

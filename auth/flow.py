@@ -143,6 +143,8 @@ class LoginFlow:
     """That the answer must carry; None: no answer is expected."""
     issuer: str = ""
     """That the answer must come from, if it says from whom (RFC 9207)."""
+    must_name_issuer: bool = False
+    """It has said that its answers say so."""
     expected: str = ""
     """The account that it must be: e-mail address or id. Empty: any."""
     is_spent: bool = False
@@ -151,8 +153,10 @@ class LoginFlow:
     def is_over(self) -> bool:
         return isinstance(self.step, Done | Aborted)
 
-    def offered(self, step: Visit | ShowCode, *, state: Secret | None = None, issuer: str = "") -> LoginFlow:
-        return self._to(step, state=state, issuer=issuer)
+    def offered(
+        self, step: Visit | ShowCode, *, state: Secret | None = None, issuer: str = "", must_name_issuer: bool = False
+    ) -> LoginFlow:
+        return replace(self._to(step, state=state, issuer=issuer), must_name_issuer=must_name_issuer)
 
     def answered(self, answer: Answer) -> tuple[LoginFlow, Deliver | Ignored | None]:
         """None: the answer ends the login."""
@@ -168,6 +172,8 @@ class LoginFlow:
             return self, Ignored("That was used already")
         if self.issuer and any(issuer != self.issuer for issuer in answer.issuers):
             return self, Ignored(f"That does not come from {self.issuer}")
+        if self.must_name_issuer and not answer.issuers:
+            return self, Ignored(f"It does not say that it comes from {self.issuer}: paste the whole address")
         if answer.errors:
             return self._declined(answer.errors[0]), None
         if len(answer.codes) != 1 or not answer.codes[0]:

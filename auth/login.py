@@ -75,7 +75,11 @@ class Login:
 
     async def _work(self) -> None:
         offer = await self._driver.open()
-        self._set(self._flow.offered(offer.step, state=offer.state, issuer=offer.issuer))
+        self._set(
+            self._flow.offered(
+                offer.step, state=offer.state, issuer=offer.issuer, must_name_issuer=offer.must_name_issuer
+            )
+        )
         await self._driver.completed()
         self._set(self._flow.finished(await self._driver.identity()))
 

@@ -27,9 +27,10 @@ import msgspec
 
 from auth.cli.process import INHERITED
 from auth.homes import Homes
-from auth.refresh_child import Task, Told
+from auth.refresh_child import Task
 from auth.refusal import LoginNeeded, Refused
 from auth.tokens import Token, read_token
+from auth.told import Told
 
 LEAD_SECONDS: Mapping[str, float] = {"claude-code": 240.0, "codex": 6 * 3600.0, "gemini-cli": 240.0}
 """Before the expiry. Claude Code and Gemini CLI do nothing earlier than five minutes before it."""
@@ -43,6 +44,10 @@ HAD_AT_ANY_TIME = frozenset({"vertex"})
 AT_ONCE_MAX = 2
 RETRY_SECONDS = 60.0
 RETRY_SECONDS_MAX = 1800.0
+UNCERTAIN_RETRY_SECONDS = 10.0
+"""Where an answer was lost: providers that forgive a second use of a refresh token do so for half a minute."""
+_TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Which certificates to believe, where the system's own are not meant."""
 LOOK_SECONDS = 1.0
 """A token that somebody else has replaced is seen this soon."""
 
@@ -92,6 +97,8 @@ class Status:
     why: str = ""
     is_login_needed: bool = False
     failures: int = 0
+    is_uncertain: bool = False
+    """An answer was lost: what the provider holds for good is not known."""
     tried_at: float = float("-inf")
     chance: float = 0.5
     """Where in its jitter this token is refreshed; drawn anew for each."""
@@ -114,7 +121,10 @@ def due_at(kind: str, status: Status) -> float | None:
     else:
         due = token.expires_at - lead_seconds(kind, token, status.chance)
     if status.failures:
-        due = max(due, status.tried_at + retry_seconds(status.failures))
+        pause = (
+            UNCERTAIN_RETRY_SECONDS if status.is_uncertain and status.failures == 1 else retry_seconds(status.failures)
+        )
+        due = max(due, status.tried_at + pause)
     return due
 
 
@@ -238,12 +248,13 @@ class Keeper:
         async with self._room:
             told = await login.renew(self._data, digest)
         status.tried_at = self._now()
+        status.is_uncertain = told.outcome == "uncertain"
         match told.outcome:
             case "refreshed" | "fresh":
                 status.failures, status.why = 0, ""
             case "login_needed":
                 status.why, status.is_login_needed, status.refused_digest = told.why, True, digest
-            case "failed":
+            case "failed" | "uncertain":
                 status.failures += 1
                 status.why = f"could not be refreshed: {told.why}"
         if self._statuses.get(login.id) is status:
@@ -253,7 +264,6 @@ class Keeper:
 
 
 async def run_child(data: Path, login: Kept, digest: str) -> Told:
-    """A cancelled wait leaves the child to its work."""
     task = Task(
         kind=login.kind,
         data=str(data),
@@ -263,11 +273,17 @@ async def run_child(data: Path, login: Kept, digest: str) -> Told:
         environment={name: login.environment[name] for name in INHERITED if name in login.environment},
         digest=digest,
     )
+    return await run(task, login.environment)
+
+
+async def run(task: Task, environment: Mapping[str, str]) -> Told:
+    """In a child. A cancelled wait leaves it to its work."""
     sources = str(Path(__file__).parents[1])
+    trust = {name: environment[name] for name in _TRUST if name in environment}
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "auth.refresh_child",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        cwd="/", start_new_session=True, env={"PATH": os.defpath, "PYTHONPATH": sources},
+        cwd="/", start_new_session=True, env={"PATH": os.defpath, "PYTHONPATH": sources, **trust},
     )  # fmt: skip
     out, _ = await child.communicate(msgspec.json.encode(task))
     try:

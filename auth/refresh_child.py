@@ -15,17 +15,23 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import msgspec
 
+from auth import lease
 from auth.cli.dialogue import APP_SERVER, ControlProtocol, Dialogue, Refusal
 from auth.cli.process import CliProcess, Ended
 from auth.homes import Busy, Homes
+from auth.lease import LeaseTaken
 from auth.logins.claude import SPEAK
 from auth.logins.codex import CLIENT, OPTIONS
+from auth.oidc import OidcClient
+from auth.oidc_renewal import Renewal
 from auth.refusal import LoginNeeded, Refused
+from auth.seal import Seal
+from auth.secret import Secret
 from auth.tokens import Token, read_token
+from auth.told import Told
 
 CLI_SECONDS_MAX = 120.0
 """Far beyond what any of them waits for its provider: cutting it off could lose the login."""
@@ -33,7 +39,16 @@ CHANGE_SECONDS_MAX = 15.0
 LOCK_SECONDS_MAX = 60.0
 _LOCK_STEP_SECONDS = 0.1
 
-Outcome: TypeAlias = Literal["refreshed", "fresh", "login_needed", "failed"]
+
+class OwnClient(msgspec.Struct):
+    """`auth.oidc.OidcClient`, on its way through a pipe. `seal_key`: as in the environment; empty: none."""
+
+    issuer: str
+    client_id: str
+    secret: str
+    scopes: tuple[str, ...]
+    proxy_url: str
+    seal_key: str = ""
 
 
 class Task(msgspec.Struct):
@@ -47,11 +62,8 @@ class Task(msgspec.Struct):
     environment: dict[str, str]
     digest: str
     """Of the token that is to be replaced: another one has been refreshed meanwhile."""
-
-
-class Told(msgspec.Struct):
-    outcome: Outcome
-    why: str = ""
+    client: OwnClient | None = None
+    """Of an own OIDC login: no CLI is asked, but its provider."""
 
 
 def main() -> None:
@@ -75,13 +87,25 @@ async def _refresh(task: Task) -> Told:
     while True:
         try:
             with homes.owned(task.home) as home:
-                return await _act(task, home)
-        except Busy as error:
+                async with lease.held(home):
+                    return await (_act(task, home) if task.client is None else _renew(task.client, task.digest, home))
+        except (Busy, LeaseTaken) as error:
             if loop.time() > latest:
                 return Told("failed", str(error))
         except Refused as error:
             return Told("login_needed", str(error))
         await asyncio.sleep(_LOCK_STEP_SECONDS)
+
+
+async def _renew(client: OwnClient, digest: str, home: Path) -> Told:
+    own = OidcClient(
+        issuer=client.issuer,
+        client_id=client.client_id,
+        secret=Secret(client.secret),
+        scopes=client.scopes,
+        proxy_url=client.proxy_url,
+    )
+    return await Renewal(home=home, client=own, digest=digest, seal=Seal.of(client.seal_key)).run()
 
 
 async def _act(task: Task, home: Path) -> Told:

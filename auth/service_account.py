@@ -20,10 +20,10 @@ from joserfc.jwk import RSAKey
 
 from auth import endpoint
 from auth.endpoint import Denied, Granted, Unanswered, Unreached
-from auth.refresh_child import Told
 from auth.refusal import Refused
 from auth.secret import Secret
 from auth.tokens import Token
+from auth.told import Told
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address

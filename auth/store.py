@@ -23,6 +23,7 @@ from typing import Generic, TypeAlias, TypeVar
 from auth import atomic, guarded
 from auth.document import Document, JsonValue
 from auth.refusal import Changed, Missing, Refused
+from auth.seal import PLAIN, Seal
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ Signature: TypeAlias = tuple[int, ...]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry(Generic[T]):
     """One file. `document` and `value`: its content and what that means, as they were when it was last good; None: they
-    never were.
+    never were. What is sealed is open in the document's fields, and sealed in its parts.
     """
 
     name: str
@@ -60,9 +61,10 @@ Entries: TypeAlias = Mapping[str, Entry[T]]
 class Store(Generic[T]):
     """Safe to use from several threads; what it says is as new as the last look."""
 
-    def __init__(self, folder: Path, interpret: Callable[[str, Document], T]) -> None:
+    def __init__(self, folder: Path, interpret: Callable[[str, Document], T], seal: Seal = PLAIN) -> None:
         """`interpret`: a file's name and content → what it means. Raises `Refused`."""
         self.folder = folder
+        self.seal = seal
         self._interpret = interpret
         self._lock = threading.Lock()
         self.entries: Entries[T] = MappingProxyType({})
@@ -104,7 +106,7 @@ class Store(Generic[T]):
             digest = _digest(found.raw)
             if digest == was.digest and was.fault is None:
                 return replace(was, signature=signature, remarks=found.remarks or was.remarks)
-            document = Document.parse(found.raw)
+            document = self.seal.opened(Document.parse(found.raw))
             value = self._interpret(name, document)
         except Missing:
             return None
@@ -144,10 +146,11 @@ class Store(Generic[T]):
 
     def _put(self, folder: int, name: str, document: Document, expecting: str | None) -> Entry[T]:
         guarded.check_name(name)
-        raw = document.render()
+        raw = self.seal.closed(document).render()
         if len(raw) > guarded.BYTES_MAX:
             raise Refused(f"would be larger than {guarded.BYTES_MAX} bytes")
-        value = self._interpret(name, Document.parse(raw))
+        document = self.seal.opened(Document.parse(raw))
+        value = self._interpret(name, document)
         atomic.put(folder, name, raw, check=lambda: _check_expected(folder, name, expecting))
         entry = Entry(name=name, digest=_digest(raw), document=document, value=value)
         self.entries = MappingProxyType(dict(sorted({**self.entries, name: entry}.items())))

@@ -15,6 +15,7 @@ from proxy import __version__
 from proxy.accounts.commands import accounts_group, import_command
 from proxy.accounts.desk import Desk
 from proxy.accounts.login_commands import cli_group, log_in_if_asked, login_options, logout_command
+from proxy.accounts.oidc_commands import login_command
 from proxy.clients.base import Client
 from proxy.clients.commands import SetupOptions, Wish
 from proxy.clients.table import CLIENTS, client_named
@@ -200,6 +201,7 @@ def build(actions: Actions) -> click.Group:
     for command in (_config_group(actions), _run_command(actions), _setup_command(actions)):
         root.add_command(command)
     accounts = accounts_group(actions.desk)
+    accounts.add_command(login_command())
     accounts.add_command(logout_command())
     root.add_command(accounts)
     root.add_command(cli_group(actions.desk))

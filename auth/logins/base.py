@@ -35,6 +35,7 @@ class Offer:
     step: Visit | ShowCode
     state: Secret | None = None
     issuer: str = ""
+    must_name_issuer: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

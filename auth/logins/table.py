@@ -23,6 +23,8 @@ class LoginKind:
     port: int
     """That a browser comes back to, for whoever wants to forward it; 0: one that nobody knows before."""
     has_device: bool = False
+    needs_cli: bool = True
+    """Own clients need none."""
     logout: tuple[str, ...] = ()
     """The arguments with which the CLI revokes its login. Empty: it cannot."""
     revoke_page: str = ""

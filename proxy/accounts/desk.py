@@ -12,10 +12,11 @@ from auth.credential import Credential
 from auth.document import Document, JsonValue
 from auth.guarded import SUFFIX, check_name
 from auth.refusal import Refused
+from auth.seal import Seal
 from auth.store import NEW
 from proxy.accounts.enrolment import enrolled, open_store
 from proxy.accounts.fresh_logins import signer_of
-from proxy.config.account_files import AccountFile, CliLogin, ServiceAccount, interpret
+from proxy.config.account_files import AccountFile, HomeLogin, ServiceAccount, interpret
 from proxy.config.schema import Config
 from proxy.providers.base import Provider
 from proxy.providers.configured import from_config
@@ -66,11 +67,15 @@ class Desk:
         """The general egress proxy."""
         return self._config.proxy_url
 
-    def login_of(self, name: str) -> tuple[str, CliLogin]:
+    @property
+    def seal(self) -> Seal:
+        return self._store.seal
+
+    def login_of(self, name: str) -> tuple[str, HomeLogin]:
         """The kind and the login that a file names."""
         entry = self._store.entries.get(name)
-        if entry is None or entry.value is None or not isinstance(entry.value.settings, CliLogin):
-            raise Refused(f"{name} is no login of an official CLI")
+        if entry is None or entry.value is None or not isinstance(entry.value.settings, HomeLogin):
+            raise Refused(f"{name} is no login")
         return entry.value.kind, entry.value.settings
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import structlog
 from auth.credential import Credential
 from auth.document import Document
 from auth.refusal import Refused
+from auth.seal import Seal, of_environment
 from auth.secret import Secret
 from auth.store import HOMES, Entry, Store
 from auth.tokens import Token
@@ -25,9 +27,9 @@ from proxy.providers.enrolled import Enrolled, from_files, secrets_of
 from proxy.server.app import Quarantine
 
 
-def open_store(folder: Path) -> Store[AccountFile]:
-    """With a look at what is there."""
-    store = Store(folder, _interpret)
+def open_store(folder: Path, seal: Seal | None = None) -> Store[AccountFile]:
+    """With a look at what is there. `seal`: None: by the environment's key."""
+    store = Store(folder, _interpret, of_environment(os.environ) if seal is None else seal)
     store.look()
     return store
 
@@ -52,7 +54,7 @@ def enrolled(store: Store[AccountFile], config: Config, tokens: Mapping[str, Tok
         providers=providers,
         credentials=credentials,
         proxy_url=config.proxy_url,
-        tokens=tokens_now(store.folder, files) if tokens is None else tokens,
+        tokens=tokens_now(store.folder, files, store.seal) if tokens is None else tokens,
         homes=store.folder / HOMES,
     )
 
@@ -68,7 +70,7 @@ class Enrolment:
         self.store = open_store(folder)
         self._watch: AuthWatch[AccountFile] | None = None
         self._credentials: Mapping[str, Credential] = {}
-        self._logins = FreshLogins(folder, log=log, on_change=on_change)
+        self._logins = FreshLogins(folder, seal=self.store.seal, log=log, on_change=on_change)
         self._tell(tuple(Added(entry) for entry in self.store.entries.values() if entry.fault or entry.remarks))
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:

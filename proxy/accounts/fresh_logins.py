@@ -13,13 +13,17 @@ import structlog
 from auth.cli.install import CliMissing, find
 from auth.homes import Homes
 from auth.logins.table import LOGIN_KINDS
+from auth.oidc import SCOPES, OidcClient
+from auth.oidc_source import OwnLogin
+from auth.oidc_tokens import read_tokens
 from auth.refresh import Keeper, Kept, Source
 from auth.refusal import Refused
+from auth.seal import Seal
 from auth.secret import Secret
 from auth.service_account import ServiceKey, Signed, Signer
 from auth.tokens import Token, read_token
 from proxy.accounts.egress import with_egress
-from proxy.config.account_files import AccountFile, CliLogin, ServiceAccount
+from proxy.config.account_files import AccountFile, CliLogin, HomeLogin, OidcLogin, ServiceAccount
 from proxy.config.checks import NO_PROXY
 from proxy.providers.enrolled import NO_TOKEN
 
@@ -30,23 +34,43 @@ UNSIGNED = Token(access=Secret(""))
 """Of a service account, for whoever looks once: it can have one when it needs one."""
 
 
-def tokens_now(folder: Path, files: Mapping[str, AccountFile]) -> dict[str, Token | str]:
+def tokens_now(folder: Path, files: Mapping[str, AccountFile], seal: Seal) -> dict[str, Token | str]:
     """By file, as the homes stand now; or why there is none. For whoever looks once."""
-    homes = Homes(folder)
     found: dict[str, Token | str] = {}
     for name, file in files.items():
-        if isinstance(file.settings, CliLogin):
-            try:
-                found[name] = read_token(file.kind, homes.path_of(file.settings.home))
-            except Refused as error:
-                found[name] = str(error)
-        elif isinstance(file.settings, ServiceAccount):
-            try:
-                signer_of(file.settings, "")
-                found[name] = UNSIGNED
-            except Refused as error:
-                found[name] = str(error)
+        try:
+            token = _token_now(folder, file, seal)
+        except Refused as error:
+            found[name] = str(error)
+        else:
+            if token is not None:
+                found[name] = token
     return found
+
+
+def _token_now(folder: Path, file: AccountFile, seal: Seal) -> Token | None:
+    """None: an account of its kind has none. Raises `Refused`."""
+    match file.settings:
+        case CliLogin(home=home):
+            return read_token(file.kind, Homes(folder).path_of(home))
+        case OidcLogin(home=home):
+            return read_tokens(Homes(folder).path_of(home), seal).token
+        case ServiceAccount() as account:
+            signer_of(account, "")
+            return UNSIGNED
+    return None
+
+
+def client_of(login: OidcLogin, proxy_url: str) -> OidcClient:
+    """`proxy_url`: the general egress proxy."""
+    egress = login.proxy_url or proxy_url
+    return OidcClient(
+        issuer=login.issuer,
+        client_id=login.client_id,
+        secret=login.client_secret,
+        scopes=login.scopes or SCOPES,
+        proxy_url="" if egress in NO_PROXY else egress,
+    )
 
 
 def signer_of(account: ServiceAccount, proxy_url: str) -> Signer:
@@ -61,9 +85,10 @@ class FreshLogins:
     """`on_change` is called on the loop when a token is another one, or gone."""
 
     def __init__(
-        self, folder: Path, *, log: structlog.typing.FilteringBoundLogger, on_change: Callable[[], None]
+        self, folder: Path, *, seal: Seal, log: structlog.typing.FilteringBoundLogger, on_change: Callable[[], None]
     ) -> None:
         self._folder = folder
+        self._seal = seal
         self._log = log
         self._on_change = on_change
         self._keeper = Keeper(folder, on_change=self._changed)
@@ -81,6 +106,9 @@ class FreshLogins:
         match file.settings:
             case CliLogin() as login:
                 return self._kept(name, file.kind, login, with_egress(os.environ, login.proxy_url or proxy_url))
+            case OidcLogin() as own:
+                client = client_of(own, proxy_url)
+                return OwnLogin(id=name, home=own.home, client=client, seal=self._seal, environment=os.environ)
             case ServiceAccount() as account:
                 return self._signed(name, account, proxy_url)
         return None
@@ -110,7 +138,7 @@ class FreshLogins:
     def tokens(self, files: Mapping[str, AccountFile]) -> dict[str, Token | str]:
         found: dict[str, Token | str] = {}
         for name, file in files.items():
-            if isinstance(file.settings, CliLogin | ServiceAccount):
+            if isinstance(file.settings, HomeLogin | ServiceAccount):
                 status = self._keeper.status(name)
                 usable = status.token is not None and not status.is_login_needed
                 found[name] = (
@@ -130,7 +158,7 @@ class FreshLogins:
     def notes(self, files: Mapping[str, AccountFile]) -> Iterator[str]:
         """What a human should mend."""
         for name, file in files.items():
-            if isinstance(file.settings, CliLogin) and self._keeper.status(name).is_login_needed:
+            if isinstance(file.settings, HomeLogin) and self._keeper.status(name).is_login_needed:
                 yield f"Log in again: {name} ({file.settings.email or file.kind})"
 
     def secrets(self, files: Mapping[str, AccountFile]) -> Iterator[Secret]:

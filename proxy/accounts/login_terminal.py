@@ -34,6 +34,7 @@ SERVES: Mapping[str, str] = {
     "claude-code": "It serves Claude Code's own requests: proxy run claude",
     "codex": "It serves Codex's own requests: proxy run codex",
     "gemini-cli": "It serves Gemini CLI's own requests: proxy run gemini",
+    "oidc": "It serves every client: proxy accounts test",
 }
 LINE_BYTES_MAX = 64 * 1024
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
@@ -163,11 +164,14 @@ class Terminal:
         kind, login = run.wish.kind, run.login
         if step.elsewhere:
             yield f"With a browser on another machine, sign in here instead, and paste the code:\n\n{step.elsewhere}\n"
-        if not run.wish.has_browser and kind.port:
+        port = kind.port
+        if not kind.needs_cli and login is not None and login.port:
+            port = login.port
+        if not run.wish.has_browser and port:
             if kind.has_device:
                 yield "The browser is on another machine? Then --device is simpler: it needs no way back to this one."
             if self.place.is_remote:
-                yield f"Over SSH the way back can be forwarded: ssh -L {kind.port}:127.0.0.1:{kind.port} HOST"
+                yield f"Over SSH the way back can be forwarded: ssh -L {port}:127.0.0.1:{port} HOST"
             if self.place.is_container:
                 yield "In a container the way back does not work; paste the address that the browser could not open."
         if login is not None and login.port:

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
-from auth.cli.install import CliMissing, Installed, find
+from auth import oidc
+from auth.cli.install import CliMissing, find
 from auth.cli.process import CliProcess, Ended
 from auth.document import JsonValue
 from auth.flow import Done, Step
@@ -19,10 +21,12 @@ from auth.identity import Identity
 from auth.login import DEVICE_MINUTES_MAX, LOGIN_MINUTES_MAX, Login
 from auth.logins.base import Setting
 from auth.logins.table import LOGIN_KINDS, LoginKind
-from auth.refusal import Changed, Refused
+from auth.oidc_tokens import read_tokens
+from auth.refusal import Changed, LoginNeeded, Refused
 from proxy.accounts.desk import CONFIG_FILE, Added, Desk
 from proxy.accounts.egress import with_egress
-from proxy.config.account_files import CliLogin, interpret
+from proxy.accounts.fresh_logins import client_of
+from proxy.config.account_files import HomeLogin, OidcLogin, interpret
 
 ATTEMPTS_MAX = 3
 
@@ -37,6 +41,8 @@ class LoginWish:
     project: str = ""
     expected: str = ""
     minutes: float | None = None
+    fields: Mapping[str, JsonValue] = field(default_factory=dict, repr=False)
+    """Of its file, beside what the login tells."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,17 +61,17 @@ class LoginRun:
         """Raises `Refused`, `CliMissing` before anything was begun."""
         kind = self.wish.kind
         ours = with_egress(self.ours, self.desk.proxy_url)
-        installed = find(kind.cli, self.desk.folder, ours)
+        command = find(kind.cli, self.desk.folder, ours).command if kind.needs_cli else ()
         homes = Homes(self.desk.folder)
         home = homes.make(kind.name)
         is_kept = False
         try:
-            self.login = self._login(installed, home, ours)
+            self.login = self._login(command, home, ours)
             step = await self.login.run()
             if isinstance(step, Done):
                 is_kept = True  # from here on it is a login; what fails now must not lose it
                 try:
-                    self.added = keep(self.desk, homes, kind, home.name, step.account)
+                    self.added = keep(self.desk, homes, kind, home.name, step.account, self.wish.fields)
                 except Refused as error:
                     raise Refused(f"{error}; the login itself is safe in {home}") from error
             return step
@@ -73,10 +79,10 @@ class LoginRun:
             if not is_kept:
                 homes.remove(home.name)
 
-    def _login(self, installed: Installed, home: Path, ours: Mapping[str, str]) -> Login:
+    def _login(self, command: Sequence[str], home: Path, ours: Mapping[str, str]) -> Login:
         kind, wish = self.wish.kind, self.wish
         setting = Setting(
-            command=installed.command,
+            command=command,
             variables=kind.cli.variables(home),
             home=home,
             ours=ours,
@@ -90,8 +96,17 @@ class LoginRun:
         )
 
 
-def keep(desk: Desk, homes: Homes, kind: LoginKind, home: str, identity: Identity) -> Added:
-    """An account that is there already changes over to the new home; then its old one goes. Raises `Refused`."""
+def keep(
+    desk: Desk,
+    homes: Homes,
+    kind: LoginKind,
+    home: str,
+    identity: Identity,
+    more: Mapping[str, JsonValue] = MappingProxyType({}),
+) -> Added:
+    """An account that is there already changes over to the new home; then its old one goes. `more`: members of its
+    file. Raises `Refused`.
+    """
     until = identity.expires_at
     fields: dict[str, JsonValue] = {
         "type": kind.name,
@@ -104,6 +119,7 @@ def keep(desk: Desk, homes: Homes, kind: LoginKind, home: str, identity: Identit
     }
     if identity.project:
         fields["project-id"] = identity.project
+    fields |= more
     before, added = _added(desk, fields)
     if before and before != home:
         homes.remove(before)
@@ -130,16 +146,37 @@ def _home_before(desk: Desk, fields: Mapping[str, JsonValue]) -> str:
 
 async def log_out(desk: Desk, name: str, ours: Mapping[str, str]) -> str:
     """What was done, and what is left to do. Raises `Refused`, `CliMissing`; then the account stands as it was."""
-    kind_name, login = desk.login_of(name)
-    kind = LOGIN_KINDS[kind_name]
+    kind, login = desk.login_of(name)
     homes = Homes(desk.folder)
-    told = await _revoked(desk, homes, kind, login, with_egress(ours, desk.proxy_url))
+    if isinstance(login, OidcLogin):
+        told = await _revoked_ourselves(desk, homes, login)
+    else:
+        told = await _revoked(desk, homes, LOGIN_KINDS[kind], login, with_egress(ours, desk.proxy_url))
     desk.remove(name)
     homes.remove(login.home)
     return told
 
 
-async def _revoked(desk: Desk, homes: Homes, kind: LoginKind, login: CliLogin, ours: Mapping[str, str]) -> str:
+async def _revoked_ourselves(desk: Desk, homes: Homes, login: OidcLogin) -> str:
+    """Raises `Refused`: where the provider is not reached the login would live on, and nobody would know it."""
+    client = client_of(login, desk.proxy_url)
+    try:
+        with homes.owned(login.home) as home:
+            tokens = read_tokens(home, desk.seal)
+            issuer = await oidc.discover(client)
+            if not issuer.revocation_url:
+                return f"deleted here; {client.host} has no way to revoke a login from here"
+            why = await oidc.revoke(client, issuer, tokens.refresh or tokens.access)
+    except LoginNeeded:
+        return "its login was gone already"
+    if why:
+        raise Refused(
+            f"{client.host} has not revoked the login: {why}; `proxy accounts remove` deletes it all the same"
+        )
+    return "logged out, and revoked at the provider"
+
+
+async def _revoked(desk: Desk, homes: Homes, kind: LoginKind, login: HomeLogin, ours: Mapping[str, str]) -> str:
     try:
         homes.path_of(login.home)
     except Refused:

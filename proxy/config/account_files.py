@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias, cast
+from typing import Literal, TypeAlias, cast
+from urllib.parse import urlsplit
 
 from auth.secret import Secret
 from proxy.config import checks
@@ -41,6 +42,16 @@ def _home(value: str) -> Fault:
     return None if _HOME.fullmatch(value) else "must be the name of a folder in homes/, as a login makes it"
 
 
+def _redirect(value: str) -> Fault:
+    if not value:
+        return None
+    if checks.base_url(value) or not value.startswith("http://") or urlsplit(value).hostname not in checks.LOOPBACK:
+        return "must be a place on this machine, such as http://127.0.0.1:8976/callback"
+    return None
+
+
+OIDC_PROVIDERS = ("gemini", "vertex", "openai", "anthropic")
+"""Those whose API takes a token in place of a key, and whose place is known."""
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _LABEL = Limits(check=label, example="work")
@@ -108,12 +119,10 @@ class ServiceAccount(Account):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CliLogin(Account):
-    """A login that an official CLI holds. Written by a login, except for what is for humans."""
+class HomeLogin(Account):
+    """Whoever is logged in. Written by a login, except for what is for humans."""
 
-    home: str = required(
-        "The folder in homes/ with the CLI's own login.", Limits(check=_home, example="codex-0123456789ab")
-    )
+    home: str = required("The folder in homes/ with the login.", Limits(check=_home, example="codex-0123456789ab"))
     account: str = required("What the provider calls the account; a login of the same renews this file.")
     email: str = setting("", "Whose it is.")
     organization: str = setting("", "The workspace or organization.")
@@ -122,9 +131,48 @@ class CliLogin(Account):
     project_id: str = setting("", "The Google Cloud project.", Limits(example="my-project"))
 
 
-Settings: TypeAlias = AccountKey | CompatibleAccount | ServiceAccount | CliLogin
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CliLogin(HomeLogin):
+    """A login that an official CLI holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OidcLogin(HomeLogin):
+    """A login through a client of the user's own, and whom its tokens are for."""
+
+    issuer: str = required(
+        "Who gives the tokens, exactly as it calls itself.",
+        Limits(check=checks.safe_url, example="https://accounts.google.com"),
+    )
+    client_id: str = required("The client's id there.", Limits(check=checks.filled, example="my-client"))
+    client_secret: Secret = setting(Secret(""), "The client's secret; empty: it is a public one.")
+    scopes: tuple[str, ...] = setting(
+        (), "What to ask for; empty: openid email offline_access.", Limits(check=checks.filled, example=["openid"])
+    )
+    redirect_uri: str = setting(
+        "", "Where the browser comes back to; empty: a free port of 127.0.0.1, /callback.", Limits(check=_redirect)
+    )
+    provider: str = required(
+        "Whom the token is for: gemini, vertex, openai, anthropic; or any other name, with base-url.",
+        Limits(check=checks.prefix, example="gemini"),
+    )
+    base_url: str = setting("", "Where its API is, instead of the provider's own place.", _SAFE_ADDRESS)
+    wire: Literal["openai-chat", "openai-responses", "anthropic", "gemini"] = setting(
+        "openai-chat", "What an API of another name speaks."
+    )
+    location: str = setting("us-central1", "For vertex: where in Google's cloud.", Limits(check=checks.prefix))
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        if self.provider not in OIDC_PROVIDERS and not self.base_url:
+            yield "base-url", f"is needed: {self.provider} is none of {', '.join(OIDC_PROVIDERS)}"
+        if self.provider == "vertex" and not self.project_id:
+            yield "project-id", "is needed for vertex"
+
+
+Settings: TypeAlias = AccountKey | CompatibleAccount | ServiceAccount | CliLogin | OidcLogin
 COMPATIBLE = "openai-compatibility"
 SERVICE_ACCOUNT = "vertex"
+OIDC = "oidc"
 KINDS: Mapping[str, type[Settings]] = MappingProxyType(
     {
         "claude-api-key": AccountKey,
@@ -136,6 +184,7 @@ KINDS: Mapping[str, type[Settings]] = MappingProxyType(
         "claude-code": CliLogin,
         "codex": CliLogin,
         "gemini-cli": CliLogin,
+        OIDC: OidcLogin,
     }
 )
 """``type`` → what stands in such a file. A new kind is a line here and one in `proxy.providers.enrolled`."""

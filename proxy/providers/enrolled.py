@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -10,8 +10,16 @@ from types import MappingProxyType
 from auth.credential import Credential
 from auth.secret import Secret
 from auth.tokens import Token
-from proxy.config.account_files import Account, AccountFile, AccountKey, CliLogin, CompatibleAccount, ServiceAccount
-from proxy.providers import claude_code, codex, gemini_cli, vertex
+from proxy.config.account_files import (
+    Account,
+    AccountFile,
+    AccountKey,
+    CliLogin,
+    CompatibleAccount,
+    OidcLogin,
+    ServiceAccount,
+)
+from proxy.providers import claude_code, codex, gemini_cli, oidc, vertex
 from proxy.providers.base import Provider
 from proxy.providers.configured import PROVIDER_OF, compatible_name, credential_of, key_id, offered
 from proxy.providers.openai_compatible import provider_named
@@ -50,6 +58,8 @@ def account_id(file: AccountFile) -> str:
             return key_id(file.kind, Secret("\n".join(str(each) for each in names)))
         case CliLogin(account=account):
             return key_id(file.kind, Secret(account))
+        case OidcLogin(account=account, issuer=issuer, client_id=client, provider=provider, base_url=base_url):
+            return key_id(file.kind, Secret(f"{issuer}\n{client}\n{account}\n{provider}\n{base_url}"))
 
 
 def secrets_of(file: AccountFile) -> Iterator[Secret]:
@@ -59,6 +69,8 @@ def secrets_of(file: AccountFile) -> Iterator[Secret]:
             yield key
         case ServiceAccount(service_account=account):
             yield Secret(str(account["private_key"]))
+        case OidcLogin(client_secret=secret):
+            yield secret
 
 
 def from_files(
@@ -92,6 +104,9 @@ def from_files(
         elif isinstance(file.settings, CliLogin):
             login = _login(file.settings, file.kind, own_id, name, token, proxy_url)
             mine[name] = replace(login, home=None if homes is None else homes / file.settings.home)
+        elif isinstance(file.settings, OidcLogin):
+            login = _oidc(file.settings, own_id, name, token, proxy_url)
+            mine[name] = replace(login, home=None if homes is None else homes / file.settings.home)
         else:
             mine[name] = _service_account(file.settings, own_id, name, token, proxy_url)
     return Enrolled(providers=tuple(_providers(files, mine, named)), credentials=mine, unused=unused)
@@ -118,6 +133,11 @@ def _login(login: CliLogin, kind: str, own_id: str, name: str, token: Token, pro
     if not token.account_id:
         return credential
     return replace(credential, headers={codex.ACCOUNT_HEADER: token.account_id, **login.headers})
+
+
+def _oidc(login: OidcLogin, own_id: str, name: str, token: Token, proxy_url: str) -> Credential:
+    credential = _account(login, oidc.provider_of(login), own_id, name, token, proxy_url)
+    return replace(credential, base_url=oidc.base_url_of(login), headers=oidc.headers_of(login))
 
 
 def _service_account(account: ServiceAccount, own_id: str, name: str, token: Token, proxy_url: str) -> Credential:
@@ -148,22 +168,28 @@ def _account(account: Account, provider: Provider, own_id: str, name: str, token
 def _providers(
     files: Mapping[str, AccountFile], mine: Mapping[str, Credential], named: Iterable[str]
 ) -> Iterator[Provider]:
-    """One for each name of an OpenAI-compatible provider that the configuration does not know."""
-    accounts: dict[str, list[CompatibleAccount]] = {}
-    logins = {file.kind for name, file in files.items() if name in mine and isinstance(file.settings, CliLogin)}
-    yield from (LOGIN_PROVIDERS[kind] for kind in sorted(logins))
-    if any(isinstance(files[name].settings, ServiceAccount) for name in mine):
-        yield vertex.ACCOUNT
+    """Each once; those of a name of their own only where the configuration does not know it."""
+    found: dict[str, Provider] = {}
+    compatible: dict[str, list[CompatibleAccount | OidcLogin]] = {}
     for name in mine:
-        settings = files[name].settings
-        if isinstance(settings, CompatibleAccount):
-            accounts.setdefault(compatible_name(settings.name), []).append(settings)
-    for name, group in accounts.items():
-        if name in named:
-            continue
-        models = tuple(model.name for account in group for model in account.models)
-        provider = provider_named(name, group[0].base_url.rstrip("/"), models)
-        if any(not account.models for account in group):
-            # Whoever lists no models is asked for any, as an entry of the configuration without models is.
-            provider = replace(provider, families=("*",))
-        yield provider
+        match files[name].settings:
+            case CliLogin():
+                found[files[name].kind] = LOGIN_PROVIDERS[files[name].kind]
+            case ServiceAccount():
+                found[vertex.ACCOUNT.name] = vertex.ACCOUNT
+            case CompatibleAccount() as account:
+                compatible.setdefault(compatible_name(account.name), []).append(account)
+            case OidcLogin() as login if oidc.is_compatible(login):
+                compatible.setdefault(compatible_name(login.provider), []).append(login)
+            case OidcLogin() as login:
+                provider = oidc.provider_of(login)
+                found.setdefault(provider.name, provider)
+    yield from (found[name] for name in sorted(found))
+    yield from (_compatible(name, accounts) for name, accounts in compatible.items() if name not in named)
+
+
+def _compatible(name: str, accounts: Sequence[CompatibleAccount | OidcLogin]) -> Provider:
+    models = tuple(model.name for account in accounts for model in account.models)
+    provider = provider_named(name, accounts[0].base_url.rstrip("/"), models)
+    # Whoever lists no models is asked for any, as an entry of the configuration without models is.
+    return provider if all(account.models for account in accounts) else replace(provider, families=("*",))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from auth import atomic
-from auth.atomic import locked, opened, put, sweep
+from auth.atomic import locked, opened, put, room, sweep
 
 OLD, NEW = b'{"type": "old"}\n', b'{"type": "new"}\n' * 5000
 CALLS = ("open", "fchmod", "write", "fsync", "close", "rename", "unlink")
@@ -80,7 +80,7 @@ def test_each_call_that_the_disk_refuses_leaves_old_or_new(
         assert [path.name for path in folder.iterdir()] == ["a.json"], f"{disk.failed} left something"
     else:
         pytest.fail("it never ended")
-    assert failed == ["open", "fchmod", "write", "fsync", "close", "rename", "unlink", "fsync"]
+    assert failed == ["open", "fchmod", "write", "fsync", "close", "rename", "fsync", "unlink"]
 
 
 def test_a_disk_that_takes_little_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,4 +161,26 @@ def test_a_writer_killed_at_any_instant_leaves_old_or_new(folder: Path) -> None:
         assert all(path.stat().st_mode & 0o777 == 0o600 for path in folder.iterdir())
     with locked(folder) as descriptor:
         sweep(descriptor)
+    assert [path.name for path in folder.iterdir()] == ["a.json"]
+
+
+def test_room_is_made_before_anything_is_asked(folder: Path) -> None:
+    with opened(folder) as descriptor:
+        with room(descriptor, "a.json", bytes_min=65536) as become:
+            (waiting,) = [path for path in folder.iterdir() if path.name != "a.json"]
+            assert waiting.stat().st_blocks * 512 >= 65536
+            assert waiting.stat().st_mode & 0o777 == 0o600
+            assert (folder / "a.json").read_bytes() == OLD
+            become(NEW, None)
+        assert (folder / "a.json").read_bytes() == NEW
+        with room(descriptor, "a.json", bytes_min=65536):
+            pass
+    assert [(path.name, path.read_bytes()) for path in folder.iterdir()] == [("a.json", NEW)]
+
+
+def test_where_there_is_no_room_nothing_is_begun(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pwrite", lambda *_: 4096)
+    is_full = pytest.raises(OSError, match="No space left")
+    with opened(folder) as descriptor, is_full, room(descriptor, "a.json", bytes_min=65536):
+        pytest.fail("nobody may ask for a token now")
     assert [path.name for path in folder.iterdir()] == ["a.json"]

@@ -1,0 +1,15 @@
+"""How a refresh went."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Outcome: TypeAlias = Literal["refreshed", "fresh", "login_needed", "failed", "uncertain"]
+"""`uncertain`: it was sent, and no answer came."""
+
+
+class Told(msgspec.Struct):
+    outcome: Outcome
+    why: str = ""
