@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-clients faults check bench lock format clean help
+.PHONY: run test test-clients test-browser faults check bench lock format clean help
 
 help:
 	@echo "make run     start the server on 127.0.0.1:8317 (ARGS='--sandbox --port 9000' passes options on)"
 	@echo "make test    run the whole test suite"
 	@echo "make test-clients  put the real coding CLIs, installed by npm, in front of it (needs npm; 2 GB)"
+	@echo "make test-browser  the panel, and hostile pages, in a real Chromium"
 	@echo "make faults  the long form of the tests that kill and starve: hours of bad luck in minutes"
 	@echo "make check   ruff, mypy --strict, import contracts, tidy tests"
 	@echo "make bench   what a stream event costs, next to the JSON library alone"
@@ -20,7 +21,7 @@ run: $(VENV)/.run
 	@$(BIN)/proxy $(ARGS)
 
 test: $(VENV)/.dev
-	@$(BIN)/pytest -n auto --dist worksteal --ignore tests/clients --ignore tests/logins
+	@$(BIN)/pytest -n auto --dist worksteal --ignore tests/clients --ignore tests/logins --ignore tests/browser
 
 CLIENTS := tests/clients
 MODULES := $(CLIENTS)/node_modules
@@ -36,6 +37,13 @@ $(MODULES)/.installed: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
 	@cd $(MODULES)/@anthropic-ai/claude-code && ../../.bin/node install.cjs
 	@cd $(MODULES)/opencode-ai && ../.bin/node postinstall.mjs
 	@touch $@
+
+# As root it gets the browser itself, from Debian's packages.
+test-browser: $(VENV)/.dev
+	@command -v chromium > /dev/null || command -v google-chrome > /dev/null || { echo "installing Chromium ..."; \
+		apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium > /dev/null; } \
+		|| { echo "Chromium is missing; on Debian: apt-get install chromium"; exit 1; }
+	@$(BIN)/pytest tests/browser
 
 faults: $(VENV)/.dev
 	@PROXY_FAULT_ROUNDS=500 $(BIN)/pytest tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py

@@ -13,6 +13,7 @@ from management.editing import tree_of
 from management.guard import Visitor, admit
 from management.key_ring import KeyRing, Peer, hashed, is_hashed
 from management.openapi import document
+from management.panel import Panel
 from management.refusal import Refusal
 from management.resources import (
     auth_files,
@@ -98,6 +99,7 @@ class Management:
     def __init__(self, state: State) -> None:
         self._state = state
         self._ring = KeyRing()
+        self._panel = Panel()
         self._hashing: asyncio.Task[None] | None = None
         self._changing: set[asyncio.Task[web.StreamResponse]] = set()
 
@@ -115,7 +117,8 @@ class Management:
         await asyncio.to_thread(self._state.audit.close)
 
     def covers(self, path: str) -> bool:
-        return self._ring.is_set and (path == PREFIX or path.startswith(PREFIX + "/"))
+        is_mine = path == PREFIX or path.startswith(PREFIX + "/") or self._panel.covers(path)
+        return is_mine and self._ring.is_set
 
     async def answer(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse:
         try:
@@ -123,6 +126,8 @@ class Management:
                 peer=arrival.peer, is_local=arrival.is_local, method=request.method, headers=request.headers
             )
             allows_remote = self._state.config().remote_management.allow_remote or bool(self._state.password)
+            if self._panel.covers(request.path):
+                return self._panel.answer(request, visitor, allows_remote=allows_remote)
             await admit(visitor, self._ring, allows_remote=allows_remote)
             return await self._served(request, arrival)
         except Refusal as refusal:

@@ -1,0 +1,50 @@
+// Why this account and not another: of any request, of past ones, and as it is decided.
+
+import { field, fill, form, h, table } from "./dom.js";
+import { clock, until } from "./figures.js";
+import { t } from "./words.js";
+
+const LINES = 50;
+
+export async function why(api, signal) {
+  const [{ decisions: all }, { models }] = await Promise.all([api.get("/decisions"), api.get("/models")]);
+  const decisions = all.slice(0, LINES);
+  const place = h("div", {});
+  const draw = () => fill(place, decisions.length ? decisions.map(shown) : h("p", { className: "faint" }, t("notes")));
+  draw();
+  api.follow("decisions", (kind, decision) => {
+    if (kind !== "decision") return;
+    decisions.unshift(decision);
+    decisions.length = Math.min(decisions.length, LINES);
+    draw();
+  }, signal);
+  return [h("section", {}, h("h2", {}, t("dryRun")), dryRun(api, models[0]?.id ?? "")), h("section", {}, h("h2", {}, t("byId")), byId(api)), h("section", {}, h("h2", {}, t("decisions")), place)];
+}
+
+function dryRun(api, model) {
+  const out = h("div", {});
+  return [form(async (data) => fill(out, detail(await (await api.send("POST", "/explain", data.get("body"))).json())),
+    h("textarea", { name: "body", "aria-label": t("body"), value: JSON.stringify({ model, messages: [{ role: "user", content: "Hello" }] }, null, 2) }),
+    h("button", { type: "submit", className: "main" }, t("ask"))), out];
+}
+
+function byId(api) {
+  const out = h("div", {});
+  return [form(async (data) => {
+    const told = await api.get(`/explain/${encodeURIComponent(data.get("id"))}`);
+    fill(out, (told.decisions ?? [told]).map(detail));
+  }, field(t("byId"), "id", { required: true }), " ", h("button", { type: "submit" }, t("ask"))), out];
+}
+
+function shown(decision) {
+  const who = decision.chosen ? `${decision.chosen.label} · ${decision.chosen.model}` : t("nobody");
+  return h("details", {}, h("summary", {}, `${clock(decision.at)} → ${who}`, h("span", { className: "faint" }, ` (${decision.rule ?? ""})`)), detail(decision));
+}
+
+function detail(decision) {
+  return [
+    decision.request_id && h("p", { className: "faint" }, decision.request_id),
+    h("p", {}, decision.chosen ? [h("b", {}, decision.chosen.label), ` ${decision.chosen.model} · ${t("chosen", decision.rule)}`] : h("b", { className: "bad" }, t("nobody"))),
+    table([t("passedOver"), t("state"), ""], decision.passed_over.map((each) => [`${each.label} · ${each.model}`, each.why, each.returns_at ? t("backIn", until(each.returns_at)) : ""]), "–"),
+  ];
+}
