@@ -263,7 +263,7 @@ class Keeper:
         return told
 
 
-async def run_child(data: Path, login: Kept, digest: str) -> Told:
+async def run_child(data: Path, login: Kept, digest: str, *, is_survey: bool = False) -> Told:
     task = Task(
         kind=login.kind,
         data=str(data),
@@ -272,6 +272,7 @@ async def run_child(data: Path, login: Kept, digest: str) -> Told:
         variables=dict(login.variables),
         environment={name: login.environment[name] for name in INHERITED if name in login.environment},
         digest=digest,
+        is_survey=is_survey,
     )
     return await run(task, login.environment)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -23,6 +24,7 @@ from auth.cli.dialogue import APP_SERVER, ControlProtocol, Dialogue, Refusal
 from auth.cli.process import CliProcess, Ended
 from auth.homes import Busy, Homes
 from auth.lease import LeaseTaken
+from auth.logins.about import ABOUT
 from auth.logins.claude import SPEAK
 from auth.logins.codex import CLIENT, OPTIONS
 from auth.oidc import OidcClient
@@ -62,6 +64,8 @@ class Task(msgspec.Struct):
     environment: dict[str, str]
     digest: str
     """Of the token that is to be replaced: another one has been refreshed meanwhile."""
+    is_survey: bool = False
+    """Nothing is to be refreshed: the CLI is asked what it knows of the account."""
     client: OwnClient | None = None
     """Of an own OIDC login: no CLI is asked, but its provider."""
 
@@ -111,20 +115,25 @@ async def _renew(client: OwnClient, digest: str, home: Path) -> Told:
 async def _act(task: Task, home: Path) -> Told:
     """Look again, act, look."""
     try:
-        if read_token(task.kind, home).access.digest != task.digest:
+        if read_token(task.kind, home).access.digest != task.digest and not task.is_survey:
             return Told("fresh")
     except LoginNeeded as error:
         return Told("login_needed", str(error))
     except Refused as error:
         return Told("failed", str(error))
-    why = ""
+    why, survey = "", None
     try:
         async with asyncio.timeout(CLI_SECONDS_MAX):
-            why = await _ASKING[task.kind](task, home)
+            if task.is_survey:
+                survey = await ABOUT[task.kind](functools.partial(_start, task, home), home)
+            else:
+                why = await _ASKING[task.kind](task, home)
     except TimeoutError:
         why = "the CLI did not answer in time"
     except (Ended, Refusal) as error:
         why = str(error)
+    if task.is_survey:
+        return Told("failed", why) if survey is None else Told("fresh", survey=survey)
     return _judged(task, home, why)
 
 

@@ -19,6 +19,7 @@ from auth.credential import Credential
 from auth.memory_file import MemoryFile
 from auth.pool import Pool
 from auth.secret import Secret
+from auth.survey import Survey
 from management.api import Management
 from management.audit import Audit
 from management.state import State
@@ -104,7 +105,9 @@ class House:
             tell=lambda complaint: self.log.warning("pool.memory_failed", complaint=complaint),
         )
         self.memory.read()
-        self.enrolment = Enrolment(auth_folder(self.config), log=self.log, on_change=self.accounts_changed)
+        self.enrolment = Enrolment(
+            auth_folder(self.config), log=self.log, on_change=self.accounts_changed, on_survey=self.surveyed
+        )
         self.ledger = Ledger(
             auth_folder(self.config) / "state" / "usage.sqlite",
             retention_days=lambda: self.config.usage_retention_days,
@@ -210,6 +213,14 @@ class House:
 
     def accounts_changed(self) -> None:
         self.standpoint = self._stand(self.config)
+
+    def surveyed(self, credential_id: str, survey: Survey) -> None:
+        """What an account's own CLI told of its windows."""
+        now, unix = self.clock.monotonic(), self.clock.unix()
+        reserve = {each.id: each.reserve_percent for each in self.standpoint.snapshot.credentials}
+        if credential_id in reserve:
+            most = 1 - reserve[credential_id] / 100
+            self.pool.read(credential_id, survey.windows(now, unix), now, most=most)
 
     def refuse(self, error: ConfigError) -> None:
         self.log.error("config.refused", complaints=error.message.splitlines(), still="the last good one is in force")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -66,31 +67,38 @@ class ClaudeLogin:
         """By the CLI's own status command; the account's name at Anthropic stands beside its login."""
         process = await self._setting.start("auth", "status", "--json")
         try:
-            told = await process.read()
+            identity = identity_of(await process.read(), self._setting.home)
         finally:
             await process.close()
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-            status = msgspec.json.decode(told, type=_Status)
-            if status.logged_in and (account := self._account() or status.email):
-                return Identity(
-                    account=account,
-                    email=status.email,
-                    organization=status.org_name or "",
-                    plan=status.subscription_type or "",
-                    expires_at=_seconds(status.login_expires_at),
-                )
-        raise LoginFailed("failed", "the claude CLI says that it is not logged in after all; start the login again")
-
-    def _account(self) -> str:
-        path = self._setting.home / ".claude.json"
-        with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-            return msgspec.json.decode(path.read_bytes(), type=_Config).account.uuid
-        return ""
+        if identity is None:
+            raise LoginFailed("failed", "the claude CLI says that it is not logged in after all; start the login again")
+        return identity
 
     async def close(self) -> None:
         if self._dialogue is not None:
             with contextlib.suppress(Ended):
                 await self._dialogue.close()
+
+
+def identity_of(told: bytes, home: Path) -> Identity | None:
+    """`told`: by the CLI's status command. None: it is not logged in."""
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        status = msgspec.json.decode(told, type=_Status)
+        if status.logged_in and (account := _account(home) or status.email):
+            return Identity(
+                account=account,
+                email=status.email,
+                organization=status.org_name or "",
+                plan=status.plan_tier or status.subscription_type or "",
+                expires_at=_seconds(status.login_expires_at),
+            )
+    return None
+
+
+def _account(home: Path) -> str:
+    with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode((home / ".claude.json").read_bytes(), type=_Config).account.uuid
+    return ""
 
 
 _FAILURES: tuple[tuple[str, Reason, str], ...] = (
@@ -114,6 +122,8 @@ class _Status(msgspec.Struct, rename="camel"):
     email: str = ""
     org_name: str | None = None
     subscription_type: str | None = None
+    plan_tier: str | None = None
+    """``max_20x``: of a subscription that comes in sizes."""
     login_expires_at: str | int | float | None = None
 
 

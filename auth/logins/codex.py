@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import aiohttp
 import msgspec
@@ -71,28 +72,10 @@ class CodexLogin:
 
     async def identity(self) -> Identity:
         assert self._dialogue is not None
-        read = await self._dialogue.ask("account/read", {})
-        account = read.get("account")
-        if not isinstance(account, dict) or account.get("type") != "chatgpt":
+        identity = identity_of(await self._dialogue.ask("account/read", {}), self._setting.home)
+        if identity is None:
             raise LoginFailed("failed", "the codex CLI says that it is not logged in after all; start the login again")
-        claims = self._claims()
-        email = text_of(account.get("email"))
-        name = claims.chatgpt_account_id if claims is not None else ""
-        return Identity(
-            account=f"{name}/{text_of(read.get('userId'))}" if name else email,
-            email=email,
-            organization=text_of(account.get("workspaceName")),
-            plan=text_of(account.get("planType")),
-        )
-
-    def _claims(self) -> _OpenAi | None:
-        """Of the access token that the CLI has just been given. A workspace has many users, and a user many."""
-        with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError, ValueError):
-            saved = msgspec.json.decode((self._setting.home / "auth.json").read_bytes(), type=_Saved)
-            body = saved.tokens.access_token.split(".")[1]
-            raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
-            return msgspec.json.decode(raw, type=_Claims).auth
-        return None
+        return identity
 
     async def close(self) -> None:
         if self._dialogue is None:
@@ -107,6 +90,32 @@ class CodexLogin:
         if params.get("loginId") in {self._login, None} and not self._ended.done():
             failure = text_of(params.get("error")) or "without a reason"
             self._ended.set_result("" if params.get("success") else failure)
+
+
+def identity_of(read: Mapping[str, JsonValue], home: Path) -> Identity | None:
+    """`read`: the answer to ``account/read``. None: it is not logged in."""
+    account = read.get("account")
+    if not isinstance(account, dict) or account.get("type") != "chatgpt":
+        return None
+    claims = _claims(home)
+    email = text_of(account.get("email"))
+    name = claims.chatgpt_account_id if claims is not None else ""
+    return Identity(
+        account=f"{name}/{text_of(read.get('userId'))}" if name else email,
+        email=email,
+        organization=text_of(account.get("workspaceName")),
+        plan=text_of(account.get("planType")),
+    )
+
+
+def _claims(home: Path) -> _OpenAi | None:
+    """Of the access token that the CLI has just been given. A workspace has many users, and a user many."""
+    with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError, ValueError):
+        saved = msgspec.json.decode((home / "auth.json").read_bytes(), type=_Saved)
+        body = saved.tokens.access_token.split(".")[1]
+        raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+        return msgspec.json.decode(raw, type=_Claims).auth
+    return None
 
 
 _FAILURES: tuple[tuple[str, Reason, str], ...] = (

@@ -139,7 +139,7 @@ def _table(rows: Sequence[Row]) -> Table:
             Text(row.provider),
             Text(row.state, _STYLES.get(row.state, "")),
             Text(row.file or "config file"),
-            Text("; ".join(filter(None, (row.why, row.note)))),
+            Text("; ".join(filter(None, (row.why, row.who, ", ".join(map(str, row.windows)), row.note)))),
         )
     return table
 

@@ -4,9 +4,11 @@ within a second.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from auth.credential import Credential
 from auth.document import Document, JsonValue
@@ -16,6 +18,7 @@ from auth.seal import Seal
 from auth.store import NEW
 from proxy.accounts.enrolment import enrolled, open_store
 from proxy.accounts.fresh_logins import signer_of
+from proxy.accounts.known import Usage, usages
 from proxy.config.account_files import AccountFile, HomeLogin, ServiceAccount, interpret
 from proxy.config.schema import Config
 from proxy.providers.base import Provider
@@ -27,7 +30,9 @@ CONFIG_FILE = "config.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """`file`: None for a key of the configuration. `state`: ready · disabled · quarantined · unused."""
+    """`file`: None for a key of the configuration. `state`: ready · disabled · quarantined · unused. `windows`: as a
+    running server knows them. `login_expires_at`: RFC 3339; empty: nobody has to log in again, or nobody knows when.
+    """
 
     id: str
     label: str
@@ -36,6 +41,17 @@ class Row:
     file: str | None
     why: str | None = None
     note: str | None = None
+    email: str = ""
+    organization: str = ""
+    plan: str = ""
+    login_expires_at: str = ""
+    windows: tuple[Usage, ...] = ()
+
+    @property
+    def who(self) -> str:
+        """One line, as far as it is known."""
+        until = f"log in again before {self.login_expires_at[:10]}" if self.login_expires_at else ""
+        return " · ".join(filter(None, (self.email, self.plan, self.organization, until)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +60,12 @@ class Added:
     label: str
     is_new: bool
     """False: the account was there, and has what was said now."""
+
+
+def _who(file: AccountFile | None) -> dict[str, Any]:
+    """The members of a row."""
+    names = ("email", "organization", "plan", "login_expires_at")
+    return {} if file is None else {name: getattr(file.settings, name, "") for name in names}
 
 
 class Desk:
@@ -90,7 +112,11 @@ class Desk:
             yield from (f"{entry.name} {remark}" for remark in (*entry.remarks, *hints))
 
     def rows(self) -> list[Row]:
-        return [*self._config_rows(), *self._file_rows()]
+        known = usages(self.folder, unix=time.time())
+        return [
+            replace(row, windows=known[row.id]) if row.id in known else row
+            for row in (*self._config_rows(), *self._file_rows())
+        ]
 
     def _config_rows(self) -> Iterator[Row]:
         for each in self._configured:
@@ -116,6 +142,7 @@ class Desk:
                 file=name,
                 why=why,
                 note=file.settings.note or None if file is not None else None,
+                **_who(file),
             )
 
     def file_of(self, which: str) -> str:

@@ -18,6 +18,7 @@ from auth.store import HOMES, Entry, Store
 from auth.tokens import Token
 from auth.watch import Added, AuthWatch, Event, Removed
 from proxy.accounts.fresh_logins import FreshLogins, tokens_now
+from proxy.accounts.surveys import OnSurvey, Surveys
 from proxy.config.account_files import AccountFile, interpret
 from proxy.config.schema import Config
 from proxy.dispatch.snapshot import Snapshot
@@ -60,10 +61,15 @@ def enrolled(store: Store[AccountFile], config: Config, tokens: Mapping[str, Tok
 
 
 class Enrolment:
-    """`on_change` is called on the watch's loop, after the files have changed."""
+    """`on_change` is called on the watch's loop, after the files have changed; `on_survey` there, too."""
 
     def __init__(
-        self, folder: Path, *, log: structlog.typing.FilteringBoundLogger, on_change: Callable[[], None]
+        self,
+        folder: Path,
+        *,
+        log: structlog.typing.FilteringBoundLogger,
+        on_change: Callable[[], None],
+        on_survey: OnSurvey = lambda _account, _survey: None,
     ) -> None:
         self._log = log
         self._on_change = on_change
@@ -71,17 +77,20 @@ class Enrolment:
         self._watch: AuthWatch[AccountFile] | None = None
         self._credentials: Mapping[str, Credential] = {}
         self._logins = FreshLogins(folder, seal=self.store.seal, log=log, on_change=on_change)
+        self._surveys = Surveys(self.store, on_survey=on_survey, is_wanted=self._logins.is_fresh)
         self._tell(tuple(Added(entry) for entry in self.store.entries.values() if entry.fault or entry.remarks))
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._watch = AuthWatch(self.store, loop=loop, on_events=self._changed)
         self._watch.start()
         self._logins.start()
+        self._surveys.start()
 
     async def close(self) -> None:
         if self._watch is not None:
             await self._watch.close()
         await self._logins.close()
+        await self._surveys.close()
 
     async def look(self) -> None:
         """What the files say now is in force after it."""
@@ -98,6 +107,7 @@ class Enrolment:
     ) -> Snapshot:
         files = files_of(self.store)
         self._logins.keep(files, config.proxy_url)
+        self._surveys.keep(self._logins.kept)
         mine = enrolled(self.store, config, self._logins.tokens(files))
         self._credentials = mine.credentials
         return Snapshot.of(

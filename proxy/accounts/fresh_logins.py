@@ -92,6 +92,8 @@ class FreshLogins:
         self._log = log
         self._on_change = on_change
         self._keeper = Keeper(folder, on_change=self._changed)
+        self.kept: list[Kept] = []
+        """Those that an official CLI holds."""
         self._signers: dict[str, Signer] = {}
         self._refused: dict[str, str] = {}
         self._told: dict[str, str] = {}
@@ -100,7 +102,9 @@ class FreshLogins:
         """The disabled ones too: what is not refreshed is lost one day."""
         self._signers = {name: each for name, each in self._signers.items() if name in files}
         self._refused.clear()
-        self._keeper.keep([source for name, file in files.items() if (source := self._source(name, file, proxy_url))])
+        sources = [source for name, file in files.items() if (source := self._source(name, file, proxy_url))]
+        self._keeper.keep(sources)
+        self.kept = [each for each in sources if isinstance(each, Kept)]
 
     def _source(self, name: str, file: AccountFile, proxy_url: str) -> Source | None:
         match file.settings:
@@ -148,6 +152,10 @@ class FreshLogins:
 
     def _nothing_yet(self, name: str) -> str:
         return self._refused.get(name) or (NO_TOKEN if name in self._signers else NO_LOGIN)
+
+    def is_fresh(self, name: str) -> bool:
+        status = self._keeper.status(name)
+        return status.token is not None and not status.is_login_needed
 
     async def renew(self, name: str, refused: Secret) -> None:
         """Whoever asks waits for so long; the refresh goes on without them."""

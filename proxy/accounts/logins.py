@@ -5,7 +5,6 @@ what it says about the account is kept. The terminal and the management API use 
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from auth.refusal import Changed, LoginNeeded, Refused
 from proxy.accounts.desk import CONFIG_FILE, Added, Desk
 from proxy.accounts.egress import with_egress
 from proxy.accounts.fresh_logins import client_of
+from proxy.accounts.surveys import written
 from proxy.config.account_files import HomeLogin, OidcLogin, interpret
 
 ATTEMPTS_MAX = 3
@@ -107,7 +107,6 @@ def keep(
     """An account that is there already changes over to the new home; then its old one goes. `more`: members of its
     file. Raises `Refused`.
     """
-    until = identity.expires_at
     fields: dict[str, JsonValue] = {
         "type": kind.name,
         "home": home,
@@ -115,7 +114,7 @@ def keep(
         "email": identity.email,
         "organization": identity.organization,
         "plan": identity.plan,
-        "login-expires-at": dt.datetime.fromtimestamp(until, dt.UTC).isoformat(timespec="seconds") if until else "",
+        "login-expires-at": written(identity.expires_at),
     }
     if identity.project:
         fields["project-id"] = identity.project

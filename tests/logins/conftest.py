@@ -18,6 +18,7 @@ from proxy.accounts.desk import Desk
 from proxy.accounts.logins import LoginRun, LoginWish
 from proxy.config.schema import Config
 from tests.logins.person import Act, Login
+from tests.logins.stage import Server
 from tests.logins.vendor import Vendor
 
 MODULES = Path(os.environ.get("PROXY_CLIENT_MODULES", Path(__file__).parents[1] / "clients" / "node_modules"))
@@ -89,6 +90,13 @@ async def house(tmp_path: Path, vendor: Vendor) -> AsyncIterator[House]:
     house = House(tmp_path / "auth", vendor)
     yield house
     await _until(lambda: not house.processes())
+
+
+@pytest.fixture
+async def server(house: House) -> AsyncIterator[Server]:
+    server = Server(house)
+    yield server
+    await server.close()
 
 
 async def _until(is_so: Callable[[], bool]) -> None:

@@ -18,11 +18,11 @@ async def test_by_callback(house: House, vendor: Vendor) -> None:
     login = house.login("claude-code", comes_back())
     step = await login.finish()
     assert isinstance(step, Done)
-    assert str(step.account) == "ada@example.test · max · Harbour Works"
+    assert str(step.account) == "ada@example.test · max_20x · Harbour Works"
     assert isinstance(login.steps[0], Visit)
     assert asked_of(login.steps[0])["code_challenge_method"] == "S256"
     ((name, file),) = house.files.items()
-    assert (file["type"], file["email"], file["plan"]) == ("claude-code", "ada@example.test", "max")
+    assert (file["type"], file["email"], file["plan"]) == ("claude-code", "ada@example.test", "max_20x")
     assert file["account"] == vendor.person.account
     assert house.homes == [file["home"]]
     assert login.run.added is not None

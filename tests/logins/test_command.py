@@ -86,7 +86,7 @@ async def test_claude_by_paste(house: House, shell: Shell) -> None:
     await shell.hears("The state is missing: ")
     await shell.types(f"good-code#{state}")
     assert await shell.ends() == 0, shell.told
-    assert "Logged in as ada@example.test · max · Harbour Works." in shell.told
+    assert "Logged in as ada@example.test · max_20x · Harbour Works." in shell.told
     assert next(iter(house.files)) in shell.told
     assert "Anthropic's terms" in shell.told
 

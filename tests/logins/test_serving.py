@@ -3,114 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import signal
-import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import aiohttp
 import pytest
 
 from auth.refresh import LOOK_SECONDS
-from auth.tokens import TOKEN_FILES, read_token
+from auth.tokens import TOKEN_FILES
 from tests.logins.conftest import House
 from tests.logins.person import comes_back
+from tests.logins.stage import ASKED, KEY, SECONDS_MAX, Server, says_hello, served, tokens
 from tests.logins.vendor import Person, Vendor
-
-SECONDS_MAX = 90
-KEY = "the-key-of-the-ferryman-4711"
-
-
-@dataclass(slots=True)
-class Server:
-    house: House
-    url: str = ""
-    process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        folder = self.house.folder.parent
-        settings = f"auth-dir: {self.house.folder}\nproxy-url: {self.house.environment['HTTPS_PROXY']}\n"
-        (folder / "config.yaml").write_text(f"{settings}api-keys: [{KEY}]\n")
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "proxy", "--config", str(folder / "config.yaml"), "--port", "0",
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            env={**self.house.environment, "HOME": str(folder)},
-        )  # fmt: skip
-        assert self.process.stdout is not None
-        told = b""
-        async with asyncio.timeout(SECONDS_MAX):
-            while not (found := re.search(rb"http://127\.0\.0\.1:\d+", told)):
-                piece = await self.process.stdout.read(4096)
-                assert piece, told.decode()
-                told += piece
-        self.url = found[0].decode()
-
-    async def close(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
-            await self.process.communicate()
-
-
-@pytest.fixture
-async def server(house: House) -> AsyncIterator[Server]:
-    server = Server(house)
-    yield server
-    await server.close()
-
-
-async def run(house: House, *command: str, **environment: str) -> str:
-    """A CLI of the person's own, in a home of its own."""
-    home = house.folder.parent / "their-home"
-    home.mkdir(exist_ok=True)
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=home, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT, start_new_session=True,
-        env={**house.environment, "HOME": str(home), "DISABLE_TELEMETRY": "1", "TERM": "dumb", **environment},
-    )  # fmt: skip
-    async with asyncio.timeout(SECONDS_MAX):
-        out, _ = await process.communicate()
-    return out.decode()
-
-
-async def says_hello(house: House, server: Server, kind: str) -> str:
-    """Through the person's own CLI."""
-    if kind == "claude-code":
-        return await run(
-            house, "claude", "-p", "hello", "--model", "claude-sonnet-5",
-            ANTHROPIC_BASE_URL=server.url, ANTHROPIC_AUTH_TOKEN=KEY,
-        )  # fmt: skip
-    if kind == "gemini-cli":
-        return await run(
-            house, "gemini", "--skip-trust", "-m", "gemini-3-pro-preview", "-p", "hello",
-            CODE_ASSIST_ENDPOINT=server.url, GOOGLE_CLOUD_ACCESS_TOKEN=KEY,
-            GOOGLE_GENAI_USE_GCA="true", GEMINI_CLI_NO_RELAUNCH="1",
-        )  # fmt: skip
-    provider = f'{{name="p", base_url="{server.url}/v1", env_key="THE_KEY", wire_api="responses"}}'
-    return await run(
-        house, "codex", "exec", "--skip-git-repo-check", "-c", f"model_providers.p={provider}",
-        "-c", 'model_provider="p"', "-m", "gpt-5.5", "hello", THE_KEY=KEY,
-    )  # fmt: skip
-
-
-ASKED = {
-    "/v1/messages",
-    "/backend-api/codex/responses",
-    "/v1internal:streamGenerateContent",
-}
-"""Where models are asked."""
-
-
-def tokens(house: House) -> list[str]:
-    """Of all logins, as they stand on disk."""
-    return [
-        read_token(file["type"], house.folder / "homes" / file["home"]).access.reveal() for file in house.files.values()
-    ]
-
-
-def served(vendor: Vendor) -> list[str]:
-    """The tokens that models were asked with, in order."""
-    return [asked.headers["authorization"].removeprefix("Bearer ") for asked in vendor.asked if asked.path in ASKED]
 
 
 async def test_claude_code_s_own_request_goes_on_with_the_account_s_token(

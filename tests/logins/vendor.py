@@ -217,7 +217,8 @@ class Vendor:
         return 200, {"organization_role": "admin", "workspace_role": None, "organization_name": "Harbour Works"}
 
     def claude_usage(self, _: Asked) -> tuple[int, Json]:
-        return 200, {"five_hour": {"utilization": 12.0, "resets_at": "2026-11-20T12:00:00Z"}, "seven_day": None}
+        resets_at = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=15)
+        return 200, {"five_hour": {"utilization": 12.0, "resets_at": resets_at.isoformat()}, "seven_day": None}
 
     def revoke(self, asked: Asked) -> tuple[int, Json]:
         self.revoked.append(asked.body["token"])
@@ -274,6 +275,13 @@ class Vendor:
             "account_ordering": [self.person.account],
         }
 
+    def openai_usage(self, _: Asked) -> tuple[int, Json]:
+        now = int(time.time())
+        window = {"used_percent": 12, "limit_window_seconds": 18_000, "reset_after_seconds": 900, "reset_at": now + 900}
+        limits = {"allowed": True, "limit_reached": False, "primary_window": window, "secondary_window": None}
+        credit = {"has_credits": False, "unlimited": False, "balance": None}
+        return 200, {"plan_type": "pro", "rate_limit": limits, "credits": credit}
+
     def google_token(self, asked: Asked) -> tuple[int, Json]:
         if asked.body.get("grant_type") == "authorization_code" and asked.body["code"] not in self.codes:
             return 400, {"error": "invalid_grant", "error_description": "Malformed auth code."}
@@ -326,6 +334,7 @@ ROUTES: Mapping[tuple[str, str], Callable[[Vendor, Asked], tuple[int, Json] | tu
     ("auth.openai.com", "/api/accounts/deviceauth/usercode"): Vendor.openai_user_code,
     ("auth.openai.com", "/api/accounts/deviceauth/token"): Vendor.openai_device_token,
     ("chatgpt.com", "/backend-api/wham/accounts/check"): Vendor.openai_accounts,
+    ("chatgpt.com", "/backend-api/wham/usage"): Vendor.openai_usage,
     ("oauth2.googleapis.com", "/token"): Vendor.google_token,
     ("oauth2.googleapis.com", "/tokeninfo"): Vendor.google_token_info,
     ("oauth2.googleapis.com", "/revoke"): Vendor.revoke,

@@ -1,0 +1,105 @@
+"""A running server with logins, and the person's own CLIs in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from auth.tokens import read_token
+from tests.logins.vendor import Vendor
+
+if TYPE_CHECKING:
+    from tests.logins.conftest import House
+
+SECONDS_MAX = 90
+KEY = "the-key-of-the-ferryman-4711"
+
+
+@dataclass(slots=True)
+class Server:
+    house: House
+    url: str = ""
+    process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        folder = self.house.folder.parent
+        settings = f"auth-dir: {self.house.folder}\nproxy-url: {self.house.environment['HTTPS_PROXY']}\n"
+        (folder / "config.yaml").write_text(f"{settings}api-keys: [{KEY}]\n")
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "proxy", "--config", str(folder / "config.yaml"), "--port", "0",
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            env={**self.house.environment, "HOME": str(folder)},
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        told = b""
+        async with asyncio.timeout(SECONDS_MAX):
+            while not (found := re.search(rb"http://127\.0\.0\.1:\d+", told)):
+                piece = await self.process.stdout.read(4096)
+                assert piece, told.decode()
+                told += piece
+        self.url = found[0].decode()
+
+    async def close(self) -> None:
+        """May be called again."""
+        process, self.process = self.process, None
+        if process is not None:
+            process.send_signal(signal.SIGTERM)
+            await process.communicate()
+
+
+async def run(house: House, *command: str, **environment: str) -> str:
+    """A CLI of the person's own, in a home of its own."""
+    home = house.folder.parent / "their-home"
+    home.mkdir(exist_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=home, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT, start_new_session=True,
+        env={**house.environment, "HOME": str(home), "DISABLE_TELEMETRY": "1", "TERM": "dumb", **environment},
+    )  # fmt: skip
+    async with asyncio.timeout(SECONDS_MAX):
+        out, _ = await process.communicate()
+    return out.decode()
+
+
+async def says_hello(house: House, server: Server, kind: str) -> str:
+    """Through the person's own CLI."""
+    if kind == "claude-code":
+        return await run(
+            house, "claude", "-p", "hello", "--model", "claude-sonnet-5",
+            ANTHROPIC_BASE_URL=server.url, ANTHROPIC_AUTH_TOKEN=KEY,
+        )  # fmt: skip
+    if kind == "gemini-cli":
+        return await run(
+            house, "gemini", "--skip-trust", "-m", "gemini-3-pro-preview", "-p", "hello",
+            CODE_ASSIST_ENDPOINT=server.url, GOOGLE_CLOUD_ACCESS_TOKEN=KEY,
+            GOOGLE_GENAI_USE_GCA="true", GEMINI_CLI_NO_RELAUNCH="1",
+        )  # fmt: skip
+    provider = f'{{name="p", base_url="{server.url}/v1", env_key="THE_KEY", wire_api="responses"}}'
+    return await run(
+        house, "codex", "exec", "--skip-git-repo-check", "-c", f"model_providers.p={provider}",
+        "-c", 'model_provider="p"', "-m", "gpt-5.5", "hello", THE_KEY=KEY,
+    )  # fmt: skip
+
+
+ASKED = {
+    "/v1/messages",
+    "/backend-api/codex/responses",
+    "/v1internal:streamGenerateContent",
+}
+"""Where models are asked."""
+
+
+def tokens(house: House) -> list[str]:
+    """Of all logins, as they stand on disk."""
+    return [
+        read_token(file["type"], house.folder / "homes" / file["home"]).access.reveal() for file in house.files.values()
+    ]
+
+
+def served(vendor: Vendor) -> list[str]:
+    """The tokens that models were asked with, in order."""
+    return [asked.headers["authorization"].removeprefix("Bearer ") for asked in vendor.asked if asked.path in ASKED]
