@@ -20,7 +20,8 @@ from proxy.config.load import load
 from proxy.config.schema import Config
 from proxy.config.show import as_yaml
 from proxy.errors import ProxyError
-from proxy.house import House, auth_folder, check_exposure
+from proxy.footing import auth_folder
+from proxy.house import House, check_exposure
 from proxy.server.access import ClientKeys
 
 try:

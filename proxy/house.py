@@ -27,6 +27,7 @@ from proxy import __version__
 from proxy.accounts.desk import Desk
 from proxy.accounts.enrolment import Enrolment
 from proxy.accounts.login_board import LoginBoard
+from proxy.accounts.model_lists import ModelLists
 from proxy.accounts.probe import probe
 from proxy.banner import facts_of, show
 from proxy.cli import ServeOptions
@@ -37,9 +38,9 @@ from proxy.dispatch.clock import Clock
 from proxy.dispatch.failover import Dispatcher
 from proxy.dispatch.snapshot import Snapshot
 from proxy.errors import ConfigError
+from proxy.footing import auth_folder, is_json, log_stream, logs_folder
 from proxy.observe.ledger import Ledger
 from proxy.observe.log import LibraryLog, make_log
-from proxy.observe.log_file import LogFile
 from proxy.observe.metrics import Metrics
 from proxy.observe.outbox import Outbox
 from proxy.observe.prices import Prices
@@ -101,7 +102,7 @@ class House:
             self.pool,
             monotonic=self.clock.monotonic,
             unix=self.clock.unix,
-            is_wanted=lambda: not (self.standpoint.is_sandbox or options.replay is not None),
+            is_wanted=self._is_real,
             tell=lambda complaint: self.log.warning("pool.memory_failed", complaint=complaint),
         )
         self.memory.read()
@@ -124,6 +125,15 @@ class House:
         )
         self.traces = CliTraces(auth_folder(self.config) / "state")
         self.clis = CliPool(clock=self.clock.monotonic, log=self.log)
+        self.lists = ModelLists(
+            auth_folder(self.config),
+            snapshot=lambda: self.standpoint.snapshot,
+            pool=self.pool,
+            clock=self.clock,
+            is_wanted=self._is_real,
+            on_change=self.accounts_changed,
+            log=self.log,
+        )
         self.standpoint = self._stand(self.config)
 
     def _stand(self, config: Config) -> Standpoint:
@@ -139,6 +149,8 @@ class House:
             snapshot = self.enrolment.snapshot(config, credentials=stand_ins(snapshot.credentials))
         elif is_sandbox:
             snapshot = self.enrolment.snapshot(config, providers=sandbox.PROVIDERS, credentials=sandbox.CREDENTIALS)
+        else:
+            snapshot = self.lists.applied(snapshot)
         self._learn_secrets(config, snapshot.credentials)
         self._follow(snapshot.credentials)
         self.config = config
@@ -154,6 +166,10 @@ class House:
             if self._tokens.get(credential.id, before) != credential.secret:
                 self.pool.renew(credential.id)
         self._tokens = tokens
+
+    def _is_real(self) -> bool:
+        """Accounts of real providers, asked for real."""
+        return not (self.standpoint.is_sandbox or self._options.replay is not None)
 
     def check(self, config: Config) -> Config:
         """With what the command line says instead. Raises `ConfigError` for one that could not be in force."""
@@ -313,12 +329,14 @@ class House:
         management.follow(self.config)
         self.enrolment.start(asyncio.get_running_loop())
         remembering = asyncio.create_task(self.memory.keep())
+        listing = asyncio.create_task(self.lists.keep(upstreams["http"]))
         try:
             await serve(
                 app, host=self.config.host, port=self.config.port, tls=self.config.tls, when_listening=self.greet
             )
         finally:
             remembering.cancel()
+            listing.cancel()
             await self.memory.save()
             await self.board.close()
             await management.close()
@@ -344,31 +362,6 @@ class House:
         show(facts, Console())
         sys.stdout.flush()
         self.log.info("server.started", urls=list(urls), version=__version__, sandbox=self.standpoint.is_sandbox)
-
-
-def auth_folder(config: Config) -> Path:
-    return Path(config.auth_dir).expanduser().absolute()
-
-
-def logs_folder(config: Config) -> Path:
-    return auth_folder(config) / "logs"
-
-
-def log_stream(config: Config) -> BinaryIO:
-    """Raises `ConfigError`."""
-    if not config.logging_to_file:
-        return sys.stderr.buffer
-    path = logs_folder(config) / "proxy.log"
-    try:
-        return cast("BinaryIO", LogFile(path))
-    except OSError as error:
-        raise ConfigError(f"logging-to-file: {path}: {error.strerror}") from error
-
-
-def is_json(config: Config) -> bool:
-    if config.log_format != "auto":
-        return config.log_format == "json"
-    return config.logging_to_file or not sys.stderr.isatty()
 
 
 def check_exposure(config: Config) -> None:

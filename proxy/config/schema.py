@@ -174,6 +174,11 @@ class Config:
     cache_breakpoints: bool = setting(
         default=True, sentence="Mark prompts for Anthropic's cache where the client's format has no word for it."
     )
+    model_list_hours: int = setting(
+        6,
+        "How often providers are asked which models they have, in hours, in the background; 0: never.",
+        Limits(low=0, high=24 * 365),
+    )
     payload: Payload = setting(Payload(), "Rules that change requests on their way to the provider.")
     proxy_url: str = setting(
         "",

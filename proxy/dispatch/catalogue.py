@@ -3,7 +3,8 @@
 A name is looked up as it stands; then without an effort suffix (`proxy.dispatch.suffix`), ``models/`` in front or
 ``[1m]`` behind; then, for names that nobody lists, by the families of the providers. Names come from:
 
-* a credential's own `models` (client's name → one upstream model, or a pool of them), else its provider's list;
+* a credential's own `models` (client's name → one upstream model, or a pool of them), else the list that its provider
+  gave for it, else the provider's built-in one;
 * `oauth-model-alias` and `oauth-excluded-models`, by the provider's kind of account (`Provider.channel`);
 * the credential's prefix: each name is also offered as ``prefix/name``, by that credential alone.
 
@@ -13,7 +14,7 @@ one client sees of it all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -31,9 +32,12 @@ from proxy.providers.profiles import known_model
 
 REMEMBERED_MAX = 4096
 NAME_CHARACTERS_MAX = 256
+INDEXES_MAX = 1024
 
 _NO_ALIASES: Mapping[str, tuple[AccountModelAlias, ...]] = MappingProxyType({})
 _NO_EXCLUSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+_NO_LISTS: Mapping[str, tuple[Model, ...]] = MappingProxyType({})
+_INDEXES: dict[int, tuple[tuple[Model, ...], Mapping[str, Model]]] = {}
 _CROSSING: frozenset[Operation] = frozenset({"generate", "count_tokens"})
 
 
@@ -86,10 +90,17 @@ class Catalogue:
         credentials: Iterable[Credential],
         aliases: Mapping[str, tuple[AccountModelAlias, ...]] = _NO_ALIASES,
         exclusions: Mapping[str, tuple[str, ...]] = _NO_EXCLUSIONS,
+        *,
+        listed: Mapping[str, tuple[Model, ...]] = _NO_LISTS,
+        is_lost: Callable[[str], bool] = lambda _credential: False,
     ) -> None:
+        """`listed`: by credential. `is_lost`: whether a human has to act before a credential can serve again. Its
+        models are not shown, and may be asked for all the same.
+        """
         by_name = {provider.name: provider for provider in providers}
+        self._is_lost = is_lost
         self._sources = [
-            _source(by_name[each.provider], each, aliases, exclusions)
+            _source(_relisted(by_name[each.provider], listed.get(each.id, ())), each, aliases, exclusions)
             for each in sorted(credentials, key=lambda each: -each.priority)
             if each.provider in by_name and not each.is_disabled
         ]
@@ -113,7 +124,7 @@ class Catalogue:
         return part
 
     def _part(self, reach: Reach) -> Catalogue:
-        part = Catalogue((), ())
+        part = Catalogue((), (), is_lost=self._is_lost)
         part._reach = reach
         part._sources = [source for source in self._sources if reach.sees(source.credential)]
         offers = ((name, _within(name, candidates, reach)) for name, candidates in self._offers.items())
@@ -128,7 +139,12 @@ class Catalogue:
         """For clients' lists: under the client's names, sorted, unique; none that could be asked for nothing. Where
         several upstream models stand behind one name, the limits are those that all of them keep.
         """
-        described = (_described(name, self._offers[name]) for name in sorted(self._offers))
+        lost = {each for each in self.accounts() if self._is_lost(each)}
+        described = []
+        for name in sorted(self._offers):
+            offers = [each for each in self._offers[name] if each.credential.id not in lost]
+            if offers:
+                described.append(_described(name, offers))
         return tuple(model for model in described if model.operations)
 
     def find(self, name: str, operation: Operation, wire: str) -> Found:
@@ -208,6 +224,11 @@ def _readings(name: str) -> Iterator[tuple[str, Reasoning | None]]:
             yield reading.removesuffix("[1m]"), effort
 
 
+def _relisted(provider: Provider, models: tuple[Model, ...]) -> Provider:
+    """As it is for a credential of whose models it has given a list."""
+    return replace(provider, models=models) if models else provider
+
+
 def _source(
     provider: Provider,
     credential: Credential,
@@ -270,11 +291,18 @@ def _described(name: str, candidates: Sequence[Candidate]) -> Model:
 
 
 def _known(candidate: Candidate) -> Model | None:
-    for model in candidate.provider.models:
-        if model.id == candidate.model:
-            return model
-    model = known_model(candidate.model)
+    model = _by_id(candidate.provider.models).get(candidate.model) or known_model(candidate.model)
     return model if model != Model(id=candidate.model) else None
+
+
+def _by_id(models: tuple[Model, ...]) -> Mapping[str, Model]:
+    """Kept: a provider's own list may be long, and is the same for each look."""
+    kept = _INDEXES.get(id(models))
+    if kept is None or kept[0] is not models:
+        if len(_INDEXES) >= INDEXES_MAX:
+            _INDEXES.clear()
+        kept = _INDEXES[id(models)] = (models, {model.id: model for model in reversed(models)})
+    return kept[1]
 
 
 def _upstream_model(candidate: Candidate) -> Model:

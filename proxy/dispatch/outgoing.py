@@ -74,8 +74,11 @@ def address(candidate: Candidate, operation: Operation, *, is_stream: bool) -> s
     endpoint = candidate.provider.endpoints[operation]
     path = endpoint.stream_path if is_stream and endpoint.stream_path else endpoint.path
     base = candidate.credential.base_url or candidate.provider.base_url
+    return located(base, path.replace("{model}", quote(candidate.model, safe="@:~")))
+
+
+def located(base: str, path: str) -> str:
     for version in _VERSIONS:
         if base.endswith(version) and path.startswith(f"{version}/"):
-            base = base.removesuffix(version)
-            break
-    return base + path.replace("{model}", quote(candidate.model, safe="@:~"))
+            return base.removesuffix(version) + path
+    return base + path

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from auth.credential import Credential
 from proxy.config.schema import Config
 from proxy.dispatch.catalogue import Catalogue
 from proxy.dispatch.payload import Edits
 from proxy.dispatch.policy import Strategy
-from proxy.providers.base import Provider
+from proxy.providers.base import Model, Provider
 from proxy.providers.configured import from_config
 
 EDITS_MAX = 4096
+_NO_LISTS: Mapping[str, tuple[Model, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,18 +39,13 @@ class Snapshot:
         own_providers, own_credentials = from_config(config)
         all_providers = (*own_providers, *providers)
         all_credentials = (*own_credentials, *credentials)
-        takes_turns_by_weight = config.routing.strategy == "weighted-round-robin"
-        return cls(
-            config=config,
-            providers=all_providers,
-            credentials=all_credentials,
-            catalogue=Catalogue(
-                all_providers,
-                (each for each in all_credentials if each.weight > 0 or not takes_turns_by_weight),
-                config.oauth_model_alias,
-                config.oauth_excluded_models,
-            ),
-        )
+        catalogue = _catalogue(config, all_providers, all_credentials)
+        return cls(config=config, providers=all_providers, credentials=all_credentials, catalogue=catalogue)
+
+    def relisted(self, listed: Mapping[str, tuple[Model, ...]], is_lost: Callable[[str], bool]) -> Snapshot:
+        """With what providers have told of their models, by credential. `is_lost`: see `Catalogue`."""
+        catalogue = _catalogue(self.config, self.providers, self.credentials, listed=listed, is_lost=is_lost)
+        return replace(self, catalogue=catalogue)
 
     @property
     def strategy(self) -> Strategy:
@@ -62,3 +59,22 @@ class Snapshot:
                 self._edits.clear()
             edits = self._edits[model, wire] = Edits(self.config.payload, model, wire)
         return edits
+
+
+def _catalogue(
+    config: Config,
+    providers: Iterable[Provider],
+    credentials: Iterable[Credential],
+    *,
+    listed: Mapping[str, tuple[Model, ...]] = _NO_LISTS,
+    is_lost: Callable[[str], bool] = lambda _credential: False,
+) -> Catalogue:
+    takes_turns_by_weight = config.routing.strategy == "weighted-round-robin"
+    return Catalogue(
+        providers,
+        (each for each in credentials if each.weight > 0 or not takes_turns_by_weight),
+        config.oauth_model_alias,
+        config.oauth_excluded_models,
+        listed=listed,
+        is_lost=is_lost,
+    )

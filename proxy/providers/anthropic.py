@@ -21,5 +21,6 @@ PROVIDER = Provider(
     # Others call themselves so, too; the session is Claude Code's alone.
     official=(("user-agent", "claude-cli/"), ("x-claude-code-session-id", "")),
     models=models()["anthropic"],
+    list_path="/v1/models?limit=1000",
     families=("claude-*",),
 )

@@ -104,6 +104,8 @@ class Provider:
     patches: tuple[Patch, ...] = ()
     models: tuple[Model, ...] = ()
     """What its credentials offer that name no models of their own."""
+    list_path: str = ""
+    """Where it lists its models itself, behind the base URL; empty: nowhere."""
     families: tuple[str, ...] = ()
     """Wildcards over names that are not listed but may be asked of it all the same: new and dated models."""
     channel: str = ""

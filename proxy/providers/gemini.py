@@ -23,5 +23,6 @@ PROVIDER = Provider(
     profile=profiles("gemini"),
     official=(("user-agent", "geminicli"),),
     models=models()["gemini"],
+    list_path="/v1beta/models?pageSize=1000",
     families=("gemini-*", "gemma-*", "learnlm-*", "text-embedding-*"),
 )

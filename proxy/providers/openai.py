@@ -25,6 +25,7 @@ PROVIDER = Provider(
     forwarded=frozenset({"openai-beta"}),
     official=(("user-agent", "codex"), ("originator", "codex")),
     models=models()["openai"],
+    list_path="/models",
     families=(
         *("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "codex-*"),
         *("text-embedding-*", "whisper-*", "tts-*", "omni-moderation-*"),

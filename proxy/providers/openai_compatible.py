@@ -40,6 +40,7 @@ def provider_named(name: str, base_url: str, model_names: tuple[str, ...]) -> Pr
         authorize=bearer,
         profile=profiles("openai_compatible"),
         models=tuple(_model(each) for each in dict.fromkeys(model_names)),
+        list_path="/models",
         families=() if model_names else ("*",),
     )
 
