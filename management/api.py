@@ -34,6 +34,7 @@ from management.resources import (
 from management.resources.settings import value_at
 from management.routes import PREFIX, Ask, Reply, Route, Table
 from management.state import State
+from management.webhooks import Herald
 from proxy.config.edit import Put, write_back
 from proxy.config.load import digest_of, read
 from proxy.config.schema import Config
@@ -101,11 +102,14 @@ class Management:
         self._ring = KeyRing()
         self._panel = Panel()
         self._hashing: asyncio.Task[None] | None = None
+        self._heralding: asyncio.Task[None] | None = None
         self._changing: set[asyncio.Task[web.StreamResponse]] = set()
 
     def follow(self, config: Config) -> None:
         """The key is what this says from now on. One that stands there in plain text is made a hash in the file."""
         key = config.remote_management.secret_key.reveal()
+        if self._heralding is None:
+            self._heralding = asyncio.create_task(Herald(self._state).run())
         self._ring.use(stored=key, environment=self._state.password)
         if key and not is_hashed(key) and (self._hashing is None or self._hashing.done()):
             self._hashing = asyncio.create_task(self._hash(key))
@@ -113,6 +117,9 @@ class Management:
     async def close(self) -> None:
         if under_way := {*self._changing, *([self._hashing] if self._hashing is not None else [])}:
             await asyncio.wait(under_way)
+        if self._heralding is not None:
+            self._heralding.cancel()
+            await asyncio.wait({self._heralding})
         self._ring.close()
         await asyncio.to_thread(self._state.audit.close)
 

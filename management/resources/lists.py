@@ -51,7 +51,7 @@ class ListOfSetting:
     @property
     def identity(self) -> str:
         """The member by which an entry is known."""
-        return "name" if self.name == "openai-compatibility" else "api-key"
+        return {"openai-compatibility": "name", "webhooks": "url"}.get(self.name, "api-key")
 
     # the shape of entries
 

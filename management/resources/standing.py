@@ -162,6 +162,7 @@ ROUTES = (
         handler=list_definitions,
         sentence="The built-in models of a kind of account.",
         reply=_OBJECT,
+        statuses=(404,),
     ),
     Route(method="GET", path="/models", handler=list_models, sentence="What clients can ask for.", reply=_OBJECT),
 )

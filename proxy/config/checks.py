@@ -64,6 +64,14 @@ def safe_url(value: str) -> Fault:
     return None
 
 
+def web_address(value: str) -> Fault:
+    """Of a receiver; what follows ? may be its secret."""
+    parts = _split(value)
+    if parts is None or parts.scheme not in {"http", "https"} or parts.fragment:
+        return "must be a URL such as https://hooks.example.com/x"
+    return None
+
+
 def proxy_url(value: str) -> Fault:
     if not value or value in NO_PROXY:
         return None

@@ -13,6 +13,7 @@ from proxy.config.client_keys import ClientKey, RateLimits, network
 from proxy.config.payload import Payload
 from proxy.config.provider_keys import CompatibleProvider, ProviderKey
 from proxy.config.settings import Duration, Limits, required, setting
+from proxy.config.webhooks import Webhook
 
 MIB = 1024 * 1024
 
@@ -200,6 +201,9 @@ class Config:
     )
     usage_retention_days: int = setting(
         90, "How many days the ledger keeps single requests and hours; days are kept for good. 0: all.", _DAYS
+    )
+    webhooks: tuple[Webhook, ...] = setting(
+        (), "Who is told when an account is dead, a quota low or a pool empty, and when that is over."
     )
 
     def faults(self) -> Iterator[tuple[str, str]]:
