@@ -16,6 +16,7 @@ from management.openapi import document
 from management.panel import Panel
 from management.refusal import Refusal
 from management.resources import (
+    adoption,
     auth_files,
     calls,
     configuration,
@@ -54,6 +55,7 @@ async def get_document(ask: Ask) -> Reply:
 TABLE = Table(
     (
         *configuration.ROUTES,
+        *adoption.ROUTES,
         *settings.ROUTES,
         *lists.ROUTES,
         *maps.ROUTES,

@@ -26,6 +26,8 @@ from proxy.accounts.desk import Desk, Row
 from proxy.accounts.offers import COMPATIBLE_URLS, KEYS, fields_for
 from proxy.accounts.probe import probe
 from proxy.config.account_files import SERVICE_ACCOUNT, account_schema
+from proxy.config.adoption import adopted
+from proxy.config.load import read, text_of
 from proxy.providers.base import Provider
 from proxy.upstream.http import HttpUpstream
 
@@ -240,16 +242,32 @@ def _model(text: str) -> JsonValue:
     return {"name": name, "alias": alias} if separator else {"name": name}
 
 
+def _adopt(theirs: Path) -> None:
+    found = adopted(text_of(read(theirs) or b"", str(theirs)))
+    for note in found.notes:
+        click.echo(str(note), err=True)
+    if not found.is_good:
+        raise click.ClickException("what is faulty must be mended before it is a configuration")
+    click.echo(found.text, nl=False)
+
+
 def import_command(open_desk: OpenDesk) -> click.Command:
     @click.command("import")
     @click.option("--from", "place", type=click.Path(path_type=Path), help="Only from this file or folder.")
     @click.option("--dry-run", "is_dry", is_flag=True, help="Say what would be done, and do nothing.")
+    @click.option(
+        "--config", "theirs", type=click.Path(path_type=Path, dir_okay=False), help="Another system's config.yaml."
+    )
     @click.pass_context
-    def run(context: click.Context, place: Path | None, is_dry: bool) -> None:
+    def run(context: click.Context, place: Path | None, is_dry: bool, theirs: Path | None) -> None:
         """Take over keys that are on this machine: environment, official CLIs, another system's auth-dir.
 
-        Nothing is taken away from where it is. Logins stay with the program that holds them.
+        Nothing is taken away from where it is. Logins stay with the program that holds them. With --config another
+        system's configuration is printed as one of ours, and what became of each of its keys is told beside it.
         """
+        if theirs is not None:
+            _adopt(theirs)
+            return
         desk = open_desk(context.obj)
         with _told():
             found = sources.at(place) if place is not None else sources.everywhere(Path.home(), os.environ)
