@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-clients test-browser faults check bench lock format clean help
+.PHONY: run test test-clients test-browser strace faults check bench lock format clean help
 
 help:
 	@echo "make run     start the server on 127.0.0.1:8317 (ARGS='--sandbox --port 9000' passes options on)"
 	@echo "make test    run the whole test suite"
-	@echo "make test-clients  put the real coding CLIs, installed by npm, in front of it (needs npm; 2 GB)"
+	@echo "make test-clients  put the real coding CLIs and a real OpenID provider, installed by npm, around it (needs npm; 2 GB)"
 	@echo "make test-browser  the panel, and hostile pages, in a real Chromium"
 	@echo "make faults  the long form of the tests that kill and starve: hours of bad luck in minutes"
 	@echo "make check   ruff, mypy --strict, import contracts, tidy tests"
@@ -21,13 +21,27 @@ run: $(VENV)/.run
 	@$(BIN)/proxy $(ARGS)
 
 test: $(VENV)/.dev
-	@$(BIN)/pytest -n auto --dist worksteal --ignore tests/clients --ignore tests/logins --ignore tests/browser
+	@$(BIN)/pytest -n auto --dist worksteal --ignore tests/clients --ignore tests/logins --ignore tests/oidc --ignore tests/browser
 
 CLIENTS := tests/clients
 MODULES := $(CLIENTS)/node_modules
 
-test-clients: $(VENV)/.dev $(MODULES)/.installed
-	@$(BIN)/python $(CLIENTS)/offline.py $(BIN)/pytest -n 2 --dist worksteal $(CLIENTS) tests/logins
+OIDC := tests/oidc
+
+test-clients: $(VENV)/.dev $(MODULES)/.installed $(OIDC)/node_modules/.installed strace
+	@$(BIN)/python $(CLIENTS)/offline.py $(BIN)/pytest -n 2 --dist worksteal $(CLIENTS) tests/logins $(OIDC)
+
+$(OIDC)/node_modules/.installed: $(OIDC)/package.json $(OIDC)/package-lock.json
+	@command -v npm > /dev/null || { echo "npm is missing: install Node.js 20 or newer"; exit 1; }
+	@echo "installing an OpenID Connect provider (locked) ..."
+	@npm ci --prefix $(OIDC) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+# As root it gets it itself, from Debian's packages.
+strace:
+	@command -v strace > /dev/null || { echo "installing strace ..."; \
+		apt-get -qq update && apt-get -qq install -y --no-install-recommends strace > /dev/null; } \
+		|| { echo "strace is missing; on Debian: apt-get install strace"; exit 1; }
 
 # No script of any package runs, but the two that put a program in its place; both find it in what npm has brought.
 $(MODULES)/.installed: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
@@ -45,8 +59,8 @@ test-browser: $(VENV)/.dev
 		|| { echo "Chromium is missing; on Debian: apt-get install chromium"; exit 1; }
 	@$(BIN)/pytest tests/browser
 
-faults: $(VENV)/.dev
-	@PROXY_FAULT_ROUNDS=500 $(BIN)/pytest tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py
+faults: $(VENV)/.dev $(OIDC)/node_modules/.installed strace
+	@PROXY_FAULT_ROUNDS=500 $(BIN)/pytest $(OIDC) tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check --quiet .
@@ -86,4 +100,4 @@ lock: $(VENV)/.python
 		--no-emit-index-url pyproject.toml requirements/build.in --group dev -o requirements/dev.txt
 
 clean:
-	@rm -rf $(MODULES) $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(MODULES) $(OIDC)/node_modules $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -44,6 +44,8 @@ HAD_AT_ANY_TIME = frozenset({"vertex"})
 AT_ONCE_MAX = 2
 RETRY_SECONDS = 60.0
 RETRY_SECONDS_MAX = 1800.0
+CHILD_SECONDS_MAX = 300.0
+"""So long a child is waited for; then it goes on alone, and others have its turn."""
 UNCERTAIN_RETRY_SECONDS = 10.0
 """Where an answer was lost: providers that forgive a second use of a refresh token do so for half a minute."""
 _TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -286,7 +288,11 @@ async def run(task: Task, environment: Mapping[str, str]) -> Told:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         cwd="/", start_new_session=True, env={"PATH": os.defpath, "PYTHONPATH": sources, **trust},
     )  # fmt: skip
-    out, _ = await child.communicate(msgspec.json.encode(task))
+    try:
+        async with asyncio.timeout(CHILD_SECONDS_MAX):
+            out, _ = await child.communicate(msgspec.json.encode(task))
+    except TimeoutError:
+        return Told("failed", "the refresh is still under way; what it brings is used as soon as it is there")
     try:
         return msgspec.json.decode(out, type=Told)
     except msgspec.DecodeError:
