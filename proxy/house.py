@@ -54,6 +54,7 @@ from proxy.server.accounts import AccountState, account_states
 from proxy.server.app import App, Edition, Quarantine
 from proxy.server.lifecycle import serve
 from proxy.upstream.base import Upstream
+from proxy.upstream.claude_code import ClaudeCode
 from proxy.upstream.cli_pool import CliPool
 from proxy.upstream.cli_traces import CliTraces
 from proxy.upstream.codex import Codex
@@ -270,7 +271,8 @@ class House:
             ours=os.environ,
             clock=self.clock.monotonic,
         )
-        return {"http": door, "sandbox": sandbox.Sandbox(), "codex": codex}
+        claude = ClaudeCode(self.clis, data=auth_folder(self.config), traces=self.traces, ours=os.environ)
+        return {"http": door, "sandbox": sandbox.Sandbox(), "claude-code": claude, "codex": codex}
 
     async def _probe(self, credential_id: str) -> tuple[bool, str]:
         """Whether an account works, by a request that costs nothing; and a sentence."""

@@ -20,6 +20,7 @@ from proxy.dispatch.catalogue import Found
 from proxy.dispatch.clock import Clock
 from proxy.dispatch.decision import Decision
 from proxy.dispatch.fallbacks import fallbacks
+from proxy.dispatch.genuine import is_genuine
 from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
 from proxy.dispatch.plain import PlainPlan
 from proxy.dispatch.policy import Ask, decide
@@ -116,7 +117,9 @@ class Dispatcher:
             raise Refused.because(error, report) from None
 
     async def _count(self, snapshot: Snapshot, asked: Asked, report: Report) -> Outcome:
-        if "count_tokens" not in asked.found.candidates[0].provider.endpoints:
+        provider, inquiry = asked.found.candidates[0].provider, asked.inquiry
+        is_by_cli = bool(provider.cli_executor) and not is_genuine(provider, inquiry.headers, inquiry.envelope)
+        if is_by_cli or "count_tokens" not in provider.endpoints:
             return _estimate(asked, report)
         pursuit = Pursuit(self._shared, snapshot, asked, report)
         try:
@@ -199,7 +202,7 @@ def _content_type(inquiry: Inquiry) -> str:
 
 
 def _estimate(asked: Asked, report: Report) -> Outcome:
-    """Nobody who serves this model has an operation that counts."""
+    """Nobody who serves this model has an operation that counts, and that its client may use."""
     body = dumps(asked.wire.render_count(estimated_tokens(asked.request)))
     headers: Headers = (("content-type", "application/json"), ("x-proxy-count", "estimate"))
     return Outcome(status=200, headers=headers, body=Body.of(body), report=report)

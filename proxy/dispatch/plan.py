@@ -54,7 +54,8 @@ def plan_for(asked: Asked, candidate: Candidate, *, snapshot: Snapshot, recall: 
     if not is_home:
         maker = provider.profile(candidate.model).maker
         request = recall.restore(inquiry.client, request, maker=maker, now=now)
-        if provider.wire == "anthropic" and snapshot.config.cache_breakpoints:
+        takes_marks = provider.wire == "anthropic" and candidate.provider.profile(candidate.model).has_cache_marks
+        if takes_marks and snapshot.config.cache_breakpoints:
             request = with_breakpoints(request)
     upstream = wire_named(provider.wire)
     rendered = render(asked, request, candidate, upstream, edits)

@@ -45,6 +45,14 @@ class CliTraces:
         work.mkdir(mode=0o700)
         return work
 
+    def empty(self) -> Path:
+        """A folder for all of them to stand in. Its path may be told to the model, so it is always the same: caches of
+        prompts hold longer.
+        """
+        empty = self._folder / "empty"
+        empty.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return empty
+
     def mark(self, work: Path, pid: int) -> None:
         """That this process works there."""
         _write(
