@@ -85,6 +85,23 @@ def incoming(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 
 @lru_cache(maxsize=1024)
+def told_of(name: bytes) -> str | None:
+    """For a connection's reader: the name of a header that is believed; ``length`` and ``encoding`` for those that say
+    how the body comes (no header of an answer has these names); None: it is nobody's business.
+    """
+    text = name.decode("utf-8", "surrogateescape")
+    if text.lower() in {"content-length", "transfer-encoding"}:
+        return "length"
+    if text.lower() == "content-encoding":
+        return "encoding"
+    return text if _is_passed(text) else None
+
+
+def is_value(text: str) -> bool:
+    return _VALUE.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=1024)
 def _kind(name: str) -> str:
     lower = name.lower()
     if not _NAME.fullmatch(name):

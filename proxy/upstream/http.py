@@ -22,28 +22,20 @@ from aiohttp_socks import ProxyConnector, ProxyType
 from yarl import URL
 
 from proxy.codings import decoder
-from proxy.upstream.base import Call, Deadlines
+from proxy.upstream.base import Answer, Call, Deadlines
+from proxy.upstream.connection import BODY_BYTES_MAX, PIECE_BYTES, READ_AHEAD_BYTES, UPLOAD_BYTES_PER_SECOND
+from proxy.upstream.direct import CONNECTIONS_MAX, KEEPALIVE_SECONDS, DirectUpstream
 from proxy.upstream.failures import RAISED, in_body, no_head, not_sent, too_long
 from proxy.upstream.headers import incoming, outgoing
 
-CONNECTIONS_MAX = 4096
-"""Of one session, in use and idle. A call beyond waits for one within its `Deadlines.connect`."""
-KEEPALIVE_SECONDS = 30.0
-READ_AHEAD_BYTES = 64 * 1024
-"""Read from a connection before a slow reader stops it; at most about twice as much is held."""
-BODY_BYTES_MAX = 1024 * 1024 * 1024
-"""Of one answer, decoded. What has no end by then is none."""
 HEAD_FIELD_BYTES_MAX = 32 * 1024
-UPLOAD_BYTES_PER_SECOND = 64 * 1024
-"""Of a slow line: what a large request body adds to the time for a head."""
-PIECE_BYTES = 256 * 1024
 
 _EGRESS_SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
 _NOT_AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
-class HttpUpstream:
-    """`proxy.upstream.base.Upstream` over real sockets. To be used within one event loop."""
+class AiohttpUpstream:
+    """`proxy.upstream.base.Upstream` over real sockets, with or without an egress proxy. Within one event loop."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, aiohttp.ClientSession] = {}
@@ -51,7 +43,7 @@ class HttpUpstream:
         self._tls = ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])
 
-    async def send(self, call: Call) -> HttpAnswer:
+    async def send(self, call: Call) -> Answer:
         attempts: list[_Request] = []
 
         async def note(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -116,6 +108,23 @@ class HttpUpstream:
             max_line_size=HEAD_FIELD_BYTES_MAX,
             max_field_size=HEAD_FIELD_BYTES_MAX,
         )
+
+
+class HttpUpstream(AiohttpUpstream):
+    """Straight to the provider where nothing stands in between, which is the usual case and the quicker way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._direct = DirectUpstream(self._tls)
+
+    async def send(self, call: Call) -> Answer:
+        if call.proxy_url is None or call.proxy_url == "direct":
+            return await self._direct.send(call)
+        return await super().send(call)
+
+    async def close(self) -> None:
+        await self._direct.close()
+        await super().close()
 
 
 def _socks5(proxy: URL) -> Callable[..., aiohttp.TCPConnector]:

@@ -23,9 +23,10 @@ from yarl import URL
 from proxy.errors import Broken, Silent
 from proxy.upstream.base import Answer, Call, Spoken
 from proxy.upstream.codex_limits import headers_of, is_limits
+from proxy.upstream.connection import BODY_BYTES_MAX, UPLOAD_BYTES_PER_SECOND
 from proxy.upstream.failures import RAISED, is_unreachable, not_sent, too_long
 from proxy.upstream.headers import incoming, outgoing
-from proxy.upstream.http import BODY_BYTES_MAX, UPLOAD_BYTES_PER_SECOND, HttpUpstream
+from proxy.upstream.http import HttpUpstream
 from proxy.upstream.line import Socket
 
 HANDSHAKE_SECONDS = 10.0

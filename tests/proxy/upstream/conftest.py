@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from proxy.observe.recording import Recording
-from proxy.upstream.http import HttpUpstream
+from proxy.upstream.http import AiohttpUpstream, HttpUpstream
 from proxy.upstream.replay import Deck
 from proxy.upstream.replay_server import ReplayServer
 
@@ -75,9 +75,10 @@ def is_trusted(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
 
 
-@pytest.fixture
-async def upstream() -> AsyncIterator[HttpUpstream]:
-    http = HttpUpstream()
+@pytest.fixture(params=[HttpUpstream, AiohttpUpstream], ids=["direct", "aiohttp"])
+async def upstream(request: pytest.FixtureRequest) -> AsyncIterator[AiohttpUpstream]:
+    """Straight to the provider, and as through an egress proxy: no caller may see the difference."""
+    http: AiohttpUpstream = request.param()
     yield http
     await http.close()
 
