@@ -135,6 +135,15 @@ def fallbacks(value: Mapping[str, tuple[str, ...]]) -> Fault:
     return None
 
 
+def model_map(value: Mapping[str, str]) -> Fault:
+    for name, other in value.items():
+        if name == other:
+            return f"has {name} stand for itself"
+        if not name.strip() or not other.strip():
+            return "has an empty name"
+    return None
+
+
 def is_sample(value: Secret) -> bool:
     """Whether it was copied from documentation, and protects nothing."""
     return value.reveal() in SAMPLE_KEYS

@@ -121,6 +121,7 @@ class AccountModelAlias:
 
 
 _NO_ALIASES: Mapping[str, tuple[AccountModelAlias, ...]] = MappingProxyType({})
+_NO_MAP: Mapping[str, str] = MappingProxyType({})
 _NO_EXCLUSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 _DAYS = Limits(low=0, high=36_500)
 _FEW = Limits(low=0, high=100)
@@ -174,6 +175,15 @@ class Config:
     )
     cache_breakpoints: bool = setting(
         default=True, sentence="Mark prompts for Anthropic's cache where the client's format has no word for it."
+    )
+    model_map: Mapping[str, str] = setting(
+        _NO_MAP,
+        "Names that stand for other models, whoever serves those; * and ? stand for anything.",
+        Limits(check=checks.model_map, example={"gpt-4o": "claude-sonnet-5", "gpt-*-mini": "gemini-3.5-flash"}),
+    )
+    own_provider_keys: bool = setting(
+        default=False,
+        sentence="Take a client's own key of a provider (X-OpenAI-API-Key and the like), for its request alone.",
     )
     model_list_hours: int = setting(
         6,

@@ -6,7 +6,8 @@ A name is looked up as it stands; then without an effort suffix (`proxy.dispatch
 * a credential's own `models` (client's name → one upstream model, or a pool of them), else the list that its provider
   gave for it, else the provider's built-in one;
 * `oauth-model-alias` and `oauth-excluded-models`, by the provider's kind of account (`Provider.channel`);
-* the credential's prefix: each name is also offered as ``prefix/name``, by that credential alone.
+* the credential's prefix: each name is also offered as ``prefix/name``, by that credential alone;
+* `model-map`: a name that stands for another, whoever offers that.
 
 Upstream models that a wildcard of `excluded-models` fits are offered under no name. `within` is what
 one client sees of it all.
@@ -33,10 +34,13 @@ from proxy.providers.profiles import known_model
 REMEMBERED_MAX = 4096
 NAME_CHARACTERS_MAX = 256
 INDEXES_MAX = 1024
+PARTS_MAX = 1024
+"""What requests ask for in headers is theirs to choose."""
 
 _NO_ALIASES: Mapping[str, tuple[AccountModelAlias, ...]] = MappingProxyType({})
 _NO_EXCLUSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 _NO_LISTS: Mapping[str, tuple[Model, ...]] = MappingProxyType({})
+_NO_MAP: Mapping[str, str] = MappingProxyType({})
 _INDEXES: dict[int, tuple[tuple[Model, ...], Mapping[str, Model]]] = {}
 _CROSSING: frozenset[Operation] = frozenset({"generate", "count_tokens"})
 
@@ -44,7 +48,7 @@ _CROSSING: frozenset[Operation] = frozenset({"generate", "count_tokens"})
 @dataclass(frozen=True, slots=True)
 class Found:
     """`name`: as the catalogue has it. `reasoning`: what its suffix said. `candidates`: the highest priority first,
-    then in the order of the configuration; never empty. `accounts`: the client's `Reach.accounts`.
+    then in the order of the configuration; never empty. `accounts`: the client's `Reach.names`.
     """
 
     name: str
@@ -93,9 +97,11 @@ class Catalogue:
         *,
         listed: Mapping[str, tuple[Model, ...]] = _NO_LISTS,
         is_lost: Callable[[str], bool] = lambda _credential: False,
+        mapped: Mapping[str, str] = _NO_MAP,
     ) -> None:
         """`listed`: by credential. `is_lost`: whether a human has to act before a credential can serve again. Its
-        models are not shown, and may be asked for all the same.
+        models are not shown, and may be asked for all the same. `mapped`: client's name, or a wildcard, → the name that
+        it stands for.
         """
         by_name = {provider.name: provider for provider in providers}
         self._is_lost = is_lost
@@ -111,6 +117,12 @@ class Catalogue:
                 for each in source.prefixed(name):
                     self._offers.setdefault(each, []).extend(pool)
         self._reach = EVERYTHING
+        self._wildcards = {name: target for name, target in mapped.items() if "*" in name or "?" in name}
+        self._efforts: dict[str, Reasoning | None] = {}
+        """Of names that stand for others."""
+        stand_ins = ((name, self._meant(target)) for name, target in mapped.items() if name not in self._wildcards)
+        for name, (candidates, reasoning) in [each for each in stand_ins if each[1][0]]:
+            self._offers[name], self._efforts[name] = candidates, reasoning
         self._remembered: dict[tuple[str, Operation, str], Found] = {}
         self._parts: dict[Reach, Catalogue] = {}
 
@@ -120,12 +132,15 @@ class Catalogue:
             return self
         part = self._parts.get(reach)
         if part is None:
+            if len(self._parts) >= PARTS_MAX:
+                self._parts.clear()
             part = self._parts[reach] = self._part(reach)
         return part
 
     def _part(self, reach: Reach) -> Catalogue:
         part = Catalogue((), (), is_lost=self._is_lost)
         part._reach = reach
+        part._wildcards, part._efforts = self._wildcards, self._efforts
         part._sources = [source for source in self._sources if reach.sees(source.credential)]
         offers = ((name, _within(name, candidates, reach)) for name, candidates in self._offers.items())
         part._offers = {name: candidates for name, candidates in offers if candidates}
@@ -162,7 +177,7 @@ class Catalogue:
             raise UnknownModel(
                 f"a model's name has at most {NAME_CHARACTERS_MAX} characters, not {len(name)}", code="model_not_found"
             )
-        readings = list(_readings(name))
+        readings = list(_readings(self._redirected(name)))
         known = False
         # A list says what a name means; without one, what looks like a suffix is one.
         for lookup, likeliest_first in ((self._listed, readings), (self._unlisted, readings[::-1])):
@@ -170,7 +185,7 @@ class Catalogue:
                 candidates = lookup(reading)
                 able = _able(candidates, operation, wire)
                 if able:
-                    return Found(reading, able, reasoning, self._reach.accounts)
+                    return Found(reading, able, reasoning or self._efforts.get(reading), self._reach.names)
                 known = known or bool(candidates)
         if known:
             raise UnknownModel(
@@ -179,9 +194,32 @@ class Catalogue:
         if not any(self._reach.may_name(reading) for reading, _ in readings):
             only = ", ".join(self._reach.models)
             raise UnknownModel(f"this client key is for {only} only, not for {name!r}", code="model_not_found")
+        if self._reach.only:
+            wanted = " and ".join("/".join(each) for each in self._reach.only)
+            raise UnknownModel(f"no account as asked for ({wanted}) serves {name!r}", code="backend_not_found")
         nearest = get_close_matches(readings[-1][0], self._offers, n=3)
         hint = f"did you mean {' or '.join(nearest)}?" if nearest else "the list of models names those there are"
         raise UnknownModel(f"no credential serves a model named {name!r}; {hint}", code="model_not_found")
+
+    def _meant(self, target: str) -> tuple[list[Candidate], Reasoning | None]:
+        """By a name that another stands for."""
+        for lookup in (self._listed, self._unlisted):
+            for reading, reasoning in _readings(target):
+                if candidates := lookup(reading):
+                    return [*candidates], reasoning
+        return [], None
+
+    def _redirected(self, name: str) -> str:
+        """By a wildcard of `model-map`, with its suffix."""
+        bare, _ = split_suffix(name.removeprefix("models/"))
+        suffix = name.removeprefix("models/")[len(bare) :]
+        stem = bare.removesuffix("[1m]")
+        if stem in self._efforts:
+            return name
+        for pattern, target in self._wildcards.items():
+            if fnmatchcase(stem.lower(), pattern.lower()) and stem != split_suffix(target)[0]:
+                return target if split_suffix(target)[1] is not None else target + suffix
+        return name
 
     def _listed(self, name: str) -> Sequence[Candidate]:
         return self._offers.get(name, ())

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -16,12 +17,13 @@ from proxy.dispatch.asked import Asked
 from proxy.dispatch.attempt import Attempt
 from proxy.dispatch.body import Body
 from proxy.dispatch.budget import RetryBudget
-from proxy.dispatch.catalogue import Found
+from proxy.dispatch.catalogue import Catalogue, Found
 from proxy.dispatch.clock import Clock
 from proxy.dispatch.decision import Decision
 from proxy.dispatch.fallbacks import fallbacks
 from proxy.dispatch.genuine import is_genuine
 from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
+from proxy.dispatch.own_key import apart
 from proxy.dispatch.plain import PlainPlan
 from proxy.dispatch.policy import Ask, decide
 from proxy.dispatch.pursuit import EXPLAIN_HEADER, Pursuit
@@ -104,24 +106,25 @@ class Dispatcher:
         snapshot = self._snapshot()
         clock = self._shared.clock
         report = Report(request_id=inquiry.request_id, model_asked=inquiry.model)
+        shared = self._shared if inquiry.own_key is None else apart(self._shared)
         try:
             asked = _asked(snapshot, inquiry, created=int(clock.unix()))
             _check_tie(inquiry, asked.found)
             if inquiry.operation == "count_tokens":
-                return await self._count(snapshot, asked, report)
-            pursuit = Pursuit(self._shared, snapshot, asked, report)
+                return await self._count(shared, snapshot, asked, report)
+            pursuit = Pursuit(shared, snapshot, asked, report)
             if inquiry.is_stream:
                 return await self._open_stream(snapshot, pursuit)
             return _outcome(pursuit, await pursuit.run())
         except ProxyError as error:
             raise Refused.because(error, report) from None
 
-    async def _count(self, snapshot: Snapshot, asked: Asked, report: Report) -> Outcome:
+    async def _count(self, shared: Shared, snapshot: Snapshot, asked: Asked, report: Report) -> Outcome:
         provider, inquiry = asked.found.candidates[0].provider, asked.inquiry
         is_by_cli = bool(provider.cli_executor) and not is_genuine(provider, inquiry.headers, inquiry.envelope)
         if is_by_cli or "count_tokens" not in provider.endpoints:
             return _estimate(asked, report)
-        pursuit = Pursuit(self._shared, snapshot, asked, report)
+        pursuit = Pursuit(shared, snapshot, asked, report)
         try:
             return _outcome(pursuit, await pursuit.run())
         except Refused as refused:
@@ -156,13 +159,21 @@ def _asked(snapshot: Snapshot, inquiry: Inquiry, *, created: int) -> Asked:
     """Raises `UnknownModel` where nobody offers it, nor what may go on in its place."""
     wire = wire_named(inquiry.wire)
     try:
-        found = snapshot.catalogue.within(inquiry.reach).find(inquiry.model, inquiry.operation, inquiry.wire)
+        found = _catalogue(snapshot, inquiry).find(inquiry.model, inquiry.operation, inquiry.wire)
     except UnknownModel:
         other = next(fallbacks(snapshot, inquiry, None, is_spent=False), None)
         if other is None:
             raise
         return Asked(inquiry, other, wire, created=created, is_fallback=True)
+    if found.reasoning is None and inquiry.reasoning is not None:
+        found = replace(found, reasoning=inquiry.reasoning)
     return Asked(inquiry, found, wire, created=created)
+
+
+def _catalogue(snapshot: Snapshot, inquiry: Inquiry) -> Catalogue:
+    """What there is for this request."""
+    whole = snapshot.catalogue if inquiry.own_key is None else inquiry.own_key.catalogue(snapshot.config)
+    return whole.within(inquiry.reach)
 
 
 def _check_tie(inquiry: Inquiry, found: Found) -> None:

@@ -19,7 +19,7 @@ def fallbacks(snapshot: Snapshot, inquiry: Inquiry, found: Found | None, *, is_s
 
     How much to think goes along, where a fallback's own name does not say it.
     """
-    if inquiry.operation != "generate":
+    if inquiry.operation != "generate" or inquiry.own_key is not None:
         return
     config, catalogue = snapshot.config, snapshot.catalogue.within(inquiry.reach)
     names: tuple[str, ...] = ()

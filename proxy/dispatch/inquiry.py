@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.dispatch.splice import Members
 from proxy.errors import ProxyError
 from proxy.hub.events import Failure
 from proxy.hub.loss import Loss
+from proxy.hub.request import Reasoning
 from proxy.hub.response import Usage
 from proxy.providers.base import Operation
 from proxy.upstream.line import Line
+
+if TYPE_CHECKING:
+    from proxy.dispatch.own_key import OwnKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,12 @@ class Inquiry:
     """That `body` came in, whole, where it came in one (Code Assist)."""
     session: str = ""
     """The client's name for its conversation, where that stands neither in `headers` nor in `body`."""
+    is_session_told: bool = False
+    """The client learns `session` from the answer."""
+    reasoning: Reasoning | None = None
+    """How much to think, where that stands beside the request; a suffix of the model's name beats it."""
+    own_key: OwnKey | None = None
+    """The client's own, which serves it instead of the accounts here."""
     said: Said | None = None
     """None: over HTTP."""
 

@@ -250,6 +250,8 @@ class Pursuit:
         """A provider's fault is told as it was. What was an account's fault is told as the state of the pool: its 401,
         403 or limit is no business of the client's. Raises `Untranslatable` where nobody could even be asked.
         """
+        if self._last is not None and self.inquiry.own_key is not None:
+            return self._last[0].failure
         if self._last is not None and _is_fault(self._last[1]):
             failure = self._last[0].failure
             return replace(failure, status=404, kind="not_found") if failure.status in {401, 403} else failure

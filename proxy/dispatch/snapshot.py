@@ -77,4 +77,5 @@ def _catalogue(
         config.oauth_excluded_models,
         listed=listed,
         is_lost=is_lost,
+        mapped=config.model_map,
     )

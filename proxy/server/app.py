@@ -33,6 +33,8 @@ from proxy.server.access import ClientKeys
 from proxy.server.accounts import AccountState
 from proxy.server.archive import Archive
 from proxy.server.models import Listing
+from proxy.server.sessions import Sessions
+from proxy.server.wishes import Desk
 from proxy.wire.base import Wire
 
 
@@ -138,6 +140,7 @@ class App:
     management: Management | None = None
     ledger: Ledger | None = None
     """Of usage; None: none is kept."""
+    sessions: Sessions = field(default_factory=Sessions)
     archive: Archive = field(default_factory=Archive)
     """Outlives reloads, but not the process."""
     is_draining: bool = False
@@ -151,3 +154,8 @@ class App:
 
     def __post_init__(self) -> None:
         self.started_at = self.now()
+
+    def desk(self, now: float) -> Desk:
+        """`now`: on the loop's clock."""
+        takes_own_keys = self.edition().config.own_provider_keys
+        return Desk(sessions=self.sessions, takes_own_keys=takes_own_keys, now=now, new_id=self.new_id)

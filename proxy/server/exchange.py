@@ -17,7 +17,7 @@ from proxy.errors import Forbidden, Malformed, ShuttingDown
 from proxy.hub.events import Failure, Heartbeat
 from proxy.hub.residue import JsonValue
 from proxy.observe.metrics import CONTENT_TYPE
-from proxy.server import code_assist, cors, following, health, routes, stored
+from proxy.server import code_assist, cors, following, health, routes, stored, wishes
 from proxy.server.access import (
     Client,
     Visitor,
@@ -173,7 +173,9 @@ class Exchange:
 
     async def _ask(self, match: routes.Match) -> web.StreamResponse:
         inquiry = self._inquiry = await self._reader().read(match)
+        inquiry = self._inquiry = wishes.heeded(inquiry, self._app.desk(self._loop.time()))
         outcome = await self._open(inquiry)
+        outcome.headers += wishes.told(inquiry)
         self._report = outcome.report
         if 200 <= outcome.status < 300 and (inquiry.is_stream or not comes_whole(_content_type(outcome))):
             return await self._stream(inquiry, outcome)

@@ -30,6 +30,7 @@ from proxy.server.lanes import Lanes
 from proxy.server.scribe import Scribe
 from proxy.server.stream import close
 from proxy.server.websocket import WebSocket
+from proxy.server.wishes import heeded
 from proxy.upstream.line import Line
 from proxy.wire.base import Reply, dumps, expect_object, loads
 
@@ -250,7 +251,13 @@ class ResponsesSocket:
 
     def _inquiry(self, turn: Turn, answering: _Answering, creation: Creation) -> Inquiry:
         tie = turn.tie or (Tie(self._credential) if self._credential else None)
-        inquiry = answering.inquiry = Inquiry(
+        said = Said(
+            line=self._line,
+            headers=self._handshake,
+            members=creation.members,
+            is_prewarm=creation.is_prewarm,
+        )
+        inquiry = Inquiry(
             request_id=answering.request_id,
             wire=WIRE,
             operation="generate",
@@ -264,14 +271,11 @@ class ResponsesSocket:
             reach=self._client.reach,
             is_strict=self._is_strict,
             tie=tie,
-            said=Said(
-                line=self._line,
-                headers=self._handshake,
-                members=creation.members,
-                is_prewarm=creation.is_prewarm,
-            ),
+            said=said,
         )
-        return inquiry
+        desk = replace(self._app.desk(self._loop.time()), new_id=lambda: self._owner)  # one session, unless it is named
+        answering.inquiry = heeded(inquiry, desk)
+        return answering.inquiry
 
     async def _prepare(self, turn: Turn, answering: _Answering, *, is_stored: bool) -> None:
         """Nothing is to be generated, and no provider can be told so: what was said is kept, under the id of an answer

@@ -277,3 +277,69 @@ class TestWithin:
         assert self.names(part) == []
         with pytest.raises(UnknownModel):
             part.find("m1", "generate", "openai_chat")
+
+
+class TestModelMap:
+    @staticmethod
+    def catalogue(**mapped: str) -> Catalogue:
+        names = {name.replace("_", "-").replace("any", "*"): target for name, target in mapped.items()}
+        providers = [provider("p", "gpt-x", "gpt-mini", families=("gpt-*",)), provider("q", "sonnet")]
+        return Catalogue(providers, [credential("a"), credential("b", "q")], mapped=names)
+
+    def test_a_name_stands_for_another_s_model(self) -> None:
+        catalogue = self.catalogue(gpt_x="sonnet")
+        assert keys(catalogue, "gpt-x") == [("b", "sonnet")], "although somebody offers it"
+        assert [model.id for model in catalogue.models()] == ["gpt-mini", "gpt-x", "sonnet"]
+        assert catalogue.models()[1].owner == "q"
+
+    def test_a_suffix_goes_along_and_one_of_the_target_is_the_default(self) -> None:
+        catalogue = self.catalogue(gpt_x="sonnet(low)")
+        assert catalogue.find("gpt-x", "generate", "openai_chat").reasoning == Reasoning(effort="low")
+        assert catalogue.find("gpt-x(high)", "generate", "openai_chat").reasoning == Reasoning(effort="high")
+
+    def test_a_wildcard(self) -> None:
+        catalogue = self.catalogue(gpt_any="sonnet", gpt_mini="gpt-mini")
+        assert keys(catalogue, "GPT-9") == keys(catalogue, "models/gpt-x") == [("b", "sonnet")]
+        assert keys(catalogue, "gpt-mini") == [("a", "gpt-mini")], "a name that is named beats it"
+        found = catalogue.find("gpt-9[1m](high)", "generate", "openai_chat")
+        assert (found.name, found.reasoning) == ("sonnet", Reasoning(effort="high"))
+
+    def test_a_wildcard_that_fits_its_own_target(self) -> None:
+        assert keys(self.catalogue(gpt_any="gpt-x"), "gpt-x") == [("a", "gpt-x")]
+        assert keys(self.catalogue(gpt_any="gpt-x"), "gpt-9") == [("a", "gpt-x")]
+
+    def test_a_target_that_is_listed_nowhere(self) -> None:
+        assert keys(self.catalogue(nick="gpt-9"), "nick") == [("a", "gpt-9")]
+
+    def test_a_target_that_nobody_offers_changes_nothing(self) -> None:
+        assert keys(self.catalogue(gpt_x="nobody"), "gpt-x") == [("a", "gpt-x")]
+
+    def test_no_chains(self) -> None:
+        assert keys(self.catalogue(one="gpt-x", gpt_x="sonnet"), "one") == [("a", "gpt-x")]
+
+    def test_a_key_may_be_for_the_other_name_alone(self) -> None:
+        catalogue = self.catalogue(gpt_x="sonnet").within(Reach(models=("gpt-x",)))
+        assert keys(catalogue, "gpt-x") == [("b", "sonnet")]
+        with pytest.raises(UnknownModel):
+            catalogue.find("sonnet", "generate", "openai_chat")
+
+
+class TestOnly:
+    CATALOGUE = Catalogue([provider("p", "m"), provider("q", "m")], [credential("a"), credential("b", "q")])
+
+    def test_by_provider_and_account(self) -> None:
+        assert keys(self.CATALOGUE.within(Reach(only=(("q",),))), "m") == [("b", "m")]
+        assert keys(self.CATALOGUE.within(Reach(only=(("p", "q"), ("A",)))), "m") == [("a", "m")]
+
+    def test_nobody_is_like_that(self) -> None:
+        with pytest.raises(UnknownModel, match=r"no account as asked for \(q and a\) serves 'm'"):
+            self.CATALOGUE.within(Reach(only=(("q",), ("a",)))).find("m", "generate", "openai_chat")
+
+    def test_it_never_widens_a_key(self) -> None:
+        with pytest.raises(UnknownModel):
+            self.CATALOGUE.within(Reach(accounts=("a",), only=(("b",),))).find("m", "generate", "openai_chat")
+
+    def test_what_requests_ask_for_is_not_hoarded(self) -> None:
+        for number in range(3000):
+            self.CATALOGUE.within(Reach(only=((f"n{number}",),)))
+        assert len(self.CATALOGUE._parts) <= 1024
