@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -47,6 +47,10 @@ class Document:
     def __repr__(self) -> str:
         """Without values: some are secret."""
         return f"Document({', '.join(self.parts)})"
+
+    def is_any(self, is_such: Callable[[JsonValue], bool]) -> bool:
+        """Of its values, as they stand in the file."""
+        return any(is_such(msgspec.json.decode(part)) for part in self.parts.values())
 
     def changed(self, edits: Mapping[str, JsonValue]) -> Document:
         """With these members put or, where None, taken out. A key keeps the spelling (``-`` or ``_``) it has here."""

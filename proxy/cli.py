@@ -16,6 +16,7 @@ from proxy.accounts.commands import accounts_group, import_command
 from proxy.accounts.desk import Desk
 from proxy.accounts.login_commands import cli_group, log_in_if_asked, login_options, logout_command
 from proxy.accounts.oidc_commands import login_command
+from proxy.accounts.seal_commands import seal_command, unseal_command
 from proxy.clients.base import Client
 from proxy.clients.commands import SetupOptions, Wish
 from proxy.clients.table import CLIENTS, client_named
@@ -203,6 +204,8 @@ def build(actions: Actions) -> click.Group:
     accounts = accounts_group(actions.desk)
     accounts.add_command(login_command())
     accounts.add_command(logout_command())
+    accounts.add_command(seal_command())
+    accounts.add_command(unseal_command())
     root.add_command(accounts)
     root.add_command(cli_group(actions.desk))
     root.add_command(import_command(actions.desk))

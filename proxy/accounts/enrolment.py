@@ -145,14 +145,17 @@ class Enrolment:
 
     def notes(self) -> Sequence[str]:
         """For the banner: what a human should mend."""
+        bad_key = [f"Nothing is written: {self.store.seal.fault}"] if self.store.seal.fault else []
         mended = [f"Not used: {each.file} {each.why}" for each in self.quarantined()]
-        return [*mended, *self._logins.notes(files_of(self.store))]
+        return [*bad_key, *mended, *self._logins.notes(files_of(self.store))]
 
     def _changed(self, events: tuple[Event[AccountFile], ...]) -> None:
         self._on_change()  # first: from here on the log hides the new secrets
         self._tell(events)
 
     def _tell(self, events: tuple[Event[AccountFile], ...]) -> None:
+        if self.store.seal.fault:
+            self._log.error("auth_dir.key_refused", why=self.store.seal.fault)
         if self.store.fault is not None:
             self._log.error("auth_dir.refused", why=self.store.fault)
         for remark in self.store.remarks:
