@@ -22,7 +22,7 @@ from proxy.config.show import as_yaml
 from proxy.errors import ProxyError
 from proxy.footing import auth_folder
 from proxy.house import House, check_exposure
-from proxy.server.access import ClientKeys
+from proxy.server.clientele import check_keys
 
 try:
     import uvloop
@@ -56,7 +56,7 @@ class Commands:
         loaded = load(where, is_optional=is_optional)
         check_exposure(loaded.config)
         told = "\n".join(loaded.warnings)
-        refused = [each for each in ClientKeys.of(loaded.config.api_keys).complaints if each.split()[0] not in told]
+        refused = [each for each in check_keys(loaded.config).complaints if each.split()[0] not in told]
         return "\n".join([f"{where}: good", *loaded.warnings, *refused])
 
     def desk(self, path: Path | None) -> Desk:

@@ -66,7 +66,7 @@ def facts_of(
             for each in accounts
         ],
         samples={maker: samples.get(maker, anything) for maker in ("openai", "anthropic", "gemini") if anything},
-        needs_key=bool(snapshot.config.api_keys),
+        needs_key=bool(snapshot.config.api_keys or snapshot.config.api_keys_file),
         is_sandbox=is_sandbox,
         notes=notes,
     )

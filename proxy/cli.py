@@ -20,6 +20,7 @@ from proxy.accounts.seal_commands import seal_command, unseal_command
 from proxy.clients.base import Client
 from proxy.clients.commands import SetupOptions, Wish
 from proxy.clients.table import CLIENTS, client_named
+from proxy.key_commands import keys_group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +210,7 @@ def build(actions: Actions) -> click.Group:
     root.add_command(accounts)
     root.add_command(cli_group(actions.desk))
     root.add_command(import_command(actions.desk))
+    root.add_command(keys_group())
 
     @root.command("completion")
     @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))

@@ -49,9 +49,10 @@ from proxy.observe.request_line import as_json
 from proxy.observe.scrub import Scrubber
 from proxy.providers import sandbox
 from proxy.providers.table import stand_ins
-from proxy.server.access import ClientKeys, is_loopback
+from proxy.server.access import is_loopback
 from proxy.server.accounts import AccountState, account_states
 from proxy.server.app import App, Edition, Quarantine
+from proxy.server.clientele import Clientele, check_keys
 from proxy.server.lifecycle import serve
 from proxy.upstream.base import Upstream
 from proxy.upstream.claude_code import ClaudeCode
@@ -110,12 +111,22 @@ class House:
         self.enrolment = Enrolment(
             auth_folder(self.config), log=self.log, on_change=self.accounts_changed, on_survey=self.surveyed
         )
+        prices = Prices(auth_folder(self.config) / "prices.yaml")
         self.ledger = Ledger(
             auth_folder(self.config) / "state" / "usage.sqlite",
             retention_days=lambda: self.config.usage_retention_days,
             redact=self.scrubber.text,
-            prices=Prices(auth_folder(self.config) / "prices.yaml"),
+            prices=prices,
             log=self.log,
+        )
+        self.clientele = Clientele(
+            ledger=self.ledger,
+            prices=prices,
+            pool=self.pool,
+            clock=self.clock,
+            log=self.log,
+            snapshot=lambda: self.standpoint.snapshot,
+            on_change=self.accounts_changed,
         )
         self.board = LoginBoard(
             lambda: Desk(auth_folder(self.config), self.config),
@@ -140,9 +151,7 @@ class House:
     def _stand(self, config: Config) -> Standpoint:
         """Builds beside what stands. Raises `ConfigError`."""
         config = self.check(config)
-        keys = ClientKeys.of(config.api_keys)
-        for complaint in keys.complaints:
-            self.log.warning("client_key.refused", complaint=complaint)
+        keys = self.clientele.keys(config)
         snapshot = self.enrolment.snapshot(config)
         is_empty = not snapshot.credentials and self.enrolment.is_empty
         is_sandbox = self._options.is_sandbox or (is_empty and self._options.replay is None)
@@ -188,7 +197,7 @@ class House:
             version=__version__,
             config_path=self._path,
             config=lambda: self.config,
-            check=self.check,
+            check=lambda config: check_keys(self.check(config)),
             reload=self._reloader.look,
             reload_error=self.reload_error,
             snapshot=lambda: self.standpoint.snapshot,
@@ -208,7 +217,7 @@ class House:
 
     def _learn_secrets(self, config: Config, credentials: Sequence[Credential]) -> None:
         """Before they are used. They stay known after a reload: requests in flight may still hold them."""
-        secrets_now = [key.api_key for key in config.api_keys]
+        secrets_now = [key.api_key for key in self.clientele.configured(config)]
         secrets_now += [credential.secret for credential in credentials if credential.secret is not None]
         secrets_now += [config.remote_management.secret_key, Secret(self._password), *self.enrolment.secrets()]
         for secret in secrets_now:
@@ -251,7 +260,7 @@ class House:
 
     def reload_error(self) -> str | None:
         error = self._reloader.last_error if self._reloader is not None else None
-        return None if error is None else error.message
+        return self.clientele.fault if error is None else error.message
 
     def _upstreams(self) -> dict[str, Upstream]:
         """By executor."""
@@ -307,6 +316,7 @@ class House:
             new_id=lambda: self.scrubber.vouch(secrets.token_hex(12)),
             tell=as_json(self.outbox.write, self.scrubber.text) if is_json(self.config) else None,
             ledger=self.ledger,
+            limits=self.clientele.limits,
             management=management,
         )
 
@@ -330,6 +340,7 @@ class House:
         self._reloader.start()
         management.follow(self.config)
         self.enrolment.start(asyncio.get_running_loop())
+        await self.clientele.start()
         remembering = asyncio.create_task(self.memory.keep())
         listing = asyncio.create_task(self.lists.keep(upstreams["http"]))
         try:
@@ -340,6 +351,7 @@ class House:
             remembering.cancel()
             listing.cancel()
             await self.memory.save()
+            await self.clientele.close()
             await self.board.close()
             await management.close()
             await self._reloader.close()
@@ -368,7 +380,7 @@ class House:
 
 def check_exposure(config: Config) -> None:
     """Raises `ConfigError`: beyond this machine keys are needed, or anybody who finds it may use the accounts."""
-    if config.api_keys or config.host == "localhost" or is_loopback(config.host):
+    if config.api_keys or config.api_keys_file or config.host == "localhost" or is_loopback(config.host):
         return
     raise ConfigError(
         f"host: {config.host or 'all addresses'} is reachable from other machines, and api-keys is empty: "

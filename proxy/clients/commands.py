@@ -54,10 +54,18 @@ class Talk:
 
 def access_to(config: Config, client: Client, wish: Wish) -> Access:
     """Asks the running server. Raises `ProxyError`."""
-    key = wish.key or next((each.api_key for each in config.api_keys), Secret(KEYLESS))
+    key = wish.key or own_key(config)
     url = (wish.url or address(config)).rstrip("/")
     listed = offers(url, key)
     return Access(url=url, key=key, offers=listed, model=client.choose(listed, wish.model))
+
+
+def own_key(config: Config) -> Secret:
+    """The first that stands there in plain. Raises `ConfigError` where there are others only."""
+    keys = [key.api_key for key in config.api_keys if key.api_key]
+    if not keys and (config.api_keys or config.api_keys_file):
+        raise ConfigError("config.yaml has no key in plain: give one with --key, or as PROXY_KEY")
+    return keys[0] if keys else Secret(KEYLESS)
 
 
 def address(config: Config) -> str:

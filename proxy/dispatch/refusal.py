@@ -23,6 +23,10 @@ BUSY_SECONDS = 2.0
 """When everybody has as much under way as may be: about so long a request takes to make room."""
 EXHAUSTED = "accounts_exhausted"
 NO_ACCOUNT = "no_account"
+CLIENT_LIMIT = "client_rate_limit"
+CLIENT_BUDGET = "client_budget_exhausted"
+"""The client key's own, in the server (`proxy.server.limits`)."""
+_LIMITS = frozenset({EXHAUSTED, CLIENT_LIMIT, CLIENT_BUDGET})
 _OBEDIENT = ("opencode/",)
 """User agents that sleep for as long as a 429 tells them, be it hours, and repeat it for minutes when it tells nothing;
 whether a message says *rate limit* counts as much as the status.
@@ -43,7 +47,7 @@ def exhausted(decision: Decision, model: str, *, unix: float) -> Failure:
     if wait is not None and is_long and _first(decision).is_quota:
         resets_at = unix + wait
         # Qwen Code stops at the words quota, exceeded and will reset.
-        headline = f"Quota exceeded: no account can serve {model} now; the first will reset at {_date(resets_at)}:"
+        headline = f"Quota exceeded: no account can serve {model} now; the first will reset at {date(resets_at)}:"
     return Failure(
         kind=("quota" if is_long else "rate_limit") if is_limited else "unavailable",
         status=429 if is_limited else 503,
@@ -93,7 +97,7 @@ def _line(each: PassedOver, now: float) -> str:
     return f"- {each.candidate.credential.label}: {each.why}{when}"
 
 
-def _date(unix: float) -> str:
+def date(unix: float) -> str:
     return datetime.fromtimestamp(math.ceil(unix), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -118,7 +122,7 @@ def for_client(failure: Failure, client: Mapping[str, str]) -> Failure:
     agent = client.get("user-agent", "").lower()
     if wait is None or wait <= PATIENCE_SECONDS or not any(each in agent for each in _OBEDIENT):
         return failure
-    if failure.code != EXHAUSTED:
+    if failure.code not in _LIMITS:
         return replace(failure, retry_after_seconds=None)
     headline = failure.message.partition("\n")[0].removesuffix(":")
     return replace(failure, status=402, retry_after_seconds=None, message=f"{headline} (in {spoken(wait)})")
@@ -129,9 +133,9 @@ def retry_headers(failure: Failure, wire: str) -> Iterator[tuple[str, str]]:
     wait = failure.retry_after_seconds
     if wait is not None:
         yield "retry-after", str(max(1, math.ceil(wait)))
-    if failure.code in {NO_ACCOUNT, EXHAUSTED} and (wait is None or wait > PATIENCE_SECONDS):
+    if failure.code in {NO_ACCOUNT, *_LIMITS} and (wait is None or wait > PATIENCE_SECONDS):
         yield "x-should-retry", "false"
-    if wire == "anthropic" and failure.code == EXHAUSTED and failure.kind == "quota" and failure.resets_at is not None:
+    if wire == "anthropic" and failure.code in _LIMITS and failure.kind == "quota" and failure.resets_at is not None:
         # Claude Code with a subscription's token shows its user when the limit ends; these are the pool's values.
         claim = "five_hour" if wait is not None and wait <= 5 * HOUR else "seven_day"
         yield "anthropic-ratelimit-unified-status", "rejected"

@@ -37,6 +37,10 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     tokens: Mapping[str, int] = _NO_TOKENS
     attempts: Sequence[tuple[str, str]] = ()
     losses: int = 0
+    key: str = ""
+    """The client key's name, never the key; empty: none, or nothing was asked of a model."""
+    limit: str | None = None
+    """The client's own limit that refused it."""
 
 
 class Times:
@@ -78,6 +82,9 @@ class Metrics:
         self._first_byte: defaultdict[str, Times] = defaultdict(Times)
         self._tokens: Counter[tuple[str, str]] = Counter()
         self._attempts: Counter[tuple[str, str]] = Counter()
+        self._key_requests: Counter[tuple[str, str]] = Counter()
+        self._key_tokens: Counter[tuple[str, str]] = Counter()
+        self._key_refusals: Counter[tuple[str, str]] = Counter()
         self._losses = 0
         self._tasks = 0
         ProcessCollector(registry=self.registry)
@@ -95,6 +102,15 @@ class Metrics:
         for attempt in finished.attempts:
             self._attempts[attempt] += 1
         self._losses += finished.losses
+        if finished.key:
+            self._count_key(finished.key, finished)
+
+    def _count_key(self, key: str, finished: Finished) -> None:
+        self._key_requests[key, f"{finished.status // 100}xx"] += 1
+        for kind, tokens in finished.tokens.items():
+            self._key_tokens[key, kind] += tokens
+        if finished.limit is not None:
+            self._key_refusals[key, finished.limit] += 1
 
     async def exposition(self) -> bytes:
         """In a thread: a few hundred series take tens of milliseconds."""
@@ -110,6 +126,11 @@ class Metrics:
         )
         yield _counted("proxy_tokens", "Tokens, by kind.", ("provider", "kind"), self._tokens)
         yield _counted("proxy_attempts", "Attempts with a candidate.", ("provider", "result"), self._attempts)
+        yield _counted("proxy_key_requests", "Requests of each client key.", ("key", "status"), self._key_requests)
+        yield _counted("proxy_key_tokens", "Tokens of each client key, by kind.", ("key", "kind"), self._key_tokens)
+        yield _counted(
+            "proxy_key_refusals", "Requests beyond a client key's limits.", ("key", "limit"), self._key_refusals
+        )
         yield CounterMetricFamily("proxy_losses", "Parts of requests that a translation lost.", value=self._losses)
         yield GaugeMetricFamily("proxy_requests_in_flight", "Requests being answered.", value=self.in_flight.count)
         yield GaugeMetricFamily("proxy_tasks", "Tasks of the event loop.", value=self._tasks)

@@ -20,6 +20,7 @@ from proxy.observe.usage import Tokens
 
 BYTES_MAX = 1024 * 1024
 MILLION = 1_000_000
+FOUND_MAX = 4096
 _Dollars = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 
 
@@ -51,6 +52,9 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keb
         return total / MILLION
 
 
+_UNKNOWN = Price()
+
+
 class Prices:
     """Looks at its file again when that has changed. A faulty one changes nothing: `fault` says why."""
 
@@ -58,22 +62,21 @@ class Prices:
         self._path = path
         self._seen: tuple[int, int] | None = None
         self._table: Mapping[str, Price] = {}
+        self._found: dict[tuple[str | None, str], Price | None] = {}
+        """What the table has for a provider's model; bounded, as models are made up without end."""
         self.fault: str | None = None
 
     def cost(self, provider: str | None, model: str | None, tokens: Tokens) -> float | None:
         if model is None or not tokens.is_known:
             return None
-        price = self._find(f"{provider}/{model}", model)
+        found, table = self._found, self._table
+        price = found.get((provider, model), _UNKNOWN)
+        if price is _UNKNOWN:
+            price = _find(table, f"{provider}/{model}", model)
+            if len(found) >= FOUND_MAX:
+                found.clear()
+            found[provider, model] = price
         return None if price is None else price.cost(tokens)
-
-    def _find(self, *names: str) -> Price | None:
-        for name in names:
-            if name in self._table:
-                return self._table[name]
-        for pattern, price in self._table.items():
-            if any(fnmatchcase(name, pattern) for name in names):
-                return price
-        return None
 
     def look(self) -> None:
         """Blocks."""
@@ -84,13 +87,30 @@ class Prices:
             if (found.st_mtime_ns, found.st_size) == self._seen:
                 return
             self._seen = (found.st_mtime_ns, found.st_size)
-            self._table = _table(self._path)
+            self._use(_table(self._path))
         except FileNotFoundError:
-            self._seen, self._table, self.fault = None, {}, None
+            self._use({})
+            self._seen, self.fault = None, None
         except (OSError, ValueError, msgspec.MsgspecError) as error:
             self.fault = f"{self._path}: {error}"
         else:
             self.fault = None
+
+    def _use(self, table: Mapping[str, Price]) -> None:
+        """Another thread may be asking: what it finds by the old table it notes where nobody looks any more."""
+        if table != self._table:
+            self._table = table
+            self._found = {}
+
+
+def _find(table: Mapping[str, Price], *names: str) -> Price | None:
+    for name in names:
+        if name in table:
+            return table[name]
+    for pattern, price in table.items():
+        if any(fnmatchcase(name, pattern) for name in names):
+            return price
+    return None
 
 
 def _table(path: Path) -> Mapping[str, Price]:

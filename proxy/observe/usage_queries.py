@@ -73,6 +73,17 @@ def series(connection: sqlite3.Connection, chosen: Filter, step: Step) -> list[A
     return [_summed(row) for row in rows][::-1]
 
 
+def tokens_by_hour(connection: sqlite3.Connection, *, since: float) -> Iterator[tuple[str, str, int, int]]:
+    """Account, key, beginning of the hour, and the tokens of all kinds that the one gave the other in it."""
+    rows = connection.execute(
+        f"SELECT credential, key, at, SUM({' + '.join(BUCKETS)}) FROM hourly WHERE at >= ? AND credential != '' "  # noqa: S608 - names of ours
+        "GROUP BY 1, 2, 3",
+        [since],
+    )
+    for account, key, at, tokens in rows:
+        yield account, key, at, tokens
+
+
 def recent(connection: sqlite3.Connection, *, now: float) -> dict[str, list[Answer]]:
     """By account, of the last 20 spans of ten minutes, the oldest first: how many went well, how many not."""
     newest = int(now // SPAN)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from proxy.config.checks import SAMPLE_KEYS
-from proxy.config.client_keys import HASH_PREFIX, ClientKey, hash_of, moment_of
+from proxy.config.client_keys import HASH_PREFIX, Budget, ClientKey, Rates, hash_of, moment_of
 from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.errors import AccessDenied, Forbidden, Misdirected
 from proxy.server.addresses import Network, is_within, networks, parsed
@@ -89,9 +89,16 @@ class Client:
     guard: Guard | None = None
     key: ClientKey | None = field(default=None, compare=False, repr=False)
     """As it is configured; None: there is none."""
+    rates: Rates | None = field(default=None, compare=False)
+    """Its own limits, else those of all keys; None: there are none."""
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        return () if self.key is None else self.key.budgets
 
     @classmethod
-    def of(cls, key: ClientKey) -> Client:
+    def of(cls, key: ClientKey, general: Rates | None = None) -> Client:
+        """`general`: the limits of all keys that have none of their own."""
         expires_at = moment_of(key.expires) if key.expires else None
         guard = Guard(expires_at=math.inf if expires_at is None else expires_at, networks=networks(key.networks))
         return cls(
@@ -102,7 +109,16 @@ class Client:
             reach=Reach(key.models, key.accounts),
             guard=None if guard == Guard() else guard,
             key=key,
+            rates=_rates(key, general or Rates()) or None,
         )
+
+
+def _rates(key: ClientKey, general: Rates) -> Rates:
+    return Rates(
+        requests_per_minute=key.requests_per_minute or general.requests_per_minute,
+        tokens_per_minute=key.tokens_per_minute or general.tokens_per_minute,
+        concurrency=key.concurrency or general.concurrency,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,12 +164,13 @@ class ClientKeys:
     """Nobody gets in without a key, even where there is none."""
 
     @classmethod
-    def of(cls, keys: Iterable[ClientKey], *, is_closed: bool = False) -> ClientKeys:
+    def of(cls, keys: Iterable[ClientKey], *, general: Rates | None = None, is_closed: bool = False) -> ClientKeys:
+        """`general`: the limits of all keys that have none of their own."""
         by_digest: dict[str, Client] = {}
         refused: dict[str, str] = {}
         complaints = []
         for index, each in enumerate(keys):
-            client = Client.of(each)
+            client = Client.of(each, general)
             if fault := _weakness_of(each):
                 refused[client.scope] = fault
                 complaints.append(f"api-keys[{index}] is refused: {fault}; take a long random one")

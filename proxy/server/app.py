@@ -29,9 +29,10 @@ from proxy.hub.events import Failure
 from proxy.observe.ledger import Ledger
 from proxy.observe.metrics import Metrics
 from proxy.observe.request_line import Tell
-from proxy.server.access import ClientKeys
+from proxy.server.access import Client, ClientKeys
 from proxy.server.accounts import AccountState
 from proxy.server.archive import Archive
+from proxy.server.limits import Caller, Limits
 from proxy.server.models import Listing
 from proxy.server.sessions import Sessions
 from proxy.server.wishes import Desk
@@ -50,6 +51,24 @@ class Edition:
     def within(self, reach: Reach) -> Edition:
         """What a client sees of it."""
         return self if reach == EVERYTHING else replace(self, listing=self.listing.within(reach))
+
+    def caller(self, client: Client, address: str) -> Caller:
+        """Who asks, and by which limits."""
+        limits = self.config.limits
+        return Caller(
+            client=client,
+            address=address,
+            ip=limits.ip or None,
+            session=limits.session or None,
+            accounts=self.within(client.reach).listing.accounts,
+        )
+
+    def again(self, caller: Caller, now: float) -> Caller:
+        """Who came in under an earlier edition. `now`: Unix seconds. Raises `AccessDenied` or `Forbidden`."""
+        client = self.keys.again(caller.client)
+        if client.guard is not None:
+            client.guard.check(caller.address, now)
+        return self.caller(client, caller.address)
 
     def seen(self, accounts: Sequence[AccountState]) -> Sequence[AccountState]:
         """Those of them that may serve whoever sees this."""
@@ -140,6 +159,8 @@ class App:
     management: Management | None = None
     ledger: Ledger | None = None
     """Of usage; None: none is kept."""
+    limits: Limits = field(default_factory=Limits)
+    """Outlives reloads."""
     sessions: Sessions = field(default_factory=Sessions)
     archive: Archive = field(default_factory=Archive)
     """Outlives reloads, but not the process."""

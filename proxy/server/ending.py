@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Report
+from proxy.dispatch.refusal import CLIENT_BUDGET, CLIENT_LIMIT
 from proxy.hub.events import Failure
 from proxy.hub.response import Usage
 from proxy.observe.metrics import Finished
 from proxy.observe.request_line import RequestLine, through
 from proxy.observe.usage import BUCKETS, Tokens, Tried, Used
 from proxy.server.app import App
+from proxy.server.limits import Grant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +28,19 @@ class Ended:
     is_probe: bool = False
     inquiry: Inquiry | None = None
     """What was asked of a model; None: nothing was."""
+    grant: Grant | None = None
+    """What it was let in with; None: nothing was counted."""
 
 
+LIMITS = frozenset({CLIENT_LIMIT, CLIENT_BUDGET})
+"""Codes of refusals that are a client's own."""
 SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "session_id", "x-session-id", "x-session-affinity")
 """In which clients name their conversation."""
 
 
 def tell_end(app: App, report: Report, ended: Ended) -> None:
+    if ended.grant is not None:
+        ended.grant.settle(report)
     tokens = _tokens(report.usage)
     line = _line(report, ended, tokens)
     if ended.is_probe and ended.status < 400:
@@ -49,10 +57,16 @@ def tell_end(app: App, report: Report, ended: Ended) -> None:
             tokens=tokens,
             attempts=[(each.provider, _result(each)) for each in report.attempts],
             losses=len(report.losses),
+            key=ended.client if ended.inquiry is not None else "",
+            limit=_limit(report.failure),
         )
     )
     if ended.inquiry is not None and app.ledger is not None and app.edition().config.usage_statistics_enabled:
         app.ledger.record(used_by(ended.inquiry, report, ended, at=app.now()))
+
+
+def _limit(failure: Failure | None) -> str | None:
+    return failure.code if failure is not None and failure.code in LIMITS else None
 
 
 def _line(report: Report, ended: Ended, tokens: Mapping[str, int]) -> RequestLine:

@@ -29,6 +29,7 @@ from proxy.server.access import (
 from proxy.server.addresses import address_of, networks
 from proxy.server.app import App, Arrival, Management
 from proxy.server.ending import Ended, tell_end
+from proxy.server.limits import Grant
 from proxy.server.own_answers import OWN_ANSWERS
 from proxy.server.reading import Reader
 from proxy.server.responses_socket import ResponsesSocket
@@ -63,6 +64,7 @@ class Exchange:
         self._route = routes.UNROUTED
         self._wire = ""
         self._client = Client()
+        self._grant: Grant | None = None
         self._inquiry: Inquiry | None = None
         self._report: Report | None = None
         self._response: web.StreamResponse | None = None
@@ -95,12 +97,12 @@ class Exchange:
         if kind in _CALLERS or (kind == "metrics" and not is_local(visitor)):
             self._client = admit(visitor, self._edition.keys, config.server.cors_origins, self._app.now())
         if kind == "ask":
-            return await self._ask(match)
+            return await self._ask(match, visitor.address)
         if kind == "stored":
             return await self._stored(match)
         if kind == "socket":
             check_origin(visitor, config.server.cors_origins)
-            return await self._converse()
+            return await self._converse(visitor.address)
         return await self._answer_here(match, visitor)
 
     def _visitor(self) -> Visitor:
@@ -171,9 +173,10 @@ class Exchange:
 
     # The way through
 
-    async def _ask(self, match: routes.Match) -> web.StreamResponse:
+    async def _ask(self, match: routes.Match, address: str) -> web.StreamResponse:
         inquiry = self._inquiry = await self._reader().read(match)
         inquiry = self._inquiry = wishes.heeded(inquiry, self._app.desk(self._loop.time()))
+        self._grant = self._app.limits.admit(self._edition.caller(self._client, address), inquiry)
         outcome = await self._open(inquiry)
         outcome.headers += wishes.told(inquiry)
         self._report = outcome.report
@@ -236,7 +239,7 @@ class Exchange:
         )
         return response
 
-    async def _converse(self) -> web.StreamResponse:
+    async def _converse(self, address: str) -> web.StreamResponse:
         """Over a WebSocket: each answer has its own log line and figures there."""
         app, request = self._app, self._request
         check_handshake(request)
@@ -245,7 +248,7 @@ class Exchange:
         conversation = ResponsesSocket(
             app,
             self._edition,
-            self._client,
+            self._edition.caller(self._client, address),
             headers=self._reader().headers,
             is_strict=self._reader().is_strict,
             owner=f"websocket {app.new_id()}",
@@ -353,6 +356,8 @@ class Exchange:
             headers.setdefault("request-id", self.request_id)
         if self._route.kind in _CALLERS:
             headers.update(cors.answer_headers(self._request.headers, self._edition.config.server.cors_origins))
+        if self._grant is not None:
+            headers.update(self._grant.headers(self._wire))
         if self._app.is_draining:
             response.force_close()
         self._response = response
@@ -378,6 +383,7 @@ class Exchange:
             failure=self._failure,
             is_probe=self._route.kind in _PROBES,
             inquiry=self._inquiry,
+            grant=self._grant,
         )
         tell_end(self._app, report, ended)
 

@@ -27,6 +27,7 @@ from proxy.server.continuation import Turn, is_stored, open_turn, turn_of
 from proxy.server.creation import Creation, Steering, mark_of, read_message, said_lane
 from proxy.server.ending import Ended, tell_end
 from proxy.server.lanes import Lanes
+from proxy.server.limits import Caller, Grant
 from proxy.server.scribe import Scribe
 from proxy.server.stream import close
 from proxy.server.websocket import WebSocket
@@ -60,6 +61,7 @@ class _Answering:
     report: Report
     failure: Failure | None = None
     inquiry: Inquiry | None = None
+    grant: Grant | None = None
     is_over: bool = False
 
 
@@ -67,12 +69,12 @@ class ResponsesSocket:
     """One for each connection. `run` once, and `end` when that was interrupted."""
 
     def __init__(
-        self, app: App, edition: Edition, client: Client, *, headers: Mapping[str, str], is_strict: bool, owner: str
+        self, app: App, edition: Edition, caller: Caller, *, headers: Mapping[str, str], is_strict: bool, owner: str
     ) -> None:
         """`headers`: the client's, without its key. `owner`: of this connection's memory; no other may have it."""
         self._app = app
         self._edition = edition
-        self._client = client
+        self._caller = caller
         self._handshake = _without_connection(headers)
         self._headers = _as_for_http(self._handshake)
         self._line = Line()
@@ -106,6 +108,10 @@ class ResponsesSocket:
     @property
     def under_way(self) -> int:
         return len(self._answering)
+
+    @property
+    def _client(self) -> Client:
+        return self._caller.client
 
     def leave(self) -> None:
         """The server goes: nothing new is begun, and the connection ends with what is under way."""
@@ -224,6 +230,9 @@ class ResponsesSocket:
         view = self._app.archive.view(self._owner, self._client.scope, now=self._loop.time())
         turn = turn_of(creation.fields, view, bytes_max=self._bytes_max, is_live=self._line.knows)
         must_store = is_stored(creation.fields)
+        self._caller = self._app.edition().again(self._caller, self._app.now())
+        if not creation.is_prewarm:
+            answering.grant = self._app.limits.admit(self._caller, self._inquiry(turn, answering, creation))
         try:
             outcome = await open_turn(self._app.dispatcher, turn, lambda each: self._inquiry(each, answering, creation))
         except Refused:
@@ -344,6 +353,7 @@ class ResponsesSocket:
             client=self._client.name,
             failure=failure,
             inquiry=answering.inquiry,
+            grant=answering.grant,
         )
         tell_end(app, report, ended)
         app.metrics.in_flight.dec()

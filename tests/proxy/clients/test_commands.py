@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from auth.secret import Secret
-from proxy.clients.base import Access, Offer
-from proxy.clients.commands import SetupOptions, Talk, address, found, set_up, undo
+from proxy.clients.base import KEYLESS, Access, Offer
+from proxy.clients.commands import SetupOptions, Talk, address, found, own_key, set_up, undo
 from proxy.clients.table import client_named
+from proxy.config.client_keys import ClientKey, hash_of
 from proxy.config.schema import Config, Tls
 from proxy.errors import ConfigError
 
@@ -133,3 +134,12 @@ def test_a_client_that_is_not_there_can_be_had(user: User) -> None:
 )
 def test_where_the_server_is(config: Config, url: str) -> None:
     assert address(config) == url
+
+
+def test_the_first_key_in_plain_is_taken() -> None:
+    hashed, plain = ClientKey(key_hash=hash_of("x")), ClientKey(api_key=Secret("in-plain"))
+    assert own_key(Config(api_keys=(hashed, plain))) == Secret("in-plain")
+    assert own_key(Config()) == Secret(KEYLESS)
+    for config in (Config(api_keys=(hashed,)), Config(api_keys_file="/keys")):
+        with pytest.raises(ConfigError, match="give one with --key"):
+            own_key(config)

@@ -65,3 +65,17 @@ async def test_the_tasks_of_the_loop_are_told() -> None:
     over.set()
     await waiting
     assert (await figures(metrics))["proxy_tasks", ()] == before
+
+
+async def test_what_each_client_key_did_is_told_by_its_name() -> None:
+    metrics = Metrics(version="1")
+    for status, limit in ((200, None), (429, "client_rate_limit")):
+        metrics.request_finished(
+            Finished(route="r", status=status, seconds=0.1, key="laptop", limit=limit, tokens={"output": 7})
+        )
+    metrics.request_finished(Finished(route="r", status=200, seconds=0.1))
+    seen = await figures(metrics)
+    assert seen["proxy_key_requests_total", (("key", "laptop"), ("status", "2xx"))] == 1
+    assert seen["proxy_key_tokens_total", (("key", "laptop"), ("kind", "output"))] == 14
+    assert seen["proxy_key_refusals_total", (("key", "laptop"), ("limit", "client_rate_limit"))] == 1
+    assert [name for name, _ in seen if name == "proxy_key_requests_total"] == ["proxy_key_requests_total"] * 2

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.observe.prices import Price, Prices
+from proxy.observe.prices import FOUND_MAX, Price, Prices
 from proxy.observe.usage import Tokens
 
 
@@ -49,3 +49,25 @@ def test_a_faulty_file_changes_nothing_and_says_why(tmp_path: Path) -> None:
     prices.look()
     assert prices.fault is None
     assert prices.cost(None, "m", Tokens(input_uncached=1)) is None
+
+
+def test_another_price_takes_the_place_of_one_that_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "prices.yaml"
+    prices = Prices(path)
+    million = Tokens(input_uncached=1_000_000)
+    found = []
+    for text in ("m: {input: 1}\n", "m: {input: 20}\nn*: {input: 3}\n", "n*: {input: 3}\n# no m\n"):
+        path.write_text(text)
+        prices.look()
+        found.append([prices.cost(None, name, million) for name in ("m", "new")])
+    assert found == [[1.0, None], [20.0, 3.0], [None, 3.0]]
+
+
+def test_names_without_end_are_not_kept_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "prices.yaml"
+    path.write_text("m*: {input: 1}\n")
+    prices = Prices(path)
+    prices.look()
+    for number in range(FOUND_MAX + 9):
+        assert prices.cost(None, f"m{number}", Tokens(input_uncached=1_000_000)) == 1.0
+    assert len(prices._found) <= FOUND_MAX

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.observe.ledger import Ledger
 from proxy.observe.usage import BUCKETS, Tokens, Used
-from proxy.observe.usage_queries import SPANS, Filter, percentiles, recent, requests, series, totals
+from proxy.observe.usage_queries import SPANS, Filter, percentiles, recent, requests, series, tokens_by_hour, totals
 
 DAY = 86400
 START = 20_000 * DAY
@@ -111,3 +111,13 @@ def test_what_was_lately_is_told_in_spans_of_ten_minutes(ledger: Ledger) -> None
     assert sum(each["success"] + each["failed"] for spans in told.values() for each in spans) == 7  # type: ignore[operator]
     last = told["a-3"][-1]
     assert (last["time"], last["success"], last["failed"]) == (START + 199 * 1800, 0, 1)
+
+
+def test_tokens_by_hour_say_who_gave_them_to_whom(ledger: Ledger) -> None:
+    rows = ledger.read(lambda connection: [*tokens_by_hour(connection, since=START)])
+    whole = ledger.read(lambda connection: totals(connection, Filter()))[0]["tokens"]
+    assert sum(tokens for *_, tokens in rows) == whole
+    assert {row[:2] for row in rows} == {(f"a-{number % 4}", f"key-{number % 2}") for number in range(4)}
+    assert all(at % 3600 == 0 for _, _, at, _ in rows)
+    later = ledger.read(lambda connection: [*tokens_by_hour(connection, since=START + 7200)])
+    assert sorted(later) == sorted(row for row in rows if row[2] >= START + 7200)

@@ -16,7 +16,7 @@ import pytest
 import uvloop
 
 from auth.secret import Secret
-from proxy.config.client_keys import ClientKey
+from proxy.config.client_keys import ClientKey, RateLimits
 from proxy.config.schema import Config, Server, Streaming, Tls
 from proxy.dispatch.inquiry import Inquiry, Outcome, Report
 from proxy.dispatch.reach import EVERYTHING, Reach
@@ -135,7 +135,9 @@ class House:
         self.dispatcher = FakeDispatcher()
         self.status = FakeStatus()
         self.written = io.BytesIO()
-        self.edition = Edition(config=config, keys=ClientKeys.of(config.api_keys), listing=FakeListing())
+        self.edition = Edition(
+            config=config, keys=ClientKeys.of(config.api_keys, general=config.limits.key), listing=FakeListing()
+        )
         ids = itertools.count(1)
         self.app = App(
             edition=lambda: self.edition,
@@ -246,6 +248,7 @@ async def open_house() -> AsyncIterator[Open]:
         patience: Patience | None = None,
         host: str = "127.0.0.1",
         tls: Tls | None = None,
+        limits: RateLimits | None = None,
         **server: object,
     ) -> House:
         config = Config(
@@ -256,6 +259,7 @@ async def open_house() -> AsyncIterator[Open]:
             server=Server(**server),  # type: ignore[arg-type]  # the tests name them
             streaming=Streaming(keepalive_seconds=keepalive_seconds),
             tls=tls or Tls(),
+            limits=limits or RateLimits(),
         )
         house = House(config, patience or Patience(), host)
         await house.listener.open()
