@@ -101,6 +101,9 @@ class Routing:
     )
 
 
+_SECONDS = Limits(low=1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streaming:
     keepalive_seconds: int = setting(
@@ -111,6 +114,18 @@ class Streaming:
     bootstrap_retries: int = setting(
         2, "How many other candidates a stream may try that breaks before its first content.", Limits(low=0, high=100)
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    connect: Duration = setting(Duration(10.0), "For a connection to a provider.", _SECONDS)
+    head: Duration = setting(
+        Duration(600.0),
+        "From a request to the beginning of its answer; of an answer in one piece, to all of it.",
+        _SECONDS,
+    )
+    silence: Duration = setting(Duration(180.0), "Between two pieces of an answer.", _SECONDS)
+    total: Duration = setting(Duration(3600.0), "For a whole answer.", _SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +185,7 @@ class Config:
     )
     quota_exceeded: QuotaExceeded = setting(QuotaExceeded(), "What to do when a quota is used up.")
     streaming: Streaming = setting(Streaming(), "How streamed answers are kept alive and rescued.")
+    timeouts: Timeouts = setting(Timeouts(), "How long a provider is waited for, before another account is asked.")
     strict: bool = setting(
         default=False, sentence="Refuse every request where a translation between formats would lose a part."
     )

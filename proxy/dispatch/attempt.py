@@ -19,7 +19,7 @@ from proxy.dispatch.plain import PlainPlan, comes_whole
 from proxy.errors import Unreachable, UpstreamError
 from proxy.hub.events import Failure
 from proxy.hub.loss import Loss
-from proxy.upstream.base import Answer, Upstream
+from proxy.upstream.base import Answer, Deadlines, Upstream
 from proxy.wire.base import Wire
 
 GATE_BYTES_MAX = 32 * 1024
@@ -43,8 +43,9 @@ class Failed:
 class Attempt:
     """`start`, and when that gave nothing back: `first`, then `next` until it is empty. `close` in any case."""
 
-    def __init__(self, plan: Plan, wire: Wire, *, is_stream: bool) -> None:
+    def __init__(self, plan: Plan, wire: Wire, *, is_stream: bool, deadlines: Deadlines) -> None:
         """`wire`: the upstream's."""
+        self._deadlines = deadlines
         self.plan = plan
         self.seen = Seen()
         self.first = b""
@@ -69,7 +70,7 @@ class Attempt:
 
         `upstreams`: by executor.
         """
-        call = replace(self.plan.call, request_id=inquiry.request_id)
+        call = replace(self.plan.call, request_id=inquiry.request_id, deadlines=self._deadlines)
         self._is_prewarm = inquiry.said is not None and inquiry.said.is_prewarm
         if call.account is not None:
             call = replace(call, session=conversation_of(inquiry))

@@ -123,7 +123,12 @@ class Pursuit:
         shared, candidate = self._shared, chosen.candidate
         self._chosen, self.decision, self._attempt_began = chosen, chosen.decision, shared.clock.monotonic()
         shared.recent.append((self.inquiry.request_id, chosen.decision))
-        attempt = Attempt(chosen.plan, wire_named(candidate.provider.wire), is_stream=self.inquiry.is_stream)
+        attempt = Attempt(
+            chosen.plan,
+            wire_named(candidate.provider.wire),
+            is_stream=self.inquiry.is_stream,
+            deadlines=self._snapshot.deadlines,
+        )
         is_done = False
         try:
             failed = await attempt.start(shared.upstreams, self.inquiry)

@@ -13,6 +13,7 @@ from proxy.dispatch.payload import Edits
 from proxy.dispatch.policy import Strategy
 from proxy.providers.base import Model, Provider
 from proxy.providers.configured import from_config
+from proxy.upstream.base import Deadlines
 
 EDITS_MAX = 4096
 _NO_LISTS: Mapping[str, tuple[Model, ...]] = MappingProxyType({})
@@ -50,6 +51,11 @@ class Snapshot:
     @property
     def strategy(self) -> Strategy:
         return self.config.routing.strategy
+
+    @property
+    def deadlines(self) -> Deadlines:
+        told = self.config.timeouts
+        return Deadlines(connect=told.connect, head=told.head, idle=told.silence, total=told.total)
 
     def edits(self, model: str, wire: str) -> Edits:
         """The operator's rules for one upstream model."""

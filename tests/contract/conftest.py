@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from itertools import count
@@ -64,11 +63,11 @@ def _named(wire: str) -> dict[str, str]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def impatient(server: ReplayServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clients]:
     """The clients of a server that waits for upstreams no longer than a test does."""
-    house = House(folder=tmp_path_factory.mktemp("impatient"), launcher=(sys.executable, "-c", IMPATIENT))
+    house = House(folder=tmp_path_factory.mktemp("impatient"))
     accounts = {
         wire: [account(wire, "home"), *(account(wire, f"lane{n}", keys=2) for n in range(3))] for wire in FORMATS
     }
-    house.configure(settings(server.url, accounts, streaming={"keepalive-seconds": 1}))
+    house.configure(settings(server.url, accounts, streaming={"keepalive-seconds": 1}, **IMPATIENT))
     async with house, Clients(house.url, "any-word") as clients:
         yield clients
 

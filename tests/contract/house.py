@@ -36,13 +36,8 @@ class Account:
     keys: tuple[str, ...]
 
 
-IMPATIENT = """
-from proxy.upstream.base import Deadlines
-Deadlines.__init__.__kwdefaults__.update(head=2.0, idle=3.0)
-from proxy.__main__ import main
-main()
-"""
-"""The same server, but for how many seconds it waits for an upstream."""
+IMPATIENT: JsonObject = {"timeouts": {"head": 2, "silence": 3}}
+"""Settings of a server that waits for an upstream no longer than a test does."""
 
 Lane: TypeAlias = Callable[[str], Account]
 """Gives an account of that wire that no other test has cooled."""
