@@ -56,7 +56,7 @@ def login_command() -> click.Command:
     @click.option("--no-browser", is_flag=True, help="Print the login page's address; open nothing.")
     @click.option("--account", "expected", help="The account that it must be (its e-mail address).")
     @click.pass_obj
-    def log_in(desk: Desk, account: str, /, **given: object) -> None:
+    def log_in(desk: Desk, /, account: str, **given: object) -> None:
         """Log in through an OIDC client of your own: ACCOUNT is oidc; or a login that is there, to renew it.
 
         The vendors' subscriptions log in by proxy --claude-login, --codex-login, --login.

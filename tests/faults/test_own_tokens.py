@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,11 @@ from aiohttp.test_utils import TestServer
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from auth.homes import Homes
+from auth.oidc_tokens import OidcTokens, put_tokens
+from auth.seal import PLAIN
+from auth.secret import Secret
+from tests.auth.issuer import Grant, Issuer
 from tests.faults.running import started
 
 KEY = RSAKey.generate_key(2048)
@@ -46,18 +53,18 @@ class Google:
         return web.json_response(ANSWER)
 
 
-async def ask(url: str) -> tuple[int, Any]:
-    body = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "Hi"}]}
+async def ask(url: str, model: str = "gemini-2.5-flash") -> tuple[int, Any]:
+    body = {"model": model, "messages": [{"role": "user", "content": "Hi"}]}
     async with aiohttp.ClientSession() as session, session.post(f"{url}/v1/chat/completions", json=body) as answer:
         return answer.status, await answer.json()
 
 
-async def served(url: str) -> Any:
+async def served(url: str, model: str = "gemini-2.5-flash", is_wanted: Callable[[Any], bool] = bool) -> Any:
     """The first good answer: nobody tells us when the account is ready."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         while True:
-            status, answer = await ask(url)
-            if status == 200:
+            status, answer = await ask(url, model)
+            if status == 200 and is_wanted(answer):
                 return answer
             await asyncio.sleep(0.05)
 
@@ -85,3 +92,52 @@ async def test_a_service_account_s_file_serves_seconds_after_it_is_dropped(tmp_p
     await google.server.close()
     assert b"PRIVATE KEY" not in told
     assert b"vertex-token" not in told
+
+
+class Gate:
+    """A company's gateway: answers with the token that it was asked with."""
+
+    def __init__(self) -> None:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self._answer)
+        self.server = TestServer(app)
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        token = request.headers["Authorization"].removeprefix("Bearer ")
+        choice = {"index": 0, "message": {"role": "assistant", "content": token}, "finish_reason": "stop"}
+        return web.json_response(
+            {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+        )
+
+
+def said(answer: Any) -> str:
+    return str(answer["choices"][0]["message"]["content"])
+
+
+async def test_a_login_of_one_s_own_client_is_kept_fresh_over_servers_that_are_killed(tmp_path: Path) -> None:
+    gate = Gate()
+    await gate.server.start_server()
+    accounts = tmp_path / "accounts"
+    home = Homes(accounts).make("oidc")
+    (tmp_path / "config.yaml").write_text("auth-dir: accounts\nlog-format: json\n")
+    async with Issuer(life=4.0) as issuer:
+        issuer.grants.append(Grant(subject="ada", refresh="first-refresh-token"))
+        put_tokens(home, OidcTokens(access=Secret("old"), refresh=Secret("first-refresh-token"), expires_at=0.0), PLAIN)
+        file = {
+            "type": "oidc", "home": home.name, "account": "ada", "issuer": issuer.name, "client-id": "client",
+            "provider": "gate", "base-url": str(gate.server.make_url("/v1")), "models": [{"name": "m"}],
+        }  # fmt: skip
+        (accounts / "a.json").touch(mode=0o600)
+        (accounts / "a.json").write_bytes(msgspec.json.encode(file))
+        told, tokens = b"", {"old"}
+        for _ in range(2):
+            async with started(tmp_path) as running:
+                for _ in range(2):
+                    tokens.add(said(await served(running.url, "m", lambda answer: said(answer) not in tokens)))
+                await running.stop(signal.SIGKILL)
+                told += msgspec.json.encode(running.log)
+        assert len(issuer.living) == 1, "no refresh token came twice"
+        assert len(tokens) == 5
+    await gate.server.close()
+    assert not any(token.encode() in told for token in tokens - {"old"})
+    assert b"first-refresh-token" not in told
