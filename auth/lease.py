@@ -15,9 +15,10 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from auth.refusal import Refused
+from auth import atomic, guarded
+from auth.refusal import Missing, Refused
 
-NAME = "lease"
+NAME = "lease.json"
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 SETTLE_SECONDS = 1.0
@@ -78,12 +79,12 @@ def _replaced(path: Path, mine: str, host: str) -> str:
     temporary = path.with_name(f".{NAME}.tmp.{secrets.token_hex(6)}")
     _is_made(temporary, mine)
     try:
-        owner = path.read_text().partition("\n")[0]
+        owner = _read(path).partition("\n")[0]
         age = temporary.stat().st_mtime - path.stat().st_mtime
         if owner != host and age < STALE_SECONDS:
             raise LeaseTaken(f"{owner.partition(' ')[0]!r} is refreshing the login in {path.parent}")
         temporary.rename(path)
-    except FileNotFoundError as error:
+    except (Missing, FileNotFoundError) as error:
         raise LeaseTaken(f"another host has just refreshed the login in {path.parent}") from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -92,9 +93,20 @@ def _replaced(path: Path, mine: str, host: str) -> str:
 
 def _is(path: Path, mine: str) -> bool:
     try:
-        return path.read_text() == mine
-    except OSError:
+        return _read(path) == mine
+    except (LeaseTaken, Missing, OSError):
         return False
+
+
+def _read(path: Path) -> str:
+    """Raises `Missing`; `LeaseTaken` where that is no lease: nobody but us should be able to put anything there."""
+    with atomic.opened(path.parent) as folder:
+        try:
+            return guarded.read(folder, path.name).raw.decode("utf-8", "replace")
+        except Missing:
+            raise
+        except Refused as error:
+            raise LeaseTaken(f"{path} {error}") from error
 
 
 async def _beat(path: Path) -> None:

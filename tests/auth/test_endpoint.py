@@ -65,7 +65,7 @@ def test_what_stands_before_a_server_speaks_for_nobody(answered: Answered) -> No
         Granted.of(answered)
 
 
-def test_a_server_s_words_are_shown_short_and_on_one_line() -> None:
+def test_T31_a_server_s_words_are_shown_short_and_on_one_line() -> None:
     denied = of(400, error="invalid_grant", error_description="no\x1b[31m\r\nX: y" + "z" * 500).denied()
     assert str(denied).startswith("was refused with 400: invalid_grant: no[31mX: y")
     assert len(str(denied)) < 300
@@ -113,7 +113,7 @@ async def test_a_connection_that_breaks_after_the_question() -> None:
             await served.wait_closed()
 
 
-async def test_a_redirect_is_not_followed(server: TokenServer) -> None:
+async def test_T17_a_redirect_is_not_followed(server: TokenServer) -> None:
     async def leads_on(_form: dict[str, str]) -> web.StreamResponse:
         raise web.HTTPFound(server.url + "/elsewhere")
 
@@ -123,10 +123,34 @@ async def test_a_redirect_is_not_followed(server: TokenServer) -> None:
     assert len(server.asked) == 1
 
 
-async def test_an_endless_answer_ends(server: TokenServer) -> None:
+async def test_T34_an_endless_answer_ends(server: TokenServer) -> None:
     async def floods(_form: dict[str, str]) -> web.StreamResponse:
         return web.Response(body=b" " * (endpoint.ANSWER_BYTES_MAX + 1))
 
     server.act = floods
     with pytest.raises(Unanswered, match="without an end"):
         await endpoint.get(server.url)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"[" * 100_000, b'{"a":' * 100_000, b"[1]", b"null", b'{"access_token": NaN}', b"\xff"]
+)
+async def test_T13_an_answer_that_is_no_json_object_is_no_grant(server: TokenServer, raw: bytes) -> None:
+    async def answers(_form: dict[str, str]) -> web.StreamResponse:
+        return web.Response(body=raw, content_type="application/json")
+
+    server.act = answers
+    answered = await endpoint.post(server.url, {})
+    assert answered.fields == {}
+    with pytest.raises(Unanswered):
+        Granted.of(answered)
+
+
+async def test_T18_no_cookie_goes_along(server: TokenServer) -> None:
+    async def sets_one(_form: dict[str, str]) -> web.StreamResponse:
+        return web.json_response({"access_token": "a"}, headers={"Set-Cookie": "id=1; Path=/"})
+
+    server.act = sets_one
+    for _ in range(2):
+        await endpoint.post(server.url, {})
+    assert ["cookie" in headers for headers in server.headers] == [False, False]

@@ -36,7 +36,7 @@ def test_each_is_new_and_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_T17_a_hostile_name_leads_nowhere(tmp_path: Path, name: str) -> None:
+def test_T09_a_hostile_name_leads_nowhere(tmp_path: Path, name: str) -> None:
     homes = Homes(tmp_path)
     kept = homes.make("codex")
     for act in (homes.path_of, homes.remove):

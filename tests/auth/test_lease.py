@@ -83,5 +83,28 @@ async def test_one_that_was_taken_from_us_is_not_given_back(tmp_path: Path) -> N
     assert (tmp_path / NAME).read_text() == "there\n1 x\n"
 
 
+@pytest.mark.parametrize("squat", ["link", "pipe", "folder", "hard link"])
+async def test_T38_whatever_squats_in_its_place_is_not_followed_and_not_waited_for(tmp_path: Path, squat: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("here\n1 x\n")
+    (tmp_path / "home").mkdir(mode=0o700)
+    place = tmp_path / "home" / NAME
+    match squat:
+        case "link":
+            place.symlink_to(elsewhere)
+        case "pipe":
+            os.mkfifo(place)
+        case "folder":
+            place.mkdir()
+        case _:
+            place.hardlink_to(elsewhere)
+    async with asyncio.timeout(5):
+        with pytest.raises(LeaseTaken, match=r"is a |has 2 names"):
+            async with held(tmp_path / "home", "here"):
+                pytest.fail("a lease on something else")
+    assert elsewhere.read_text() == "here\n1 x\n"
+    assert left(tmp_path / "home") == [NAME]
+
+
 def test_this_host_is_always_the_same() -> None:
     assert this_host() == this_host() != ""

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from auth.document import JsonValue
+from auth.homes import Homes
+from auth.oidc_tokens import OidcTokens, put_tokens
+from auth.seal import PLAIN
+from auth.secret import Secret
 from proxy.accounts.enrolment import Enrolment
 from proxy.config.load import parse
 from proxy.server.app import Quarantine
@@ -87,3 +94,41 @@ async def test_a_change_is_in_force_before_it_is_told(folder: Path) -> None:
         await enrolment.close()
     (broken,) = enrolment.quarantined()
     assert broken == Quarantine(file="a.json", why=broken.why, is_served=True)
+
+
+def test_five_hundred_accounts_of_every_kind_within_a_second(folder: Path) -> None:
+    """Of our own time: this machine may have other things to do."""
+    homes = Homes(folder)
+    for number in range(500):
+        match number % 5:
+            case 0:
+                fields: dict[str, JsonValue] = {"type": "claude-api-key", "api-key": f"key-{number}"}
+            case 1:
+                fields = {
+                    "type": "openai-compatibility", "name": f"gate-{number}", "base-url": "http://127.0.0.1:1/v1",
+                    "api-key": f"key-{number}", "models": [{"name": f"model-{number}"}],
+                }  # fmt: skip
+            case 2:
+                home = homes.make("oidc")
+                put_tokens(home, OidcTokens(access=Secret(f"token-{number}")), PLAIN)
+                fields = {
+                    "type": "oidc", "home": home.name, "account": f"user-{number}", "issuer": "https://login.example",
+                    "client-id": "c", "provider": "gemini",
+                }  # fmt: skip
+            case 3:
+                home = homes.make("claude-code")
+                saved = {"claudeAiOauth": {"accessToken": f"token-{number}", "expiresAt": 9e12}}
+                (home / ".credentials.json").write_bytes(msgspec.json.encode(saved))
+                fields = {"type": "claude-code", "home": home.name, "account": f"user-{number}"}
+            case _:
+                fields = {
+                    "type": "vertex", "location": f"place-{number}",
+                    "service-account": {"client_email": "a@b", "private_key": "k", "project_id": "p"},
+                }  # fmt: skip
+        drop(folder, f"account-{number}.json", msgspec.json.encode(fields).decode())
+    began = time.process_time()
+    enrolment = open_at(folder)
+    snapshot = enrolment.snapshot(CONFIG)
+    took = time.process_time() - began
+    assert len(snapshot.credentials) == 400, "a service account has its token as soon as the server runs"
+    assert took < 1.0
