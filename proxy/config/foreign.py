@@ -35,14 +35,12 @@ _DISGUISE = _refused("it makes requests look like another client's; we always go
 _UNDISGUISED = _refused("there is no disguise to switch off; take the line out")
 _CLUSTER = _ignored("there is no such cluster mode")
 _COOLING = _ignored("cooldowns follow what the provider says, are bounded, and never lock out the last account")
-_CONDITION = _refused("without this condition the rule would apply more widely; say it with models and protocol")
 _ERRORS = _ignored("which errors stop the rotation is decided per provider")
 _NAMED = _ignored("the client's own name for a model always comes back")
 _ROTATED = _ignored("log files are rotated within a fixed size")
 _MODEL = _ignored("it is known from the provider or not needed")
 _ANTIGRAVITY = _ignored("there are no Antigravity accounts here")
 _PANEL = _ignored("the panel is part of the program: nothing is downloaded, and it shows nothing without the key")
-_RAW = _refused("write the JSON as YAML under the rule without -raw")
 _NO = ("false", "no", "off", "", "~", "null", "0")
 
 _TOP: Mapping[str, Foreign] = {
@@ -101,13 +99,6 @@ _FOREIGN: Mapping[str, Mapping[str, Foreign]] = {
         "panel-github-repository": _PANEL,
     },
     "openai-compatibility[]": {"api-keys": _refused("list the keys under api-key-entries")},
-    "payload": {"default-raw": _RAW, "override-raw": _RAW},
-    **{
-        f"payload.{rules}[].models[]": dict.fromkeys(
-            ("from-protocol", "headers", "match", "not-match", "exist", "not-exist"), _CONDITION
-        )
-        for rules in ("default", "override", "filter")
-    },
     "*[]": {
         "cloak": _DISGUISE,
         "fingerprint-profile": _DISGUISE,

@@ -33,7 +33,7 @@ def plan_for(asked: Asked, candidate: Candidate, *, snapshot: Snapshot, recall: 
     """Raises `Malformed` (the client's body) or `Untranslatable` (this candidate cannot be asked that)."""
     inquiry = asked.inquiry
     provider = candidate.provider
-    edits = snapshot.edits(candidate.model, provider.wire)
+    edits = snapshot.edits(candidate.model, provider.wire).of(inquiry)
     if inquiry.operation in PLAIN:
         return PlainPlan(asked, candidate, edits)
     is_home = provider.speaks(inquiry.operation) == inquiry.wire

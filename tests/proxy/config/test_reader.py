@@ -16,7 +16,6 @@ URL = "must be a URL such as https://api.example.com/v1"
 PROXY = "must be a URL that begins with http, https, socks5, socks5h, or the word direct"
 NO_KEY = "holds a blank, a line break or a character that no key has"
 STRATEGIES = "one of round-robin, weighted-round-robin, fill-first, quota-aware"
-CONDITION = "without this condition the rule would apply more widely; say it with models and protocol"
 
 MALFORMED = {
     # unknown keys
@@ -199,11 +198,16 @@ MALFORMED = {
     ),
     "rule with a condition": (
         "payload:\n  override:\n    - models:\n        - name: a\n          not-match: {b: c}\n      params: {x: 1}",
-        [f"5: payload.override[0].models[0].not-match is not supported: {CONDITION}"],
+        [
+            (
+                "5: payload.override[0].models[0].not-match must be a list (each item on its own line, after a dash), "
+                "not an object"
+            )
+        ],
     ),
     "raw rule": (
-        "payload: {default-raw: []}",
-        ["1: payload.default-raw is not supported: write the JSON as YAML under the rule without -raw"],
+        "payload:\n  default-raw:\n    - params: {a: '{', b: '[1]', c: 2}",
+        ["3: payload.default-raw[0].params has no JSON at a"],
     ),
     # many at once
     "everywhere": (

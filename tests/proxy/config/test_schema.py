@@ -16,7 +16,7 @@ remote-management.allow-remote remote-management.secret-key quota-exceeded.switc
 quota-exceeded.switch-preview-model routing.strategy routing.session-affinity routing.session-affinity-ttl api-keys
 generative-language-api-key gemini-api-key claude-api-key codex-api-key vertex-api-key openai-compatibility
 logging-to-file request-log usage-statistics-enabled streaming.keepalive-seconds streaming.bootstrap-retries
-payload.default payload.override payload.filter oauth-model-alias oauth-excluded-models
+payload.default payload.default-raw payload.override payload.override-raw payload.filter oauth-model-alias oauth-excluded-models
 claude-api-key.api-key claude-api-key.base-url claude-api-key.proxy-url claude-api-key.prefix claude-api-key.priority
 claude-api-key.weight claude-api-key.models.name claude-api-key.models.alias claude-api-key.excluded-models
 claude-api-key.headers openai-compatibility.name openai-compatibility.prefix openai-compatibility.base-url
@@ -24,7 +24,7 @@ openai-compatibility.api-key-entries.api-key openai-compatibility.api-key-entrie
 openai-compatibility.api-key-entries.weight openai-compatibility.models.name openai-compatibility.headers
 openai-compatibility.priority openai-compatibility.disabled
 """
-SETTINGS_MAX = 120
+SETTINGS_MAX = 150
 
 
 def inner_group(kind: Kind) -> type[Group] | None:

@@ -36,7 +36,9 @@ def test_secrets_are_masked_and_the_rest_is_there() -> None:
     assert key["models"] == [{"name": "a", "alias": "b"}]
     assert shown["payload"] == {
         "default": [],
+        "default-raw": [],
         "override": [{"models": [], "params": {"a": [1, {"b": None}]}}],
+        "override-raw": [],
         "filter": [],
     }
 

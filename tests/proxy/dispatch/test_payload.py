@@ -4,10 +4,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from multidict import CIMultiDict
 
-from proxy.config.payload import Payload, PayloadFilter, PayloadModel, PayloadRule
+from proxy.config.payload import Payload, PayloadFilter, PayloadModel, PayloadRule, RawPayloadRule
+from proxy.dispatch.inquiry import Inquiry
 from proxy.dispatch.payload import Edits
 from proxy.dispatch.splice import joined, members
+from proxy.hub.residue import JsonObject
 
 BODY: dict[str, Any] = {"model": "m", "temperature": 1, "options": {"a": 1, "b": None}, "list": [{"x": 1}, {"x": 2}]}
 
@@ -78,3 +81,89 @@ def test_a_rules_value_is_not_shared_between_requests() -> None:
     edits = Edits(payload, "m", "openai_chat")
     edits.apply({})
     assert payload.default[0].params == {"options": {"a": {}}}
+
+
+def raw_rule(**params: Any) -> RawPayloadRule:
+    return RawPayloadRule(params={key.replace("__", "."): value for key, value in params.items()})
+
+
+def test_raw_rules_come_after_the_others_and_hold_json() -> None:
+    payload = Payload(
+        default=(rule(x=1),),
+        default_raw=(raw_rule(x='"late"', schema='{"type":"object","n":[1,null]}'),),
+        override=(rule(temperature=0.5),),
+        override_raw=(raw_rule(temperature="0.75", stop=["as", "it", "is"]),),
+    )
+    edited = both_ways(payload, BODY)
+    assert (edited["x"], edited["schema"]) == (1, {"type": "object", "n": [1, None]})
+    assert (edited["temperature"], edited["stop"]) == (0.75, ["as", "it", "is"])
+
+
+@pytest.mark.parametrize(
+    ("where", "is_applied"),
+    [
+        (PayloadModel(match=({"model": "m"},)), True),
+        (PayloadModel(match=({"model": "m", "options.a": 1},)), True),
+        (PayloadModel(match=({"model": "m"}, {"options.a": 2})), False),
+        (PayloadModel(match=({"list.1.x": 2},)), True),
+        (PayloadModel(match=({"nowhere": None},)), True),
+        (PayloadModel(not_match=({"options.a": 2},)), True),
+        (PayloadModel(not_match=({"options.a": 2}, {"model": "m"})), False),
+        (PayloadModel(exist=("options.a", "list.0")), True),
+        (PayloadModel(exist=("options.a", "options.b")), False),
+        (PayloadModel(not_exist=("options.b", "stop")), True),
+        (PayloadModel(not_exist=("temperature",)), False),
+        (PayloadModel(name="other", exist=("model",)), False),
+    ],
+)
+def test_a_rule_may_ask_about_the_body(where: PayloadModel, is_applied: bool) -> None:
+    payload = Payload(override=(rule(where, seed=7),), filter=(PayloadFilter(models=(where,), params=("list",)),))
+    edited = both_ways(payload, BODY)
+    assert (edited.get("seed") == 7, "list" not in edited) == (is_applied, is_applied)
+
+
+def test_what_is_asked_about_the_body_is_what_the_client_sent() -> None:
+    first = rule(PayloadModel(not_exist=("seed",)), seed=1)
+    second = rule(PayloadModel(not_exist=("seed",)), top_k=2)
+    edited = both_ways(Payload(override=(first, second)), BODY)
+    assert (edited["seed"], edited["top_k"]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("where", "is_applied"),
+    [
+        (PayloadModel(keys=("lap*",)), True),
+        (PayloadModel(keys=("desk", "laptop")), True),
+        (PayloadModel(keys=("desk",)), False),
+        (PayloadModel(from_protocol="claude"), True),
+        (PayloadModel(from_protocol="openai"), False),
+        (PayloadModel(protocol="openai", from_protocol="claude"), True),
+        (PayloadModel(headers={"X-Tier": "team-*"}), True),
+        (PayloadModel(headers={"x-tier": "team-*", "x-other": "?*"}), False),
+        (PayloadModel(keys=("laptop",), exist=("nowhere",)), False),
+        (PayloadModel(keys=("laptop",), exist=("model",)), True),
+    ],
+)
+def test_a_rule_may_ask_about_the_client(where: PayloadModel, is_applied: bool) -> None:
+    edits = Edits(Payload(default=(rule(where, seed=7),)), "m", "openai_chat")
+    inquiry = Inquiry(
+        request_id="r",
+        wire="anthropic",
+        operation="generate",
+        model="m",
+        is_stream=False,
+        body=b"",
+        headers=CIMultiDict({"X-Tier": "team-blue"}),
+        query={},
+        client="laptop",
+    )
+    own = edits.of(inquiry)
+    body: JsonObject = {"model": "m"}
+    own.apply(body)
+    assert (body.get("seed") == 7) is is_applied
+
+
+def test_rules_without_conditions_are_the_same_for_everybody() -> None:
+    edits = Edits(Payload(default=(rule(PayloadModel(name="m*"), seed=7),)), "m", "openai_chat")
+    assert edits.of(None) is edits  # type: ignore[arg-type]  # it is not looked at
+    assert not Edits(Payload(default=(rule(PayloadModel(name="x", keys=("a",)), seed=7),)), "m", "openai_chat")
