@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from auth.cli.confine import boxed
 from auth.cli.install import CLAUDE, CliMissing, Installed, find
 from auth.cli.process import CliProcess, Ended
 from proxy.errors import Broken, Silent, Unreachable
@@ -28,6 +29,7 @@ from proxy.upstream.cli_worker import Kind
 NAME = "claude-code"
 SEAT_SECONDS_MAX = 30.0
 """For a process to come free."""
+_TRUST = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _JSON = "application/json"
 _SSE = "text/event-stream"
 
@@ -100,13 +102,15 @@ class ClaudeCode:
             raise Unreachable("Claude Code takes an http:// or https:// egress proxy only", code="egress_proxy")
         installed = self._installed()
         work = self._traces.make()
+        place = self._traces.empty()
+        command = self._boxed(installed, place, writes=[account.home, work])
         try:
             process = await CliProcess.start(
-                [*installed.command, *FLAGS],
+                command,
                 home=account.home,
                 variables=variables(CLAUDE.variables(account.home), work, proxy_url),
                 ours=self._ours,
-                work=self._traces.empty(),
+                work=place,
             )
         except Ended as error:
             self._traces.remove(work)
@@ -117,6 +121,12 @@ class ClaudeCode:
             self._limits[account.id] = limits
 
         return ClaudeProcess(process, work=work, traces=self._traces, on_limits=note)
+
+    def _boxed(self, installed: Installed, place: Path, writes: list[Path]) -> list[str]:
+        """With what the operator's environment names to say whom TLS trusts."""
+        authorities = [Path(self._ours[name]) for name in _TRUST if self._ours.get(name)]
+        programs = [Path(each).resolve() for each in installed.command]
+        return boxed([*installed.command, *FLAGS], runs=programs, reads=[place, *authorities], writes=writes)
 
     def _installed(self) -> Installed:
         try:

@@ -1,4 +1,4 @@
-"""The server as a process of its own, with accounts of Codex, and the official SDKs in front of it."""
+"""The server as a process of its own, with accounts of one CLI, and the official SDKs in front of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,11 @@ from typing import Any
 
 import msgspec
 
+from tests.backends import claude_backend
+from tests.backends.claude_backend import ClaudeBackend
 from tests.backends.codex_backend import CodexBackend, login
 from tests.contract.clients import Clients
+from tests.logins.vendor import Vendor
 
 KEY = "the-key-of-the-ferryman-4711"
 ACCOUNTS = ("harbour", "quay")
@@ -25,10 +28,16 @@ _URL = re.compile(rb"http://127\.0\.0\.1:\d+")
 
 
 @dataclass(slots=True, kw_only=True)
-class CodexStage:
+class Stage:
+    """`kind`: of the accounts. `login_file`: a login, below its home, which `home_variable` names to the CLI."""
+
     folder: Path
-    backend: CodexBackend
+    backend: Vendor
     modules: Path
+    kind: str
+    login_file: str
+    login: Callable[[str], bytes]
+    home_variable: str
     url: str = ""
     _process: asyncio.subprocess.Process | None = None
 
@@ -43,11 +52,11 @@ class CodexStage:
 
     async def open(self) -> None:
         for number, account in enumerate(ACCOUNTS):
-            name = f"codex-{number:012x}"
+            name = f"{self.kind}-{number:012x}"
             home = self.data / "homes" / name
             home.mkdir(mode=0o700, parents=True)
-            (home / "auth.json").write_bytes(login(account))
-            file = {"type": "codex", "home": name, "account": account, "email": f"{account}@example.test"}
+            (home / self.login_file).write_bytes(self.login(account))
+            file = {"type": self.kind, "home": name, "account": account, "email": f"{account}@example.test"}
             (self.data / f"{account}.json").write_bytes(msgspec.json.encode({**file, "priority": -number}))
         for path in self.data.rglob("*.json"):
             path.chmod(0o600)
@@ -108,7 +117,7 @@ class CodexStage:
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                if b"CODEX_HOME=%s" % str(self.data).encode() in (process / "environ").read_bytes():
+                if f"{self.home_variable}={self.data}".encode() in (process / "environ").read_bytes():
                     found[int(process.name)] = command
             except OSError:
                 continue
@@ -117,3 +126,21 @@ class CodexStage:
     def leftovers(self) -> Iterator[Path]:
         """What the CLIs have left on the disk."""
         yield from (self.data / "state" / "clis").glob("cli-*")
+
+
+@dataclass(slots=True, kw_only=True)
+class CodexStage(Stage):
+    backend: CodexBackend
+    kind: str = "codex"
+    login_file: str = "auth.json"
+    login: Callable[[str], bytes] = login
+    home_variable: str = "CODEX_HOME"
+
+
+@dataclass(slots=True, kw_only=True)
+class ClaudeStage(Stage):
+    backend: ClaudeBackend
+    kind: str = "claude-code"
+    login_file: str = ".credentials.json"
+    login: Callable[[str], bytes] = claude_backend.login
+    home_variable: str = "CLAUDE_CONFIG_DIR"

@@ -1,0 +1,117 @@
+"""What a CLI that serves strangers can reach of this machine: a box around its process, where the kernel builds one.
+
+Run as a program of its own (``python -I -S confine.py``) it builds the box around itself and then becomes the CLI:
+between fork and exec nothing of the server's may run, as that has threads. Landlock (Linux 5.13 and newer, without any
+privilege) says which files may be read, written and run. All else is refused to the CLI and to whatever it starts:
+other files, other programs, ports to listen on, signals to others. It may connect to anybody: it talks to its provider.
+When the server dies it is ended, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import struct
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+_CREATE, _ADD, _RESTRICT = 444, 445, 446
+"""System calls, the same on every architecture (linux/landlock.h)."""
+_ASK_VERSION = 1
+_BENEATH = 1
+_NO_NEW_PRIVILEGES, _DIE_WITH_PARENT = 38, 1
+
+_EXECUTE, _WRITE, _READ, _LIST, _REFER, _TRUNCATE = (1 << bit for bit in (0, 1, 2, 3, 13, 14))
+_MAKE = sum(1 << bit for bit in (4, 5, 7, 8, 9, 10, 12))
+"""Remove folders and files; make folders, files, sockets, pipes and links; no devices."""
+_OF_FILES = _EXECUTE | _WRITE | _READ | _TRUNCATE
+_HANDLED = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}
+"""By version, what is refused unless it is allowed."""
+_THEN = "--"
+_LISTEN = 1
+_SCOPES = 3
+"""Abstract sockets and signals stay in the box."""
+
+READS = _READ | _LIST
+RUNS = READS | _EXECUTE
+WRITES = READS | _WRITE | _MAKE | _REFER | _TRUNCATE
+SYSTEM: Mapping[str, int] = {
+    **dict.fromkeys(("/lib", "/lib64", "/usr/lib", "/usr/lib64"), RUNS),
+    **dict.fromkeys(
+        (
+            "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/ca-certificates.conf", "/usr/share/ca-certificates",
+            "/usr/local/share/ca-certificates", "/usr/share/zoneinfo", "/usr/share/locale", "/etc/localtime",
+            "/etc/timezone", "/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf",
+            "/etc/services", "/etc/protocols", "/etc/passwd", "/etc/group", "/etc/os-release", "/etc/ld.so.cache",
+            "/run/systemd/resolve", "/proc/self", "/proc/meminfo", "/proc/cpuinfo", "/proc/stat", "/proc/version",
+            "/proc/loadavg", "/proc/sys/kernel", "/proc/sys/vm", "/sys/fs/cgroup", "/sys/devices/system/cpu",
+            "/sys/kernel/mm", "/dev/random", "/dev/urandom", "/dev/zero",
+        ),
+        READS,
+    ),
+    "/dev/null": READS | _WRITE,
+}  # fmt: skip
+"""What every program needs: libraries, certificates, names of hosts, time zones, what the machine is like."""
+
+
+def version() -> int:
+    """Of the kernel's Landlock; 0: there is none."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    return max(0, int(_kernel().syscall(_CREATE, None, 0, _ASK_VERSION)))
+
+
+def boxed(
+    program: Sequence[str], *, runs: Iterable[Path] = (), reads: Iterable[Path] = (), writes: Iterable[Path] = ()
+) -> list[str]:
+    """The command that starts `program` in its box, which holds what is named and all below it; whatever may be run or
+    written may be read. Without a box where there is no Landlock.
+    """
+    if not version():
+        return [*program]
+    rights = {str(path): right for paths, right in ((reads, READS), (runs, RUNS), (writes, WRITES)) for path in paths}
+    told = [f"{right}:{path}" for path, right in rights.items()]
+    return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), *told, _THEN, *program]
+
+
+def _kernel() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _restrict(rights: Mapping[str, int]) -> None:
+    kernel, known = _kernel(), version()
+    handled = _HANDLED[min(known, max(_HANDLED))]
+    fields = [handled, *([_LISTEN] if known >= 4 else []), *([_SCOPES] if known >= 6 else [])]
+    ruleset = struct.pack(f"={len(fields)}Q", *fields)
+    box = _checked(kernel.syscall(_CREATE, ruleset, len(ruleset), 0))
+    for path, right in rights.items():
+        with contextlib.suppress(FileNotFoundError):
+            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            allowed = right & handled & (-1 if Path(path).is_dir() else _OF_FILES)
+            _checked(kernel.syscall(_ADD, box, _BENEATH, struct.pack("=Qi", allowed, place), 0))
+            os.close(place)
+    _checked(kernel.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+    _checked(kernel.syscall(_RESTRICT, box, 0))
+    os.close(box)
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), "the kernel does not build the box")
+    return result
+
+
+def main() -> None:
+    then = sys.argv.index(_THEN)
+    told, program = sys.argv[1:then], sys.argv[then + 1 :]
+    rights = {path: int(right) for right, _, path in (each.partition(":") for each in told)}
+    _kernel().prctl(_DIE_WITH_PARENT, signal.SIGTERM, 0, 0, 0)
+    _restrict({**SYSTEM, **rights})
+    os.execv(program[0], program)  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    main()

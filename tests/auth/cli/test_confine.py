@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from auth.cli.confine import boxed, version
+
+PYTHON = Path(sys.executable).resolve()
+needs_landlock = pytest.mark.skipif(version() < 6, reason="this kernel has no Landlock of version 6")
+
+
+async def run(code: str, *, writes: Path) -> tuple[int, str]:
+    """A program in a box that holds Python, and a folder to write to."""
+    command = boxed([str(PYTHON), "-I", "-c", code], runs=[PYTHON.parents[1]], writes=[writes])
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    out, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode()
+
+
+@needs_landlock
+async def test_what_is_in_the_box_works(tmp_path: Path) -> None:
+    code = f"import ssl; p = open({str(tmp_path / 'x')!r}, 'w+'); p.write('in the box'); p.seek(0); print(p.read())"
+    assert await run(code, writes=tmp_path) == (0, "in the box\n")
+
+
+@needs_landlock
+@pytest.mark.parametrize(
+    "code",
+    [
+        "open('/etc/shadow')",
+        "import os; os.listdir('/')",
+        "import os; os.listdir('/proc')",
+        f"open('/proc/{os.getpid()}/environ')",
+        f"open({str(Path(__file__))!r})",
+        "open('/etc/passwd', 'a')",
+        "import os; os.remove('/etc/hostname')",
+        "import os; os.mkdir('/tmp/boat')",
+        "import os; os.execv('/bin/sh', ['sh', '-c', 'true'])",
+        "import subprocess; subprocess.run(['/usr/bin/env'])",
+        f"import os; os.kill({os.getpid()}, 0)",
+        "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0))",
+    ],
+)
+async def test_what_is_outside_is_out_of_reach(code: str, tmp_path: Path) -> None:
+    box = tmp_path / "box"
+    box.mkdir()
+    status, said = await run(code, writes=box)
+    assert status == 1
+    assert "PermissionError" in said
+
+
+@needs_landlock
+async def test_it_cannot_leave_the_box_by_what_it_starts(tmp_path: Path) -> None:
+    inner = "open('/etc/shadow')"
+    code = f"import subprocess, sys; sys.exit(subprocess.run([{str(PYTHON)!r}, '-I', '-c', {inner!r}]).returncode)"
+    status, said = await run(code, writes=tmp_path)
+    assert status == 1
+    assert "PermissionError" in said
+
+
+def test_without_landlock_there_is_no_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auth.cli.confine.version", lambda: 0)
+    assert boxed(["claude", "-p"], runs=[PYTHON]) == ["claude", "-p"]
