@@ -92,6 +92,7 @@ class CodexStarter:
 def _furnish(folder: Path, account: Path, relay: str, models: bytes) -> None:
     """Raises `OSError`, `msgspec.DecodeError`."""
     home = folder / settings.HOME
+    home.mkdir(mode=0o700, exist_ok=True)
     (folder / settings.EMPTY).mkdir(mode=0o700)
     files = {
         settings.CONFIG: settings.config(home, relay=relay).encode(),

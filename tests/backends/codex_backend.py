@@ -77,7 +77,9 @@ Reply = bytes | Sequence[Step] | Refuse
 
 
 class CodexBackend(Vendor):
-    """`plays`: what to say to a turn. `turns`: all of them. `dropped`: set when a turn's asker has hung up."""
+    """`plays`: what to say to a turn. `turns`: all of them. `dropped`: set when a turn's asker has hung up.
+    `held_about`: questions about the account are answered when this is set.
+    """
 
     plays: Callable[[Turn], Reply]
 
@@ -85,7 +87,9 @@ class CodexBackend(Vendor):
         super().__init__(folder)
         self.plays = lambda _turn: said("Ahoy from the quay.")
         self.turns: list[Turn] = []
-        self.dropped: asyncio.Event = asyncio.Event()
+        self.dropped = asyncio.Event()
+        self.held_about: asyncio.Event | None = None
+        self.is_holding_about = asyncio.Event()
 
     def in_turn(self, *replies: Reply | Callable[[Turn], Reply]) -> None:
         """One a turn; the last one again and again."""
@@ -122,6 +126,9 @@ class CodexBackend(Vendor):
 
     async def _about(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
         self.asked.append(asked)
+        if self.held_about is not None and asked.path.endswith("/settings/user"):
+            self.is_holding_about.set()
+            await self.held_about.wait()
         status, told = (200, {}) if asked.path.endswith("/settings/user") else self._judge(asked)
         await _tell(Refuse(status=status, body=told, headers={}), writer)
 
@@ -224,7 +231,9 @@ def failed(code: str, message: str) -> bytes:
 
 def exhausted(seconds: int = 3600) -> Refuse:
     error = {"type": "usage_limit_reached", "message": "The usage limit has been reached", "resets_in_seconds": seconds}
-    return Refuse(status=429, body={"error": error}, headers={**WINDOWS, "x-codex-primary-used-percent": "100"})
+    window = {"used-percent": "100", "window-minutes": "300", "reset-after-seconds": str(seconds)}
+    headers = {f"x-codex-primary-{name}": value for name, value in window.items()}
+    return Refuse(status=429, body={"error": error}, headers=headers)
 
 
 def _thought(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

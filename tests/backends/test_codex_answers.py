@@ -309,7 +309,7 @@ async def test_many_conversations_at_once_in_one_process_are_not_mixed(codex: Co
                 messages += [{"role": "user", "content": f"Still {number}."}]
 
         await asyncio.gather(*(talk(number) for number in range(count)))
-        served = [command for command in codex.processes().values() if "app-server" in command]
+        served = [command for command in codex.processes().values() if "--strict-config" in command]
     accounts = {turn.account for turn in codex.backend.turns}
     assert len(accounts) == 1
     assert len(served) <= 2, "the npm package's program is two processes, one of Node and one of Codex"
