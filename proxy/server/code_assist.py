@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+import msgspec
+
 from proxy.dispatch.frames import payloads
 from proxy.dispatch.splice import joined, members
 from proxy.errors import Malformed
@@ -45,11 +47,19 @@ def unwrap(content: bytes) -> Contents:
     fields = members(bytes(inner))
     own = {key: fields.pop(key) for key in ("model", "session_id") if key in fields}
     named = envelope.get("model") or own.get("model")
-    model = loads(bytes(named)) if named is not None else None
+    model = _value(named)
     if not isinstance(model, str) or not model:
         raise Malformed("model is required and must name one", path="model", code="invalid_model")
-    session = loads(bytes(own.get("session_id", b"null")))
+    session = _value(own.get("session_id"))
     return Contents(joined(fields), model.removeprefix("models/"), session if isinstance(session, str) else "")
+
+
+def _value(raw: msgspec.Raw | None) -> JsonValue:
+    """Raises `Malformed`: what was passed over so far may be no text."""
+    try:
+        return None if raw is None else loads(bytes(raw))
+    except (ValueError, RecursionError):
+        raise Malformed("the body is no JSON in UTF-8", code="invalid_json") from None
 
 
 def wrap(body: bytes, trace_id: str) -> bytes:
