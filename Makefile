@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-clients test-browser strace faults check bench lock format clean help
+.PHONY: run test test-clients test-browser strace faults soak check bench lock format clean help
 
 help:
 	@echo "make run     start the server on 127.0.0.1:8317 (ARGS='--sandbox --port 9000' passes options on)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-clients  put the real coding CLIs and a real OpenID provider, installed by npm, around it (needs npm; 2 GB)"
 	@echo "make test-browser  the panel, and hostile pages, in a real Chromium"
 	@echo "make faults  the long form of the tests that kill and starve: hours of bad luck in minutes"
+	@echo "make soak    10,000 streams while everything around the server breaks: a table and JSON; some minutes"
 	@echo "make check   ruff, mypy --strict, import contracts, tidy tests"
 	@echo "make bench   what a stream event costs, next to the JSON library alone"
 	@echo "make format  let ruff format the tree"
@@ -60,7 +61,10 @@ test-browser: $(VENV)/.dev
 	@$(BIN)/pytest tests/browser
 
 faults: $(VENV)/.dev $(OIDC)/node_modules/.installed strace
-	@PROXY_FAULT_ROUNDS=500 $(BIN)/pytest $(OIDC) tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py
+	@PROXY_FAULT_ROUNDS=500 PROXY_POOL_STEPS=100000 $(BIN)/pytest tests/faults/test_pool_machine.py $(OIDC) tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py
+
+soak: $(VENV)/.dev
+	@$(BIN)/python bench/soak.py $(ARGS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check --quiet .
