@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import msgspec
 from aiohttp.web import RequestPayloadError
@@ -14,6 +13,7 @@ from proxy.codings import BadEncoding, Decoder, decoder
 from proxy.errors import Malformed, TooLarge, TooSlow, UnsupportedEncoding
 from proxy.hub.residue import JsonValue
 from proxy.server.json_fault import find_fault
+from proxy.server.visit import BrokenBody, Source
 from proxy.wire.base import json_type, loads
 
 DECODED_SLICE_BYTES = 1024 * 1024
@@ -38,15 +38,6 @@ class Limits:
             self.seconds + received_bytes / self.fast_bytes_per_second,
             self.grace_seconds + received_bytes / self.slow_bytes_per_second,
         )
-
-
-class Source(Protocol):
-    """As much of aiohttp's StreamReader as is needed."""
-
-    def is_eof(self) -> bool: ...
-    async def readany(self) -> bytes:
-        """Nothing at the end only."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +127,7 @@ async def read(source: Source, headers: Mapping[str, str], limits: Limits) -> by
         return intake.finish()
     except BadEncoding as error:
         raise Malformed(f"the body is not what Content-Encoding says: {error}", code="invalid_encoding") from None
-    except RequestPayloadError as error:
+    except (RequestPayloadError, BrokenBody) as error:
         raise Malformed(f"the body is broken: {error}", code="invalid_body") from None
 
 

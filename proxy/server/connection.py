@@ -1,5 +1,6 @@
-"""One connection of a client, with the deadlines that aiohttp does not have, and how many there may be.
+"""A connection of a client that aiohttp reads, with the deadlines that it does not have; and how many there may be.
 
+Connections come here from `proxy.server.front`, with a request for a WebSocket or the management API.
 The deadline for a request's head stops slow headers; a body has its own (`proxy.server.body`); whoever does not read
 its answer is dropped. `_request_in_progress`, `_messages` and `_request_count` are aiohttp's: the lock file pins it.
 """
@@ -10,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
@@ -22,7 +23,7 @@ STALL_BYTES_PER_SECOND_MIN = 1024
 PEER_SHARE = 4
 """One machine may have a quarter of all connections, and never less than `PEER_CONNECTIONS_MIN`."""
 PEER_CONNECTIONS_MIN = 64
-_BUSY = (
+BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
     b"Connection: close\r\nContent-Length: 109\r\n\r\n"
     b'{"error":{"message":"too many connections; try again in a second","type":"server_error","code":"overloaded"}}'
@@ -42,6 +43,15 @@ class Patience:
     lingering_seconds: float = 5.0
 
 
+class Guest(Protocol):
+    """A connection, as far as it takes up room."""
+
+    @property
+    def is_busy(self) -> bool: ...
+
+    def force_close(self) -> None: ...
+
+
 class Gate:
     """Counts connections. At the limit, the longest idle one makes room for a new one. No peer may have more than its
     share but loopback: behind a reverse proxy everybody is loopback.
@@ -49,13 +59,13 @@ class Gate:
 
     def __init__(self, connections_max: Callable[[], int]) -> None:
         self._connections_max = connections_max
-        self._connections: dict[Connection, str] = {}
+        self._connections: dict[Guest, str] = {}
         self._by_peer: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._connections)
 
-    def enter(self, connection: Connection, peer: str) -> bool:
+    def enter(self, connection: Guest, peer: str) -> bool:
         """Whether there is room."""
         most = self._connections_max()
         share = max(PEER_CONNECTIONS_MIN, most // PEER_SHARE)
@@ -67,12 +77,16 @@ class Gate:
         self._by_peer[peer] += 1
         return True
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: Guest) -> None:
         peer = self._connections.pop(connection, None)
         if peer is not None:
             self._by_peer[peer] -= 1
             if not self._by_peer[peer]:
                 del self._by_peer[peer]
+
+    @property
+    def guests(self) -> tuple[Guest, ...]:
+        return tuple(self._connections)
 
     def close_idle(self) -> None:
         for connection in [each for each in self._connections if not each.is_busy]:
@@ -108,7 +122,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
         if not self._gate.enter(self, peer[0] if isinstance(peer, tuple) else ""):
-            cast("asyncio.Transport", transport).write(_BUSY)
+            cast("asyncio.Transport", transport).write(BUSY)
             transport.close()
             return
         super().connection_made(transport)

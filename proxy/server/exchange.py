@@ -7,11 +7,11 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from aiohttp import WSCloseCode, web
 
-from proxy.dispatch.inquiry import Inquiry, Outcome, Report
+from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
 from proxy.dispatch.plain import comes_whole
 from proxy.errors import Forbidden, Malformed, ShuttingDown
 from proxy.hub.events import Failure, Heartbeat
@@ -27,6 +27,7 @@ from proxy.server.access import (
     is_local,
 )
 from proxy.server.addresses import address_of, networks
+from proxy.server.answer import Answer
 from proxy.server.app import App, Arrival, Management
 from proxy.server.ending import Ended, tell_end
 from proxy.server.limits import Grant
@@ -34,10 +35,13 @@ from proxy.server.own_answers import OWN_ANSWERS
 from proxy.server.reading import Reader
 from proxy.server.responses_socket import ResponsesSocket
 from proxy.server.stream import EVENT_STREAM, Pump, clean_headers, last_frame, whole
+from proxy.server.visit import AiohttpVisit, Visit
 from proxy.server.websocket import check_handshake
 from proxy.wire.base import Reply, dumps
 
-R = TypeVar("R", bound=web.StreamResponse)
+Told: TypeAlias = Answer | web.StreamResponse
+"""What a client gets: by the management API and WebSockets told already, in aiohttp's way."""
+R = TypeVar("R", bound="Answer | web.StreamResponse")
 
 CLIENT_GONE = 499
 """What the log says where nobody was left to be told a status (nginx's word)."""
@@ -52,9 +56,9 @@ _STREAM_HEADERS = (("Content-Type", EVENT_STREAM), ("Cache-Control", "no-cache")
 class Exchange:
     """Holds the edition of the configuration that it began with."""
 
-    def __init__(self, app: App, request: web.BaseRequest) -> None:
+    def __init__(self, app: App, visit: Visit) -> None:
         self._app = app
-        self._request = request
+        self.visit = visit
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._edition = app.edition()
@@ -67,31 +71,31 @@ class Exchange:
         self._grant: Grant | None = None
         self._inquiry: Inquiry | None = None
         self._report: Report | None = None
-        self._response: web.StreamResponse | None = None
+        self._response: Answer | web.StreamResponse | None = None
         self._pump: Pump | None = None
         self._socket: ResponsesSocket | None = None
         self._failure: Failure | None = None
         self._status = CLIENT_GONE
         self.stopped: Failure | None = None
-        given = request.headers.get("x-request-id", "")
+        given = visit.headers.get("x-request-id", "")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else app.new_id()
 
     # The way in
 
-    async def run(self) -> web.StreamResponse:
+    async def run(self) -> Told:
         """Raises what `proxy.server.handle` renders."""
-        request = self._request
+        visit = self.visit
         visitor = self._visitor()
         config = self._edition.config
         check_host(visitor, (*config.server.allowed_hosts, config.host))
-        path, headers = request.path, request.headers
+        path, headers = visit.path, visit.headers
         management = self._app.management
         if management is not None and management.covers(path):
             self._route = routes.MANAGEMENT
             return await self._manage(management, visitor)
-        if cors.is_preflight(request.method, headers):
+        if cors.is_preflight(visit.method, headers):
             return self._preflight(path)
-        match = routes.find(path, request.method, headers, visitor.query)
+        match = routes.find(path, visit.method, headers, visitor.query)
         self._route, self._wire = match.route, match.route.wire
         kind = match.route.kind
         if kind in _CALLERS or (kind == "metrics" and not is_local(visitor)):
@@ -106,36 +110,38 @@ class Exchange:
         return await self._answer_here(match, visitor)
 
     def _visitor(self) -> Visitor:
-        request = self._request
-        if not request.raw_path.startswith("/") and request.raw_path != "*":
+        visit = self.visit
+        if not visit.target.startswith("/") and visit.target != "*":
             raise Malformed("the request's target must be a path")
-        peer = request.protocol.peername
-        local = request.protocol.sockname
+        peer = visit.peer[0] if visit.peer else ""
         return Visitor(
-            peer=peer[0] if isinstance(peer, tuple) else "",
-            local=(local[0], local[1]) if isinstance(local, tuple) else ("", 0),
-            host=request.headers.get("host", ""),
-            headers=request.headers,
-            query=request.query if request.query_string else {},
-            address=self._address(peer[0] if isinstance(peer, tuple) else ""),
+            peer=peer,
+            local=visit.local or ("", 0),
+            host=visit.headers.get("host", ""),
+            headers=visit.headers,
+            query=visit.query,
+            address=self._address(peer),
         )
 
     def _address(self, peer: str) -> str:
         proxies = self._edition.config.server.trusted_proxies
         if not proxies:
             return peer
-        return address_of(peer, self._request.headers.getall("x-forwarded-for", ()), networks(proxies))
+        return address_of(peer, self._forwarded_for(), networks(proxies))
 
-    def _preflight(self, path: str) -> web.Response:
-        headers = self._request.headers
+    def _forwarded_for(self) -> list[str]:
+        return [value for name, value in self.visit.fields if name.lower() == "x-forwarded-for"]
+
+    def _preflight(self, path: str) -> Answer:
+        headers = self.visit.headers
         match = routes.find(path, headers["access-control-request-method"], headers)
         if match.route.kind not in _CALLERS:
             raise routes.WrongMethod(path, "OPTIONS", [match.route.method])
         self._route, self._wire = match.route, match.route.wire
         allowed = cors.preflight_headers(headers, self._edition.config.server.cors_origins)
-        return self._dressed(web.Response(status=204, headers=allowed))
+        return self._dressed(Answer(204, allowed, b""))
 
-    async def _answer_here(self, match: routes.Match, visitor: Visitor) -> web.StreamResponse:
+    async def _answer_here(self, match: routes.Match, visitor: Visitor) -> Answer:
         app = self._app
         told = OWN_ANSWERS.get(match.route.kind)
         if told is not None:
@@ -145,7 +151,7 @@ class Exchange:
                 if self._client.reach.accounts:
                     raise Forbidden("these figures are of all accounts, and this client key sees only some of them")
                 exposition = await app.metrics.exposition()
-                return self._dressed(web.Response(body=exposition, headers={"Content-Type": CONTENT_TYPE}))
+                return self._dressed(Answer(200, {"Content-Type": CONTENT_TYPE}, exposition))
             case "readyz":
                 readiness = health.readiness(app)
                 app.readiness_told_at = self._loop.time()
@@ -161,19 +167,20 @@ class Exchange:
                 return self._json(200, {"status": "ok"})
 
     async def _manage(self, management: Management, visitor: Visitor) -> web.StreamResponse:
-        peer = self._request.protocol.peername
+        visit = self.visit
+        assert isinstance(visit, AiohttpVisit), "the front hands these on"
         arrival = Arrival(
-            peer=(visitor.peer, peer[1] if isinstance(peer, tuple) else 0),
+            peer=(visitor.peer, visit.peer[1] if visit.peer else 0),
             is_local=is_local(visitor),
             request_id=self.request_id,
             dressed=self._dressed,
         )
-        response = await management.answer(self._request, arrival)
+        response = await management.answer(visit.request, arrival)
         return response if response.prepared else self._dressed(response)
 
     # The way through
 
-    async def _ask(self, match: routes.Match, address: str) -> web.StreamResponse:
+    async def _ask(self, match: routes.Match, address: str) -> Answer:
         inquiry = self._inquiry = await self._reader().read(match)
         inquiry = self._inquiry = wishes.heeded(inquiry, self._app.desk(self._loop.time()))
         self._grant = self._app.limits.admit(self._edition.caller(self._client, address), inquiry)
@@ -196,8 +203,8 @@ class Exchange:
         )
         return await turn.open()
 
-    async def _stored(self, match: routes.Match) -> web.StreamResponse:
-        if self._request.query.get("stream", "").lower() == "true":
+    async def _stored(self, match: routes.Match) -> Answer:
+        if self.visit.query.get("stream", "").lower() == "true":
             raise Malformed("a stored response is given whole here, not as a stream", path="stream", code="unsupported")
         operation = match.route.operation
         outcome = await stored.open_stored(
@@ -211,24 +218,22 @@ class Exchange:
         self._report = replace(outcome.report, request_id=self.request_id)
         return await self._give(outcome)
 
-    async def _give(self, outcome: Outcome) -> web.Response:
+    async def _give(self, outcome: Outcome) -> Answer:
         content = await whole(outcome.body)
         if self._route.is_enveloped and self._route.operation == "generate":
             content = code_assist.wrap(content, self.request_id)
-        return self._dressed(web.Response(status=outcome.status, body=content, headers=clean_headers(outcome.headers)))
+        return self._dressed(Answer(outcome.status, clean_headers(outcome.headers), content))
 
     def _reader(self) -> Reader:
-        return Reader(
-            request=self._request, config=self._edition.config, client=self._client, request_id=self.request_id
-        )
+        return Reader(visit=self.visit, config=self._edition.config, client=self._client, request_id=self.request_id)
 
-    async def _stream(self, inquiry: Inquiry, outcome: Outcome) -> web.StreamResponse:
+    async def _stream(self, inquiry: Inquiry, outcome: Outcome) -> Answer:
         headers = clean_headers(outcome.headers)
         for name, value in _STREAM_HEADERS if inquiry.framing == "sse" else _STREAM_HEADERS[1:]:
             headers.setdefault(name, value)
-        response = self._dressed(web.StreamResponse(status=outcome.status, headers=headers))
+        response = self._dressed(Answer(outcome.status, headers))
         self._pump = Pump(
-            self._request,
+            self.visit,
             response,
             heartbeat=lambda: self._in_band(Heartbeat()) if inquiry.is_stream else b"",
             keepalive_seconds=self._edition.config.streaming.keepalive_seconds,
@@ -241,8 +246,9 @@ class Exchange:
 
     async def _converse(self, address: str) -> web.StreamResponse:
         """Over a WebSocket: each answer has its own log line and figures there."""
-        app, request = self._app, self._request
-        check_handshake(request)
+        app, visit = self._app, self.visit
+        assert isinstance(visit, AiohttpVisit), "the front hands these on"
+        check_handshake(visit.request)
         if app.is_draining:
             raise ShuttingDown("the server is shutting down; try again", retry_after_seconds=5)
         conversation = ResponsesSocket(
@@ -253,7 +259,7 @@ class Exchange:
             is_strict=self._reader().is_strict,
             owner=f"websocket {app.new_id()}",
         )
-        await self._dressed(conversation.socket).open(request)
+        await self._dressed(conversation.socket).open(visit.request)
         self._socket = conversation
         app.metrics.in_flight.dec()  # what is in flight is its answers
         try:
@@ -297,7 +303,11 @@ class Exchange:
         """The client is gone."""
         self._status = CLIENT_GONE
 
-    async def fail(self, failure: Failure, headers: Iterable[tuple[str, str]]) -> web.StreamResponse:
+    async def refuse(self, refused: Refused) -> Told:
+        self._report = refused.report
+        return await self.fail(refused.failure, refused.headers)
+
+    async def fail(self, failure: Failure, headers: Iterable[tuple[str, str]]) -> Told:
         """Tells it: as a whole answer, or within the stream that has begun."""
         failure = replace(failure, request_id=failure.request_id or self.request_id)
         self._failure = failure
@@ -307,14 +317,15 @@ class Exchange:
             )
             return self._socket.socket
         response = self._response
-        if response is not None and response.prepared and self._pump is not None:
-            response.force_close()
+        if isinstance(response, Answer) and response.is_begun and self._pump is not None:
+            self.visit.close_after()
             if self._inquiry is not None and not self._inquiry.is_stream:
-                return self._broken_off(response)
-            await response.write(self._last_words(failure))
-            await response.write_eof()
+                self.visit.abort()  # sound has no words for what went wrong
+                return response
+            await self.visit.write(self._last_words(failure))
+            await self.visit.end()
             return response
-        wire = self._wire or routes.dialect(self._request.path, self._request.headers)
+        wire = self._wire or routes.dialect(self.visit.path, self.visit.headers)
         status = failure.status if 400 <= failure.status <= 599 else 500
         told: JsonValue = self._app.wire(wire).render_error(failure)
         if self._inquiry is not None and self._inquiry.framing == "json-array":
@@ -327,12 +338,6 @@ class Exchange:
             answer.headers["Retry-After"] = str(max(1, math.ceil(failure.retry_after_seconds)))
         return answer
 
-    def _broken_off(self, response: web.StreamResponse) -> web.StreamResponse:
-        """Sound has no words for what went wrong: the connection itself has to say that this is no end."""
-        if self._request.transport is not None:
-            self._request.transport.abort()
-        return response
-
     def _last_words(self, failure: Failure) -> bytes:
         """After content the stream is open already: an array goes on, and of frames only the last is news."""
         assert self._inquiry is not None
@@ -342,10 +347,8 @@ class Exchange:
             return b"," + dumps(self._app.wire(self._inquiry.wire).render_error(failure)) + b"]"
         return last_frame(self._in_band(failure))
 
-    def _json(self, status: int, content: JsonValue) -> web.Response:
-        return self._dressed(
-            web.Response(status=status, body=dumps(content), headers={"Content-Type": "application/json"})
-        )
+    def _json(self, status: int, content: JsonValue) -> Answer:
+        return self._dressed(Answer(status, {"Content-Type": "application/json"}, dumps(content)))
 
     def _dressed(self, response: R) -> R:
         """With the headers that every answer has."""
@@ -355,7 +358,7 @@ class Exchange:
         if self._wire == "anthropic":
             headers.setdefault("request-id", self.request_id)
         if self._route.kind in _CALLERS:
-            headers.update(cors.answer_headers(self._request.headers, self._edition.config.server.cors_origins))
+            headers.update(cors.answer_headers(self.visit.headers, self._edition.config.server.cors_origins))
         if self._grant is not None:
             headers.update(self._grant.headers(self._wire))
         if self._app.is_draining:
@@ -364,7 +367,7 @@ class Exchange:
         self._status = response.status
         return response
 
-    def finish(self, report: Report | None = None) -> None:
+    def finish(self) -> None:
         """The log line and the figures."""
         seconds = self._loop.time() - self._began
         if self._socket is not None:
@@ -372,7 +375,7 @@ class Exchange:
                 "websocket.closed", request_id=self.request_id, client=self._client.name, seconds=round(seconds, 4)
             )
             return
-        report = report or self._report
+        report = self._report
         if report is None:
             report = Report(request_id=self.request_id, model_asked=self._inquiry.model if self._inquiry else "")
         ended = Ended(

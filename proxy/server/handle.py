@@ -7,59 +7,72 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from proxy.dispatch.inquiry import Refused, Report
+from proxy.dispatch.inquiry import Refused
 from proxy.errors import AccessDenied, Malformed, ProxyError
 from proxy.hub.events import Failure
+from proxy.server.answer import Answer
 from proxy.server.app import App
-from proxy.server.exchange import Exchange
+from proxy.server.exchange import Exchange, Told
 from proxy.server.routes import NoWebSocket, WrongMethod
+from proxy.server.visit import Visit
+from proxy.wire.base import dumps
 
 UPGRADE_HEADERS = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
 """What goes with a 426 (RFC 9110 §15.5.22, RFC 6455 §4.4)."""
 
 
-async def handle(app: App, request: web.BaseRequest) -> web.StreamResponse:
-    """Raises CancelledError and ConnectionError only: the client is gone."""
-    exchange = Exchange(app, request)
+async def handle(app: App, visit: Visit) -> web.StreamResponse | None:
+    """Answers; what the management API or a WebSocket have answered in aiohttp's way is given back.
+
+    Raises CancelledError and ConnectionError only: the client is gone.
+    """
+    exchange = Exchange(app, visit)
     app.exchanges.add(exchange)
     app.metrics.in_flight.inc()
-    report: Report | None = None
     try:
-        try:
-            return await exchange.run()
-        except Refused as refused:
-            report = refused.report
-            return await exchange.fail(refused.failure, refused.headers)
-        except ProxyError as error:
-            answer = await exchange.fail(Failure.of(error), _headers(error))
-            if isinstance(error, NoWebSocket):
-                answer.headers.update(UPGRADE_HEADERS)
-            return answer
-        except RecursionError:
-            return await exchange.fail(Failure.of(Malformed("the body is nested too deeply", code="invalid_json")), ())
-        except asyncio.CancelledError:
-            if exchange.stopped is None:
-                exchange.abandon()
-                raise
-            exchange.task.uncancel()
-            return await exchange.fail(exchange.stopped, ())
-        except Exception as error:
-            if isinstance(error, ConnectionError) and _is_gone(request):
-                exchange.abandon()
-                raise
-            app.log.exception("request.failed", request_id=exchange.request_id, exc_info=error)
-            return await exchange.fail(_ours(exchange.request_id), ())
+        told = await _told(app, exchange)
+    except Exception as error:
+        if visit.is_gone:
+            exchange.abandon()
+            raise ConnectionResetError("the client is gone") from error
+        app.log.exception("answer.failed", request_id=exchange.request_id, exc_info=error)
+        told = _plainly()
     finally:
-        exchange.finish(report)
+        exchange.finish()
         app.metrics.in_flight.dec()
         app.exchanges.discard(exchange)
         if app.is_draining:
-            request.protocol.close()
+            visit.close_after()
+    if not isinstance(told, Answer):
+        return told
+    if not told.is_begun:
+        await visit.give(told)
+    return None
 
 
-def _is_gone(request: web.BaseRequest) -> bool:
-    """A transport is closing for a moment before it is lost, and refuses what is written then."""
-    return request.transport is None or request.transport.is_closing()
+async def _told(app: App, exchange: Exchange) -> Told:
+    try:
+        return await exchange.run()
+    except Refused as refused:
+        return await exchange.refuse(refused)
+    except ProxyError as error:
+        answer = await exchange.fail(Failure.of(error), _headers(error))
+        if isinstance(error, NoWebSocket):
+            answer.headers.update(UPGRADE_HEADERS)
+        return answer
+    except RecursionError:
+        return await exchange.fail(Failure.of(Malformed("the body is nested too deeply", code="invalid_json")), ())
+    except asyncio.CancelledError:
+        if exchange.stopped is None:
+            exchange.abandon()
+            raise
+        exchange.task.uncancel()
+        return await exchange.fail(exchange.stopped, ())
+    except Exception as error:
+        if isinstance(error, ConnectionError) and exchange.visit.is_gone:
+            raise
+        app.log.exception("request.failed", request_id=exchange.request_id, exc_info=error)
+        return await exchange.fail(_ours(exchange.request_id), ())
 
 
 def _headers(error: ProxyError) -> Iterable[tuple[str, str]]:
@@ -78,3 +91,11 @@ def _ours(request_id: str) -> Failure:
         message=f"something went wrong inside the proxy; its log tells more under request id {request_id}",
         code="internal_error",
     )
+
+
+def _plainly() -> Answer:
+    """In nobody's dialect."""
+    error = {"message": "something went wrong inside the proxy", "type": "server_error", "param": None}
+    told = Answer(500, {"Content-Type": "application/json"}, dumps({"error": {**error, "code": "internal_error"}}))
+    told.force_close()
+    return told

@@ -10,12 +10,18 @@ import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from aiohttp import web
+
+from proxy.alarm import Alarm
 from proxy.config.schema import Tls
 from proxy.errors import ConfigError, ShuttingDown
 from proxy.hub.events import Failure
 from proxy.server.app import App
 from proxy.server.connection import Gate, Patience, Server
+from proxy.server.front import Front, Reception
 from proxy.server.handle import handle
+from proxy.server.head import Head
+from proxy.server.visit import AiohttpVisit
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 READINESS_SECONDS = 60.0
@@ -73,6 +79,7 @@ class Listener:
         self._patience = patience or Patience()
         self._gate = Gate(lambda: app.edition().config.server.connections_max)
         self._server: Server | None = None
+        self._alarm = Alarm()
         self._sockets: asyncio.Server | None = None
 
     @property
@@ -89,10 +96,19 @@ class Listener:
         ]
 
     async def open(self) -> None:
-        self._server = Server(functools.partial(handle, self._app), self._gate, self._patience)
+        app = self._app
+        self._server = Server(functools.partial(_handed_on, app), self._gate, self._patience)
+        reception = Reception(
+            answer=functools.partial(handle, app),
+            is_elsewhere=functools.partial(_is_elsewhere, app),
+            elsewhere=self._server,
+            gate=self._gate,
+            patience=self._patience,
+            alarm=self._alarm,
+        )
         try:
             self._sockets = await asyncio.get_running_loop().create_server(
-                self._server,
+                lambda: Front(reception),
                 self._host or None,
                 self._port,
                 ssl=self._context,
@@ -136,8 +152,28 @@ class Listener:
     async def close(self) -> None:
         if self._sockets is not None:
             self._sockets.close()
+        fronts = [each for each in self._gate.guests if isinstance(each, Front)]
+        tasks = [task for front in fronts if (task := front.stop()) is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)
+        self._alarm.close()
         if self._server is not None:
             await self._server.shutdown(timeout=ABORT_SECONDS)
+
+
+async def _handed_on(app: App, request: web.BaseRequest) -> web.StreamResponse:
+    """What aiohttp has read, and is to send."""
+    visit = AiohttpVisit(request)
+    told = await handle(app, visit) or visit.response
+    assert told is not None, "every request has an answer"
+    return told
+
+
+def _is_elsewhere(app: App, head: Head) -> bool:
+    """Whether a request needs more of aiohttp than the front has."""
+    if head.is_upgrade or (head.method == "GET" and ("upgrade" in head.headers or "sec-websocket-key" in head.headers)):
+        return True
+    return app.management is not None and app.management.covers(head.path)
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.config.schema import Config
@@ -17,26 +16,26 @@ from proxy.server import body, code_assist
 from proxy.server.access import KEY_PARAMETER, PRIVATE_HEADERS, Client
 from proxy.server.archive import Told
 from proxy.server.routes import Match, Route
+from proxy.server.visit import Visit
 
 STRICT_HEADER = "x-proxy-strict"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    request: web.BaseRequest
+    visit: Visit
     config: Config
     client: Client
     request_id: str
 
     async def read(self, match: Match) -> Inquiry:
         """Raises `RequestError`."""
-        request, route = self.request, match.route
+        visit, route = self.visit, match.route
         limits = body.Limits(bytes_max=self.config.server.body_bytes_max)
-        body.check_head(request.headers, limits, takes_form=route.takes_form)
-        if request.headers.get("expect", "").lower() == "100-continue":
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0
-        content = await body.read(request.content, request.headers, limits)
+        body.check_head(visit.headers, limits, takes_form=route.takes_form)
+        if visit.headers.get("expect", "").lower() == "100-continue":
+            await visit.let_send()
+        content = await body.read(visit.content, visit.headers, limits)
         model, session, envelope = match.model, "", b""
         if route.is_enveloped:
             envelope = content
@@ -62,7 +61,7 @@ class Reader:
         )
 
     async def _peek(self, content: bytes, route: Route, model: str | None) -> body.Peek:
-        content_type = self.request.headers.get("content-type", "")
+        content_type = self.visit.headers.get("content-type", "")
         if not form.is_form(content_type):
             return await body.peek(content, model=model, is_stream=route.is_stream, default=route.default_model)
         said = form.values(content, content_type, "model", "stream")
@@ -90,16 +89,15 @@ class Reader:
     @property
     def headers(self) -> Mapping[str, str]:
         """In the client's own case, which the parsed ones have lost: an official CLI's go on as they are."""
-        raw = self.request.raw_headers
-        headers = CIMultiDict((name.decode(errors="replace"), value.decode(errors="replace")) for name, value in raw)
+        headers = CIMultiDict(self.visit.fields)
         for name in PRIVATE_HEADERS:
             headers.popall(name, None)
         return headers
 
     def _query(self) -> Mapping[str, str]:
-        return {name: value for name, value in self.request.query.items() if name != KEY_PARAMETER}
+        return {name: value for name, value in self.visit.query.items() if name != KEY_PARAMETER}
 
     @property
     def is_strict(self) -> bool:
-        asked = self.request.headers.get(STRICT_HEADER, "").lower()
+        asked = self.visit.headers.get(STRICT_HEADER, "").lower()
         return self.client.is_strict or self.config.strict or asked in {"1", "true"}

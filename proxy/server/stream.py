@@ -7,8 +7,10 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 
-from aiohttp import web
 from multidict import CIMultiDict
+
+from proxy.server.answer import Answer
+from proxy.server.visit import Visit
 
 EVENT_STREAM = "text/event-stream"
 _OWN_HEADERS = frozenset(
@@ -62,15 +64,15 @@ class Pump:
 
     def __init__(
         self,
-        request: web.BaseRequest,
-        response: web.StreamResponse,
+        visit: Visit,
+        answer: Answer,
         *,
         heartbeat: Callable[[], bytes],
         keepalive_seconds: float,
         silent_since: float,
     ) -> None:
-        self._request = request
-        self._response = response
+        self._visit = visit
+        self._answer = answer
         self._heartbeat = heartbeat
         self._keepalive_seconds = keepalive_seconds
         self._sent_at = silent_since
@@ -81,16 +83,16 @@ class Pump:
         loop = asyncio.get_running_loop()
         heart = loop.create_task(self._beat()) if self._keepalive_seconds else None
         try:
-            await self._response.prepare(self._request)
+            await self._visit.begin(self._answer)
             async for chunk in body:
                 self.has_content = True
-                await self._response.write(chunk)
+                await self._visit.write(chunk)
                 self._sent_at = loop.time()
         finally:
             if heart is not None:
                 heart.cancel()
             await close(body)
-        await self._response.write_eof()
+        await self._visit.end()
 
     async def _beat(self) -> None:
         loop = asyncio.get_running_loop()
@@ -100,9 +102,9 @@ class Pump:
             if silence < self._keepalive_seconds:
                 await asyncio.sleep(self._keepalive_seconds - silence)
                 continue
-            if not self._request.protocol.writing_paused:
+            if not self._visit.is_slow:
                 with suppress(ConnectionError):  # the pump meets it, too
-                    await self._response.write(heartbeat)
+                    await self._visit.write(heartbeat)
             self._sent_at = loop.time()
 
 

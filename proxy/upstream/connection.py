@@ -12,6 +12,7 @@ from typing import cast
 
 import httptools
 
+from proxy.alarm import NEVER
 from proxy.upstream.base import Deadlines
 from proxy.upstream.failures import Idle
 from proxy.upstream.headers import is_value, told_of
@@ -24,7 +25,6 @@ HEAD_BYTES_MAX = 64 * 1024
 PIECE_BYTES = 256 * 1024
 UPLOAD_BYTES_PER_SECOND = 64 * 1024
 """Of a slow line: what a large request body adds to the time for a head."""
-_NEVER = float("inf")
 
 Pairs = list[tuple[str, str]]
 
@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._uploading: asyncio.Task[None] | None = None
         self._deadlines = Deadlines()
-        self._total_at = self.deadline = _NEVER
+        self._total_at = self.deadline = NEVER
         self._is_asked = False
         self.transport: asyncio.Transport
         self.is_done = False
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
         is_reusable = self.is_complete and self.keep_alive and self._is_sent and not self.is_done
         self._is_asked = False
         if is_reusable:
-            self._total_at = self.deadline = _NEVER
+            self._total_at = self.deadline = NEVER
             self._parts = []
         else:
             self.abort()
@@ -158,6 +158,7 @@ class Connection(asyncio.Protocol):
         """Closes at once, whatever was still to be sent or read."""
         self.is_done = True
         self._is_asked = False
+        self.deadline = NEVER
         if self._uploading is not None:
             self._uploading.cancel()
         if self._failure is None and not self.is_complete:

@@ -18,6 +18,7 @@ import aiohappyeyeballs
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from proxy.alarm import Alarm
 from proxy.codings import decoder
 from proxy.upstream.base import Call
 from proxy.upstream.connection import BODY_BYTES_MAX, Connection
@@ -29,10 +30,7 @@ CONNECTIONS_MAX = 4096
 KEEPALIVE_SECONDS = 30.0
 EYEBALLS_SECONDS = 0.25
 """Before the next address of a name is tried, beside the one before (RFC 8305)."""
-TICK_SECONDS = 0.05
-"""Between two looks at the deadlines of all connections."""
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-_NEVER = float("inf")
 
 
 Origin = tuple[str, int, bool]
@@ -78,13 +76,12 @@ class DirectUpstream:
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         self._tls = tls
+        self._alarm = Alarm()
         self._connections: set[Connection] = set()
         self._idle: dict[Origin, list[Connection]] = {}
         self._opening = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_closed = False
-        self._look_at = _NEVER
-        self._timer: asyncio.TimerHandle | None = None
 
     async def send(self, call: Call) -> DirectAnswer:
         limits, host = call.deadlines, "the upstream"
@@ -117,8 +114,7 @@ class DirectUpstream:
         self._is_closed = True
         for connection in tuple(self._connections):
             connection.abort()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.close()
         await asyncio.sleep(0)  # transports say goodbye in the loop's next turn
 
     # connections
@@ -159,7 +155,7 @@ class DirectUpstream:
         connection: Connection | None = None
         try:
             _, connection = await loop.create_connection(
-                lambda: Connection(loop, self._expects, partial(self._lost, address.origin)),
+                lambda: Connection(loop, self._alarm.expect, partial(self._lost, address.origin)),
                 sock=socket,
                 ssl=self._tls if address.is_tls else None,
                 server_hostname=address.host if address.is_tls else None,
@@ -169,6 +165,7 @@ class DirectUpstream:
             if connection is None:
                 socket.close()
         self._connections.add(connection)
+        self._alarm.members.add(connection)
         return connection
 
     async def _room(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -202,30 +199,11 @@ class DirectUpstream:
 
     def _lost(self, origin: Origin, connection: Connection) -> None:
         self._connections.discard(connection)
+        self._alarm.members.discard(connection)
         idle = self._idle.get(origin)
         if idle is not None and connection in idle:
             idle.remove(connection)
         self._wake()
-
-    # deadlines: one timer for all, set to the earliest; whoever puts his off is looked at once more
-
-    def _expects(self, when: float) -> None:
-        if when < self._look_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._look_at = when
-            self._timer = asyncio.get_running_loop().call_at(when, self._look)
-
-    def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        self._timer, self._look_at = None, _NEVER
-        for connection in tuple(self._connections):
-            if connection.deadline <= now:
-                connection.overdue(now)
-        earliest = min((each.deadline for each in self._connections if not each.is_done), default=_NEVER)
-        if earliest < _NEVER:
-            self._expects(max(earliest, now + TICK_SECONDS))
 
 
 class DirectAnswer:

@@ -219,5 +219,5 @@ async def test_requests_in_a_row_are_answered_in_their_order(house: House) -> No
 
 
 def test_the_refusal_of_a_full_house_is_whole() -> None:
-    head, _, body = connection._BUSY.partition(b"\r\n\r\n")
+    head, _, body = connection.BUSY.partition(b"\r\n\r\n")
     assert f"Content-Length: {len(body)}".encode() in head

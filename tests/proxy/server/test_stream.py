@@ -212,7 +212,7 @@ class TestTheClientIsGone:
         script.queue.put_nowait(FRAME)
         await client.head()
         (exchange,) = house.app.exchanges
-        transport = exchange._request.transport
+        transport = exchange.visit._front.transport
         assert transport is not None
         script.queue.put_nowait(FRAME)
         transport.abort()  # as it does when a write finds the client gone; that it is lost is told later

@@ -1,0 +1,189 @@
+"""The head of a request (RFC 9112): read by llhttp in its strict mode, then judged by a few rules of our own. No I/O.
+
+What two readers could understand in two ways is refused, whoever stands in front of us: a length told twice or in two
+ways, a line folded or ended by LF alone, two hosts, a transfer coding beside ``chunked``.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import httptools
+from multidict import CIMultiDict, MultiDict
+from yarl import URL
+
+LINE_BYTES_MAX = 8190
+"""Of the target, and of each field."""
+FIELDS_MAX = 128
+HEAD_BYTES_MAX = 64 * 1024
+END = b"\r\n\r\n"
+_ONCE = frozenset({"host", "content-length", "transfer-encoding", "content-type"})
+
+
+class BadHead(Exception):
+    """What is no HTTP: `status`, and `code` for the machine."""
+
+    def __init__(self, status: int, message: str, code: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+
+    @classmethod
+    def too_large(cls) -> BadHead:
+        return cls(431, "a line of the request's head is too long", "headers_too_large")
+
+    @classmethod
+    def invalid(cls) -> BadHead:
+        return cls(400, "this is not valid HTTP", "invalid_http")
+
+
+class Head:
+    """`method`, `target` as it was sent, `fields` in their order and case. `is_1_1`: and not 1.0. `length`: of the
+    body; None: it is chunked.
+    """
+
+    # Without slots: `headers`, `path` and `query` are made when somebody asks.
+
+    def __init__(self) -> None:
+        self.method = ""
+        self.target = ""
+        self.is_1_1 = True
+        self.keeps_alive = True
+        self.fields: list[tuple[str, str]] = []
+        self.length: int | None = 0
+        self.is_upgrade = False
+
+    @cached_property
+    def headers(self) -> CIMultiDict[str]:
+        return CIMultiDict(self.fields)
+
+    @cached_property
+    def path(self) -> str:
+        """Decoded."""
+        target = self.target
+        return target if _is_plain(target) else self._url.path
+
+    @cached_property
+    def query(self) -> MultiDict[str]:
+        return MultiDict(self._url.query) if "?" in self.target else MultiDict()
+
+    @property
+    def _url(self) -> URL:
+        target, _, fragment = self.target.partition("#")
+        path, _, query = target.partition("?")
+        return URL.build(path=path, query_string=query, fragment=fragment, encoded=True)
+
+
+def _is_plain(target: str) -> bool:
+    return "%" not in target and "?" not in target and "#" not in target
+
+
+class HeadReader:
+    """One for each connection. llhttp is made anew for each request: nothing of one is left for the next.
+
+    `is_overrun`: behind a chunked body came the beginning of another request, which is lost.
+    """
+
+    def __init__(self) -> None:
+        self._head = Head()
+        self._size = 0
+        self._is_read = False
+        self._parts: list[bytes] = []
+        self.is_body_over = self.is_overrun = False
+        self._parser = httptools.HttpRequestParser(self)
+
+    def read(self, data: bytes) -> Head:
+        """`data`: all of the head, with its end. Raises `BadHead`."""
+        self._begin()
+        head = self._head
+        self._feed(data, head)
+        if not self._is_read:
+            raise BadHead.invalid()
+        _judge(head)
+        return head
+
+    def check(self, data: bytes) -> None:
+        """`data`: the beginning of a head. Raises `BadHead` where it cannot become one."""
+        self._begin()
+        self._feed(data, self._head)
+
+    def _begin(self) -> None:
+        self._head = Head()
+        self._size = 0
+        self._is_read = self.is_body_over = self.is_overrun = False
+        self._parts = []
+        self._parser = httptools.HttpRequestParser(self)
+
+    def _feed(self, data: bytes, head: Head) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            head.is_upgrade = True
+        except httptools.HttpParserCallbackError:
+            raise BadHead.too_large() from None
+        except httptools.HttpParserError:
+            raise BadHead.invalid() from None
+
+    def body(self, data: bytes) -> list[bytes]:
+        """Of a chunked body: its parts, until `is_body_over`. Raises `BadHead`."""
+        self._feed(data, self._head)
+        parts, self._parts = self._parts, []
+        return parts
+
+    # what llhttp says; what is raised here ends its reading
+
+    def on_message_begin(self) -> None:
+        self.is_overrun = self.is_body_over
+
+    def on_url(self, url: bytes) -> None:
+        if len(url) > LINE_BYTES_MAX:
+            raise BadHead.too_large()
+        if not self._is_read:
+            self._head.target += url.decode("utf-8", "surrogateescape")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._size += len(name) + len(value)
+        if (
+            len(name) + len(value) > LINE_BYTES_MAX
+            or len(self._head.fields) >= FIELDS_MAX
+            or self._size > HEAD_BYTES_MAX
+        ):
+            raise BadHead.too_large()
+        if not self._is_read:
+            self._head.fields.append((name.decode("ascii", "replace"), value.decode("utf-8", "surrogateescape")))
+
+    def on_headers_complete(self) -> None:
+        """Asked now: at the end of a message llhttp forgets it."""
+        if self._is_read:
+            return
+        self._is_read = True
+        head, parser = self._head, self._parser
+        head.method = parser.get_method().decode("ascii", "replace")
+        head.is_1_1 = parser.get_http_version() == "1.1"
+        head.keeps_alive = parser.should_keep_alive()
+
+    def on_body(self, data: bytes) -> None:
+        if not self.is_body_over:
+            self._parts.append(data)
+
+    def on_message_complete(self) -> None:
+        self.is_body_over = True
+
+
+def _judge(head: Head) -> None:
+    """Raises `BadHead`."""
+    seen = set()
+    for name, value in head.fields:
+        lower = name.lower()
+        if lower not in _ONCE:
+            continue
+        if lower in seen:
+            raise BadHead.invalid()
+        seen.add(lower)
+        if lower == "content-length":
+            head.length = int(value)
+        elif lower == "transfer-encoding":
+            if value.lower() != "chunked":
+                raise BadHead.invalid()
+            head.length = None

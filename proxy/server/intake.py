@@ -1,0 +1,99 @@
+"""A request's body as it comes in, up to where its framing says that it ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+from proxy.server.head import BadHead, Head, HeadReader
+from proxy.server.visit import BrokenBody
+
+READ_AHEAD_BYTES = 256 * 1024
+"""Of a body that nobody reads yet."""
+
+
+class Intake:
+    """`proxy.server.visit.Source`. `feed` gives back what comes behind the body."""
+
+    __slots__ = ("_error", "_left", "_parts", "_reader", "_size", "_waiter", "is_complete")
+
+    def __init__(self, head: Head, reader: HeadReader) -> None:
+        self._left = head.length
+        self._reader = reader
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: Exception | None = None
+        self.is_complete = head.length == 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._size > READ_AHEAD_BYTES
+
+    def feed(self, data: bytes) -> bytes:
+        if self._left is None:
+            return self._feed_chunked(data)
+        size = len(data)
+        if size < self._left:
+            self._left -= size
+            self._take(data)
+            return b""
+        rest = b""
+        if size > self._left:
+            data, rest = data[: self._left], data[self._left :]
+        self._left = 0
+        self.is_complete = True
+        self._take(data)
+        return rest
+
+    def _feed_chunked(self, data: bytes) -> bytes:
+        try:
+            for part in self._reader.body(data):
+                self._take(part)
+        except BadHead:
+            self.fail(BrokenBody("it is not chunked as HTTP has it"))
+            return b""
+        if self._reader.is_body_over:
+            self.is_complete = True
+            self._wake()
+        return b""
+
+    def _take(self, data: bytes) -> None:
+        if data:
+            self._parts.append(data)
+            self._size += len(data)
+        self._wake()
+
+    def fail(self, error: Exception) -> None:
+        self._error = self._error or error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def drop(self) -> None:
+        """What has come is wanted by nobody."""
+        self._parts, self._size = [], 0
+
+    @property
+    def is_overrun(self) -> bool:
+        """What came behind it cannot be answered."""
+        return self._left is None and self._reader.is_overrun
+
+    # what whoever reads uses
+
+    def is_eof(self) -> bool:
+        return self.is_complete
+
+    async def readany(self) -> bytes:
+        while not self._parts and not self.is_complete:
+            if self._error is not None:
+                raise self._error
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        parts = self._parts
+        self.drop()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
