@@ -90,12 +90,18 @@ class Teller:
         if is_disabled or is_resting:
             return "disabled", "", None
         if credential is None:
-            return "unused", "it adds nothing: it is the same account as another, or of a kind not served yet", None
+            return self._unserved(entry)
         standings = self._standings.get(account.id, {})
         standing = standings.get(ALL_MODELS) or next(iter(standings.values()), None)
         if standing is None or (ALL_MODELS not in standings and standing.state == "cooling"):
             return "active", "" if standing is None else "some of its models are cooling", None
         return standing.state, standing.why, None if standing.until is None else standing.until + self._offset
+
+    def _unserved(self, entry: Entry[AccountFile] | None) -> tuple[str, str, float | None]:
+        enrolled = self._state.enrolled()
+        if entry is None or enrolled is None or entry.name not in enrolled.unused:
+            return "unused", "it adds nothing", None
+        return "error" if entry.name in enrolled.lacking else "unused", enrolled.unused[entry.name], None
 
     def _cooldowns(self, credential_id: str) -> Iterator[dict[str, object]]:
         for model, standing in self._standings.get(credential_id, {}).items():

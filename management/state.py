@@ -20,6 +20,7 @@ from proxy.dispatch.clock import Clock
 from proxy.dispatch.failover import Dispatcher
 from proxy.dispatch.snapshot import Snapshot
 from proxy.observe.ledger import Ledger
+from proxy.providers.enrolled import Enrolled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,8 @@ class State:
     audit: Audit
     log: structlog.typing.FilteringBoundLogger
     board: Board | None = None
+    enrolled: Callable[[], Enrolled | None] = lambda: None
+    """What the files of accounts add to the configuration, and why some add nothing."""
     probe: Callable[[str], Awaitable[tuple[bool, str]]] | None = None
     password: str = ""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -212,6 +212,7 @@ class House:
             log=self.log,
             board=self.board,
             probe=self._probe,
+            enrolled=lambda: self.enrolment.found,
             password=self._password,
         )
 

@@ -24,7 +24,7 @@ from proxy.config.schema import Config
 from proxy.dispatch.snapshot import Snapshot
 from proxy.providers.base import Provider
 from proxy.providers.configured import from_config
-from proxy.providers.enrolled import Enrolled, from_files, secrets_of
+from proxy.providers.enrolled import NO_TOKEN, Enrolled, from_files, secrets_of
 from proxy.server.app import Quarantine
 
 
@@ -75,7 +75,8 @@ class Enrolment:
         self._on_change = on_change
         self.store = open_store(folder)
         self._watch: AuthWatch[AccountFile] | None = None
-        self._credentials: Mapping[str, Credential] = {}
+        self.found = Enrolled(providers=(), credentials={}, unused={})
+        """What the last snapshot has of the files."""
         self._logins = FreshLogins(folder, seal=self.store.seal, log=log, on_change=on_change)
         self._surveys = Surveys(self.store, on_survey=on_survey, is_wanted=self._logins.is_fresh)
         self._tell(tuple(Added(entry) for entry in self.store.entries.values() if entry.fault or entry.remarks))
@@ -109,7 +110,7 @@ class Enrolment:
         self._logins.keep(files, config.proxy_url)
         self._surveys.keep(self._logins.kept)
         mine = enrolled(self.store, config, self._logins.tokens(files))
-        self._credentials = mine.credentials
+        self.found = mine
         return Snapshot.of(
             config,
             providers=(*mine.providers, *providers),
@@ -120,11 +121,11 @@ class Enrolment:
         """The same account with another token, for one that its provider has refused. None: there is none; a key has
         none ever.
         """
-        name = next((name for name, each in self._credentials.items() if each.id == refused.id), None)
+        name = next((name for name, each in self.found.credentials.items() if each.id == refused.id), None)
         if name is None or refused.secret is None:
             return None
         await self._logins.renew(name, refused.secret)
-        now = self._credentials.get(name)
+        now = self.found.credentials.get(name)
         return now if now is not None and now.id == refused.id and now.secret != refused.secret else None
 
     def secrets(self) -> Iterator[Secret]:
@@ -134,6 +135,16 @@ class Enrolment:
         yield from self._logins.secrets(files_of(self.store))
 
     def quarantined(self) -> Sequence[Quarantine]:
+        """Logins that have to be made again, too."""
+        return [*self._in_quarantine(), *self._lacking()]
+
+    def _lacking(self) -> Iterator[Quarantine]:
+        for name in sorted(self.found.lacking):
+            entry, why = self.store.entries.get(name), self.found.unused[name]
+            if entry is not None and entry.fault is None and why != NO_TOKEN:
+                yield Quarantine(file=name, why=why, is_served=False)
+
+    def _in_quarantine(self) -> Sequence[Quarantine]:
         files = [
             Quarantine(file=entry.name, why=entry.fault, is_served=entry.value is not None)
             for entry in self.store.entries.values()
@@ -146,7 +157,7 @@ class Enrolment:
     def notes(self) -> Sequence[str]:
         """For the banner: what a human should mend."""
         bad_key = [f"Nothing is written: {self.store.seal.fault}"] if self.store.seal.fault else []
-        mended = [f"Not used: {each.file} {each.why}" for each in self.quarantined()]
+        mended = [f"Not used: {each.file} {each.why}" for each in self._in_quarantine()]
         return [*bad_key, *mended, *self._logins.notes(files_of(self.store))]
 
     def _changed(self, events: tuple[Event[AccountFile], ...]) -> None:

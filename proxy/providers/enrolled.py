@@ -42,6 +42,8 @@ class Enrolled:
     """By file."""
     unused: Mapping[str, str]
     """File → why it adds nothing, although nothing is wrong with it."""
+    lacking: frozenset[str] = frozenset()
+    """Those of them that would serve, if they had a token or a project."""
 
 
 def account_id(file: AccountFile) -> str:
@@ -90,6 +92,7 @@ def from_files(
     named = {provider.name for provider in providers}
     mine: dict[str, Credential] = {}
     unused: dict[str, str] = {}
+    lacking: set[str] = set()
     for name, file in files.items():
         own_id = account_id(file)
         first = taken.setdefault(own_id, name)
@@ -99,8 +102,10 @@ def from_files(
             mine[name] = _credential(file.settings, file, own_id, name, proxy_url)
         elif isinstance(token := tokens.get(name, NO_TOKEN), str):
             unused[name] = token
+            lacking.add(name)
         elif isinstance(file.settings, CliLogin) and _lacks_project(file.kind, file.settings):
             unused[name] = NO_PROJECT
+            lacking.add(name)
         elif isinstance(file.settings, CliLogin):
             login = _login(file.settings, file.kind, own_id, name, token, proxy_url)
             mine[name] = replace(login, home=None if homes is None else homes / file.settings.home)
@@ -109,7 +114,12 @@ def from_files(
             mine[name] = replace(login, home=None if homes is None else homes / file.settings.home)
         else:
             mine[name] = _service_account(file.settings, own_id, name, token, proxy_url)
-    return Enrolled(providers=tuple(_providers(files, mine, named)), credentials=mine, unused=unused)
+    return Enrolled(
+        providers=tuple(_providers(files, mine, named)),
+        credentials=mine,
+        unused=unused,
+        lacking=frozenset(lacking),
+    )
 
 
 def _credential(key: AccountKey, file: AccountFile, own_id: str, name: str, proxy_url: str) -> Credential:

@@ -132,3 +132,27 @@ def test_five_hundred_accounts_of_every_kind_within_a_second(folder: Path) -> No
     took = time.process_time() - began
     assert len(snapshot.credentials) == 400, "a service account has its token as soon as the server runs"
     assert took < 1.0
+
+
+def test_a_login_that_has_to_be_made_again_is_told_in_every_place(folder: Path) -> None:
+    fields = {
+        "type": "oidc", "home": "oidc-0123456789ab", "account": "ada", "issuer": "https://login.example",
+        "client-id": "c", "provider": "gemini", "email": "ada@example.com",
+    }  # fmt: skip
+    drop(folder, "a.json", msgspec.json.encode(fields).decode())
+    enrolment = open_at(folder)
+    enrolment.snapshot(CONFIG)
+    (lacking,) = enrolment.quarantined()
+    assert (lacking.file, lacking.is_served) == ("a.json", False)
+    assert "there is no login in" in lacking.why
+    assert enrolment.notes() == ["Log in again: a.json (ada@example.com)"]
+    assert (enrolment.found.lacking, enrolment.found.unused) == ({"a.json"}, {"a.json": lacking.why})
+
+
+def test_a_token_that_is_on_its_way_is_no_fault(folder: Path) -> None:
+    service = {"client_email": "a@b", "private_key": "k", "project_id": "p"}
+    drop(folder, "a.json", msgspec.json.encode({"type": "vertex", "service-account": service}).decode())
+    enrolment = open_at(folder)
+    enrolment.snapshot(CONFIG)
+    assert enrolment.quarantined() == []
+    assert enrolment.notes() == []
