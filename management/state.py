@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -28,7 +28,7 @@ class State:
     """`config`: in force. `check`: raises `ConfigError` for one that could not be. `reload`: looks at the file, now;
     `reload_error`: why that is not in force. `look`: looks at the auth-dir, now. `password`: one more management key,
     or empty. `logs`: the folder of logs. `writing`: held by whoever changes config.yaml. `listeners`: to live
-    events.
+    events. `clients`: each client key's state, as JSON.
     """
 
     version: str
@@ -51,6 +51,7 @@ class State:
     enrolled: Callable[[], Enrolled | None] = lambda: None
     """What the files of accounts add to the configuration, and why some add nothing."""
     probe: Callable[[str], Awaitable[tuple[bool, str]]] | None = None
+    clients: Callable[[], Sequence[Mapping[str, object]]] = tuple
     password: str = ""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     listeners: set[object] = field(default_factory=set)

@@ -214,6 +214,7 @@ class House:
             probe=self._probe,
             enrolled=lambda: self.enrolment.found,
             password=self._password,
+            clients=lambda: self.clientele.standings(self.config),
         )
 
     def _learn_secrets(self, config: Config, credentials: Sequence[Credential]) -> None:

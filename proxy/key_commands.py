@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 
 import click
 
-from proxy.config.client_keys import hash_of, key_name
+from proxy.config.client_keys import hash_of, key_name, new_key
 from proxy.server.access import weakness
-
-KEY_BYTES = 32
-KEY_PREFIX = "pk-"
 
 
 def keys_group() -> click.Group:
@@ -24,7 +20,7 @@ def keys_group() -> click.Group:
         fault = key_name(name)
         if fault:
             raise click.ClickException(f"the name {fault}")
-        key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
+        key = new_key()
         click.echo("For the client; it is kept nowhere:", err=True)
         click.echo(key)
         click.echo("\nFor config.yaml, under api-keys:", err=True)

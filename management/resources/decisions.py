@@ -8,6 +8,7 @@ from management.refusal import absent, invalid
 from management.routes import Ask, Parameter, Reply, Route, Schema
 from management.state import State, auth_index
 from proxy.dispatch.decision import Candidate, Decision
+from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.errors import UnknownModel
 from proxy.providers.base import Operation
 from proxy.wire.table import WIRES
@@ -55,10 +56,21 @@ async def explain(ask: Ask) -> Reply:
     operation = cast("Operation", ask.word("operation", get_args(Operation), "generate"))
     wire = ask.word("wire", _WIRES, "openai_chat")
     try:
-        decision = ask.state.dispatcher.explain(model, operation=operation, wire=wire)
+        decision = ask.state.dispatcher.explain(model, operation=operation, wire=wire, reach=_reach(ask))
     except UnknownModel as error:
         raise absent(error.message) from error
     return Reply(body={"model": model, **told(ask.state, decision)})
+
+
+def _reach(ask: Ask) -> Reach:
+    """Of the client key that is named. Raises `Refusal`."""
+    name = ask.query.get("key")
+    if not name:
+        return EVERYTHING
+    key = next((each for each in ask.state.config().api_keys if each.shown_name == name), None)
+    if key is None:
+        raise absent(f"there is no client key {name[:100]!r} in api-keys")
+    return Reach(key.models, key.accounts)
 
 
 async def explain_past(ask: Ask) -> Reply:
@@ -93,6 +105,7 @@ ROUTES = (
         parameters=(
             Parameter(name="operation", sentence="What is asked.", schema={"enum": [*get_args(Operation)]}),
             Parameter(name="wire", sentence="The client's format.", schema={"enum": [*_WIRES]}),
+            Parameter(name="key", sentence="The name of a client key: for it, other accounts do not exist."),
         ),
         body={"type": "object", "properties": {"model": {"type": "string"}}, "required": ["model"]},
         reply=_OBJECT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from proxy.config import checks
 from proxy.config.settings import Fault, Limits, setting
 
 HASH_PREFIX = "sha256:"
+KEY_PREFIX = "pk-"
+KEY_BYTES = 32
 NAME_CHARACTERS_MAX = 128
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 _EXAMPLE_KEY = "a-key-that-you-made-up"
@@ -25,6 +28,11 @@ _CONCURRENCY = Limits(low=0, high=100_000)
 def hash_of(key: str) -> str:
     """What stands in ``key-hash``. Keys are long and random, so that nothing slower is needed than SHA-256."""
     return HASH_PREFIX + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def new_key() -> str:
+    """Long and random."""
+    return KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
 
 
 def is_hash(text: str) -> bool:

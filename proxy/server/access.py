@@ -146,7 +146,7 @@ def weakness(key: str) -> str | None:
     return None
 
 
-def _weakness_of(key: ClientKey) -> str | None:
+def weakness_of(key: ClientKey) -> str | None:
     if key.api_key:
         return weakness(key.api_key.reveal())
     return weakness(_SAMPLES_BY_HASH.get(key.key_hash, key.key_hash))
@@ -171,7 +171,7 @@ class ClientKeys:
         complaints = []
         for index, each in enumerate(keys):
             client = Client.of(each, general)
-            if fault := _weakness_of(each):
+            if fault := weakness_of(each):
                 refused[client.scope] = fault
                 complaints.append(f"api-keys[{index}] is refused: {fault}; take a long random one")
             else:

@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 from auth.lookout import Lookout
 from auth.pool import Pool
 from auth.trail import signature_of
-from proxy.config.client_keys import ClientKey
+from proxy.config.client_keys import ClientKey, Rates
 from proxy.config.key_file import KeyFile, read_keys
 from proxy.config.schema import Config
 from proxy.dispatch.clock import Clock
@@ -20,8 +20,8 @@ from proxy.dispatch.snapshot import Snapshot
 from proxy.errors import ConfigError
 from proxy.observe.ledger import Ledger
 from proxy.observe.prices import Prices
-from proxy.server.access import ClientKeys
-from proxy.server.limits import Limits
+from proxy.server.access import Client, ClientKeys, weakness_of
+from proxy.server.limits import Caller, Limits
 from proxy.server.recollection import Recollection
 from proxy.server.shares import Shares
 
@@ -100,6 +100,52 @@ class Clientele:
     def configured(self, config: Config) -> list[ClientKey]:
         """All of them, also those that let nobody in."""
         return [*config.api_keys, *(self._file.keys if self._file is not None else ())]
+
+    def standings(self, config: Config) -> list[dict[str, object]]:
+        """Each key's state, as JSON, without the key: whether it lets its client in, what that did in the last minute,
+        and what is left of its budgets. Times are in Unix seconds.
+        """
+        in_file = {key.hash for key in self._file.keys} if self._file is not None else set()
+        return [
+            {
+                "name": key.shown_name,
+                "source": "file" if key.hash in in_file else "config",
+                **self._standing(key, Client.of(key, config.limits.key)),
+            }
+            for key in self.configured(config)
+        ]
+
+    def _standing(self, key: ClientKey, client: Client) -> dict[str, object]:
+        now, unix = self.limits.now(), self.limits.unix()
+        state, rates = "active", client.rates or Rates()
+        if client.guard is not None and unix >= client.guard.expires_at:
+            state = "expired"
+        elif weakness_of(key) is not None:
+            state = "refused"
+        meter = self.limits.meters.find("key", client.scope)
+        catalogue = self._snapshot().catalogue
+        caller = Caller(client=client, accounts=lambda: catalogue.within(client.reach).accounts())
+        return {
+            "state": state,
+            "limits": {
+                "requests-per-minute": rates.requests_per_minute,
+                "tokens-per-minute": rates.tokens_per_minute,
+                "concurrency": rates.concurrency,
+            },
+            "last_minute": None
+            if meter is None
+            else {"requests": meter.requests.total(now), "tokens": meter.tokens.total(now), "running": meter.running},
+            "balances": [
+                {
+                    "per": each.per,
+                    "unit": each.unit,
+                    "limit": each.limit,
+                    "used": round(each.used, 6),
+                    "resets_at": each.resets_at,
+                }
+                for each in self.limits.balances(caller)
+            ],
+        }
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
