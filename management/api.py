@@ -18,6 +18,7 @@ from management.refusal import Refusal
 from management.resources import (
     adoption,
     auth_files,
+    bundle,
     calls,
     client_keys,
     configuration,
@@ -64,6 +65,7 @@ TABLE = Table(
         *auth_files.ROUTES,
         *logins.ROUTES,
         *vertex.ROUTES,
+        *bundle.ROUTES,
         *calls.ROUTES,
         *foreign.ROUTES,
         *standing.ROUTES,

@@ -59,17 +59,17 @@ class Ask:
     dressed: Callable[[web.StreamResponse], web.StreamResponse]
     changes: dict[str, object] = field(default_factory=dict)
 
-    async def raw(self) -> bytes:
+    async def raw(self, bytes_max: int = BODY_BYTES_MAX) -> bytes:
         """Raises `Refusal`."""
         length = self.request.content_length
-        if length is not None and length > BODY_BYTES_MAX:
-            raise too_large()
-        pieces, left = [], BODY_BYTES_MAX
+        if length is not None and length > bytes_max:
+            raise too_large(bytes_max)
+        pieces, left = [], bytes_max
         async for piece in self.request.content.iter_any():
             pieces.append(piece)
             left -= len(piece)
             if left < 0:
-                raise too_large()
+                raise too_large(bytes_max)
         return b"".join(pieces)
 
     async def json(self) -> JsonValue:
@@ -131,8 +131,8 @@ def _depth(value: JsonValue) -> int:
     return deepest
 
 
-def too_large() -> Refusal:
-    return Refusal(413, f"the body is larger than {BODY_BYTES_MAX} bytes")
+def too_large(bytes_max: int = BODY_BYTES_MAX) -> Refusal:
+    return Refusal(413, f"the body is larger than {bytes_max} bytes")
 
 
 Handler: TypeAlias = Callable[[Ask], Awaitable[Reply | web.StreamResponse]]

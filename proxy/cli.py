@@ -17,6 +17,7 @@ from proxy.accounts.desk import Desk
 from proxy.accounts.login_commands import cli_group, log_in_if_asked, login_options, logout_command
 from proxy.accounts.oidc_commands import login_command
 from proxy.accounts.seal_commands import seal_command, unseal_command
+from proxy.bundle_commands import bundle_group
 from proxy.clients.base import Client
 from proxy.clients.commands import SetupOptions, Wish
 from proxy.clients.table import CLIENTS, client_named
@@ -211,6 +212,7 @@ def build(actions: Actions) -> click.Group:
     root.add_command(cli_group(actions.desk))
     root.add_command(import_command(actions.desk))
     root.add_command(keys_group())
+    root.add_command(bundle_group(actions.desk))
 
     @root.command("completion")
     @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import statistics
+import threading
 import time
 from collections.abc import AsyncIterator
 
@@ -130,11 +130,18 @@ async def test_T07_a_crowd_of_guessers_stops_neither_the_loop_nor_the_owner(
     monkeypatch: pytest.MonkeyPatch, *, is_new: bool
 ) -> None:
     """Real bcrypt, at full cost; the owner comes from the same address as the crowd, and waits for one guess at most,
-    beside his own: half a second on an idle machine, where other tests do not share it.
+    beside his own: half a second on an idle machine. How late the loop is: ``tests/faults/test_guesses.py``.
     """
     now = 0.0
     judged: list[str] = []
-    monkeypatch.setattr(key_ring, "matches", lambda key, stored: judged.append(key) or matches(key, stored))
+    threads: set[int] = set()
+
+    def judge(key: str, stored: str) -> bool:
+        judged.append(key)
+        threads.add(threading.get_ident())
+        return matches(key, stored)
+
+    monkeypatch.setattr(key_ring, "matches", judge)
     ring = KeyRing(clock=lambda: now)
     ring.use(stored=HASH)
     if not is_new:
@@ -149,11 +156,10 @@ async def test_T07_a_crowd_of_guessers_stops_neither_the_loop_nor_the_owner(
     monkeypatch.setattr(key_ring, "DELAY_SECONDS", 0.02)
     monkeypatch.setattr(key_ring, "DELAY_SECONDS_MAX", 0.05)
     crowd = [asyncio.create_task(guess(port)) for port in range(100, 100 + 3 * key_ring.WAITING_MAX)]
-    lags = []
-    for _ in range(60):
-        began = time.perf_counter()
+    turns = 0
+    while len(judged) < 3:
         await asyncio.sleep(0.005)
-        lags.append(time.perf_counter() - began - 0.005)
+        turns += 1
     before = len(judged)
     assert await ring.judge(KEY, ("127.0.0.1", 99)) == "right"
     assert judged[before:].index(KEY) <= 2, "the guess that was under way, and one that was about to be"
@@ -161,7 +167,8 @@ async def test_T07_a_crowd_of_guessers_stops_neither_the_loop_nor_the_owner(
         task.cancel()
     await asyncio.gather(*crowd, return_exceptions=True)
     ring.close()
-    assert statistics.median(lags) < 0.02
+    assert turns > 3, "the loop had its turns meanwhile"
+    assert threading.get_ident() not in threads, "it waits for no bcrypt"
 
 
 async def test_those_who_guess_most_are_sent_away_first(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
