@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from auth.flow import Step
+from proxy.config.settings import JsonValue
+
+_NO_CLIENT: Mapping[str, JsonValue] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,17 @@ class Board(Protocol):
 
     def find(self, ticket_id: str) -> Ticket | None: ...
 
-    async def begin(self, kind: str, *, is_device: bool, has_browser: bool, project: str, expected: str) -> Ticket:
+    async def begin(
+        self,
+        kind: str,
+        *,
+        is_device: bool,
+        has_browser: bool,
+        project: str,
+        expected: str,
+        client: Mapping[str, JsonValue] = _NO_CLIENT,
+        renewed: str = "",
+    ) -> Ticket:
         """Once its first step is known. `has_browser`: one that runs on this machine. Raises `auth.refusal.Refused`."""
         ...
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import cast
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import msgspec
@@ -17,6 +18,7 @@ from auth.refusal import Refused
 from management.board import Board, LoginType, Ticket
 from management.refusal import Refusal, absent, invalid
 from management.routes import OK, Ask, Parameter, Reply, Route, Schema
+from proxy.config.settings import JsonValue
 
 _STATE = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 PANEL_NAMES: Mapping[str, tuple[str, bool]] = {
@@ -31,13 +33,18 @@ PANEL_NAMES: Mapping[str, tuple[str, bool]] = {
 
 
 class Begin(msgspec.Struct, rename="kebab", forbid_unknown_fields=True):
-    """`browser`: ``here``, on the machine of the server, which its answer comes back to; or ``elsewhere``."""
+    """`browser`: ``here``, on the machine of the server, which its answer comes back to; or ``elsewhere``. `client`:
+    for ``oidc``: members of the account's file: issuer, client-id, client-secret, provider, … `renew`: instead, the
+    file of a login of that kind that is there.
+    """
 
     kind: str
     device: bool = False
     browser: str = "elsewhere"
     project: str = ""
     account: str = ""
+    client: dict[str, str | list[str]] = {}
+    renew: str = ""
 
 
 class Pasted(msgspec.Struct, forbid_unknown_fields=True):
@@ -77,6 +84,8 @@ async def begun(ask: Ask, wish: Begin) -> Ticket:
             has_browser=wish.browser == "here",
             project=wish.project,
             expected=wish.account,
+            client=cast("dict[str, JsonValue]", wish.client),
+            renewed=wish.renew,
         )
     except Refused as error:
         raise invalid(str(error)) from None

@@ -9,23 +9,28 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
 
 from auth.cli.install import CliMissing
+from auth.document import JsonValue
 from auth.flow import Aborted, Done, ShowCode, Step, Visit, Waiting
 from auth.logins.table import GEMINI_CLI, LOGIN_KINDS
 from auth.refusal import Refused
 from management.board import LoginType
 from proxy.accounts.desk import Desk
 from proxy.accounts.logins import LoginRun, LoginWish
+from proxy.accounts.oidc_login import spec_of, wish_again, wish_for
+from proxy.config.account_files import OIDC
 
 RUNNING_MAX = 8
 KEPT_SECONDS = 600.0
 """After its end: for whoever asks late."""
 FIRST_STEP_SECONDS = 90.0
 """A CLI that has not said by then where to sign in will not do so."""
+_NO_CLIENT: Mapping[str, JsonValue] = MappingProxyType({})
 _STATE = re.compile(r"[A-Za-z0-9._-]{8,128}", re.ASCII)
 
 
@@ -114,20 +119,29 @@ class LoginBoard:
         self._forget()
         return self._tickets.get(ticket_id)
 
-    async def begin(self, kind: str, *, is_device: bool, has_browser: bool, project: str, expected: str) -> LoginTicket:
+    async def begin(
+        self,
+        kind: str,
+        *,
+        is_device: bool,
+        has_browser: bool,
+        project: str,
+        expected: str,
+        client: Mapping[str, JsonValue] = _NO_CLIENT,
+        renewed: str = "",
+    ) -> LoginTicket:
         self._forget()
-        login_kind = LOGIN_KINDS.get(kind)
-        if login_kind is None:
-            raise Refused(f"there is no login of the kind {kind[:60]!r}; there are {', '.join(LOGIN_KINDS)}")
-        if is_device and not login_kind.has_device:
-            raise Refused(f"{login_kind.cli.whose} offers no login by device code")
         if sum(not each.is_over for each in self._tickets.values()) >= RUNNING_MAX:
             raise Refused(f"{RUNNING_MAX} logins are under way already; finish or cancel one")
         desk = await asyncio.to_thread(self._open_desk)
         ticket = LoginTicket(id=secrets.token_hex(16), kind=kind, is_device=is_device, began=self._unix())
-        wish = LoginWish(
-            kind=login_kind, is_device=is_device, has_browser=has_browser, project=project, expected=expected
-        )
+        if kind == OIDC and renewed:
+            wish = wish_again(desk, desk.file_of(renewed), is_device=is_device, has_browser=has_browser)
+        elif kind == OIDC:
+            spec = spec_of(client)
+            wish = wish_for(desk, spec, is_device=is_device, has_browser=has_browser, expected=expected)
+        else:
+            wish = _wish(kind, is_device=is_device, has_browser=has_browser, project=project, expected=expected)
         ticket.run = LoginRun(desk=desk, wish=wish, ours=self._environment, on_step=ticket.take)
         ticket.task = asyncio.create_task(self._follow(ticket, ticket.run))
         self._tickets[ticket.id] = ticket
@@ -200,3 +214,13 @@ class LoginBoard:
         old = [key for key, each in self._tickets.items() if each.ended is not None and now - each.ended > KEPT_SECONDS]
         for key in old:
             del self._tickets[key]
+
+
+def _wish(kind: str, *, is_device: bool, has_browser: bool, project: str, expected: str) -> LoginWish:
+    """Through an official CLI. Raises `Refused`."""
+    login_kind = LOGIN_KINDS.get(kind)
+    if login_kind is None:
+        raise Refused(f"there is no login of the kind {kind[:60]!r}; there are {', '.join((*LOGIN_KINDS, OIDC))}")
+    if is_device and not login_kind.has_device:
+        raise Refused(f"{login_kind.cli.whose} offers no login by device code")
+    return LoginWish(kind=login_kind, is_device=is_device, has_browser=has_browser, project=project, expected=expected)

@@ -15,6 +15,7 @@ from auth.flow import Deliver, ShowCode, Visit
 from auth.identity import Identity
 from auth.logins.base import LoginFailed, Offer, Setting, state_of
 from auth.logins.table import CODEX_CLI, LOGIN_KINDS
+from tests.auth.issuer import Issuer
 
 PAGE = "https://vendor.test/authorize?client_id=x&state=the-state-of-this-login"
 
@@ -199,3 +200,38 @@ async def test_a_begun_login_is_in_the_audit_log(stage: Any) -> None:
     lines = [msgspec.json.decode(line) for line in (stage.accounts / "logs" / "audit.log").read_bytes().splitlines()]
     assert [line["action"] for line in lines] == ["POST /logins", "GET /codex-auth-url"]
     assert "the-state-of-this-login" not in (stage.accounts / "logs" / "audit.log").read_text()
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[Issuer]:
+    async with Issuer() as issuer:
+        yield issuer
+
+
+def client_at(issuer: Issuer, **more: str) -> dict[str, str]:
+    named = {name.replace("_", "-"): value for name, value in more.items()}
+    gate = {"provider": "gate", "base-url": "http://127.0.0.1:1/v1"}
+    return {"issuer": issuer.name, "client-id": issuer.client_id, **gate, **named}
+
+
+async def test_a_client_of_one_s_own_logs_in_and_is_renewed(stage: Any, issuer: Issuer) -> None:
+    ticket = await begun(stage, kind="oidc", client=client_at(issuer))
+    assert ticket["step"] == "visit"
+    answer = await stage.ask("POST", f"/logins/{ticket['id']}/paste", {"text": issuer.consent(ticket["url"])})
+    assert answer.json["accepted"]
+    told = await ended(stage, ticket["id"])
+    assert (told["step"], told["message"], told["renewed"]) == ("done", "ada@example.com", False)
+
+    again = await begun(stage, kind="oidc", renew=told["file"])
+    assert "login_hint=ada%40example.com" in again["url"]
+    await stage.ask("POST", f"/logins/{again['id']}/paste", {"text": issuer.consent(again["url"])})
+    told = await ended(stage, again["id"])
+    assert (told["step"], told["renewed"]) == ("done", True)
+
+
+async def test_a_client_that_is_not_told_whole_is_refused(stage: Any, issuer: Issuer) -> None:
+    client = {name: value for name, value in client_at(issuer).items() if name != "issuer"}
+    answer = await stage.ask("POST", "/logins", {"kind": "oidc", "client": client})
+    assert (answer.status, "needs issuer" in str(answer.json)) == (400, True), answer.body
+    answer = await stage.ask("POST", "/logins", {"kind": "oidc", "renew": "nobody"})
+    assert (answer.status, "no account is called" in str(answer.json)) == (400, True), answer.body
