@@ -54,7 +54,9 @@ def value_at(document: JsonObject, keys: Keys) -> Value:
 
 
 def changed(kind: Format, text: str, values: Mapping[Keys, Value]) -> str:
-    """Raises `ConfigError`, and then nothing can be changed but by hand."""
+    """With the line ends that it has. Raises `ConfigError`, and then nothing can be changed but by hand."""
+    if "\r\n" in text and text.count("\r\n") == text.count("\n"):
+        return changed(kind, text.replace("\r\n", "\n"), values).replace("\n", "\r\n")
     wanted = parse(kind, text)
     for keys, value in values.items():
         wanted = _with(wanted, keys, value)
@@ -67,7 +69,7 @@ def changed(kind: Format, text: str, values: Mapping[Keys, Value]) -> str:
 
 
 def _with(document: JsonObject, keys: Keys, value: Value) -> JsonObject:
-    """What is left empty by a removal goes, too."""
+    """What is left empty by a removal goes, too. Raises `ConfigError`."""
     first, *rest = keys
     result = dict(document)
     if isinstance(value, Absent) and not rest:
@@ -76,8 +78,12 @@ def _with(document: JsonObject, keys: Keys, value: Value) -> JsonObject:
     if not rest:
         assert not isinstance(value, Absent)
         return {**result, first: value}
-    inner = document.get(first)
-    below = _with(inner if isinstance(inner, dict) else {}, tuple(rest), value)
+    inner = document.get(first, {})
+    if not isinstance(inner, dict):
+        if isinstance(value, Absent):
+            return result
+        raise ConfigError(f"{first} holds something else than settings")
+    below = _with(inner, tuple(rest), value)
     if isinstance(value, Absent) and not below:
         result.pop(first, None)
         return result
@@ -99,7 +105,7 @@ _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)
 
 
 def _parse_dotenv(text: str) -> JsonObject:
-    assignments = (_ASSIGNMENT.fullmatch(line) for line in text.splitlines())
+    assignments = (_ASSIGNMENT.fullmatch(line) for line in _lines(text))
     return {found[1]: _unquoted(found[2]) for found in assignments if found}
 
 
@@ -113,7 +119,7 @@ def _unquoted(value: str) -> str:
 def _change_dotenv(text: str, keys: Keys, value: Value) -> str:
     (name,) = keys
     assigned = [] if isinstance(value, Absent) else [f'{name}="{value}"']
-    lines = text.splitlines()
+    lines = _lines(text)
     at = [number for number, line in enumerate(lines) if (found := _ASSIGNMENT.fullmatch(line)) and found[1] == name]
     for number in reversed(at):
         lines[number : number + 1] = assigned if number == at[0] else []
@@ -122,11 +128,14 @@ def _change_dotenv(text: str, keys: Keys, value: Value) -> str:
 
 # TOML: settings at the top, and whole tables of plain values
 
+_IDLE = re.compile(r"\s*(?:#.*)?")
+_REMARK = re.compile(r"""=\s*(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'#\[{]+)(\s*#.*)$""")
+"""Behind a plain value."""
 _HEADER = re.compile(r"\s*\[{1,2}\s*[^\[\]]+\]{1,2}\s*(?:#.*)?")
 
 
 def _change_toml(text: str, keys: Keys, value: Value) -> str:
-    lines = text.splitlines()
+    lines = _lines(text)
     return _text(_with_table(lines, keys, value) if len(keys) > 1 else _with_setting(lines, keys[0], value))
 
 
@@ -136,6 +145,8 @@ def _with_setting(lines: list[str], name: str, value: Value) -> list[str]:
     written = [] if isinstance(value, Absent) else [f"{name} = {dumps(value).decode()}"]
     for number, line in enumerate(head):
         if re.match(rf"\s*{re.escape(name)}\s*=", line):
+            remark = _REMARK.search(line)
+            written = [each + (remark[1] if remark else "") for each in written]
             return [*head[:number], *written, *head[number + 1 :], *rest]
     while head and not head[-1].strip():
         head.pop()
@@ -152,10 +163,18 @@ def _with_table(lines: list[str], keys: Keys, value: Value) -> list[str]:
         return [*lines, "", *written] if lines and lines[-1].strip() else [*lines, *written]
     following = (n for n, line in enumerate(lines[start + 1 :], start + 1) if _HEADER.fullmatch(line))
     end = next(following, len(lines))
+    while _IDLE.fullmatch(lines[end - 1]):
+        end -= 1  # what stands before the next table is said of that
     head, rest = lines[:start], lines[end:]
     while not written and head and not head[-1].strip():
         head.pop()
-    return [*head, *written, *([""] if rest and (written or head) else []), *rest]
+    is_apart = not rest or not rest[0].strip() or not (written or head)
+    return [*head, *written, *([] if is_apart else [""]), *rest]
+
+
+def _lines(text: str) -> list[str]:
+    """As editors see them: what Unicode calls a line end as well may stand in a value or a comment."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _text(lines: list[str]) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import copy
 import gzip
 import re
 from collections.abc import Iterator, Mapping
@@ -32,6 +31,7 @@ from proxy.server.routes import endpoints
 from tests.proxy.server.conftest import House
 
 SECONDS_MAX = 20
+PLACES_DEPTH = 12
 EXAMPLES = 250
 MODELS = ["sandbox-claude", "sandbox-gpt", "sandbox-gemini", "sandbox-chat", "nobody-serves-this", "gpt-5.5(high)"]
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
@@ -134,6 +134,8 @@ def deep(levels: int, leaf: Any = 1) -> Any:
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     yield path
+    if len(path) >= PLACES_DEPTH:
+        return
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from places(inner, (*path, key))
@@ -146,16 +148,16 @@ def put(body: Any, path: tuple[Any, ...], value: Any, how: str) -> Any:
     """With one place changed."""
     if not path:
         return value
-    body = copy.deepcopy(body)
-    inner = body
-    for key in path[:-1]:
-        inner = inner[key]
-    if how == "gone":
-        del inner[path[-1]]
-    elif how == "twice" and isinstance(inner, list):
-        inner.insert(path[-1], inner[path[-1]])
+    key = path[0]
+    body = dict(body) if isinstance(body, dict) else list(body)
+    if len(path) > 1:
+        body[key] = put(body[key], path[1:], value, how)
+    elif how == "gone":
+        del body[key]
+    elif how == "twice" and isinstance(body, list):
+        body.insert(key, body[key])
     else:
-        inner[path[-1]] = value
+        body[key] = value
     return body
 
 

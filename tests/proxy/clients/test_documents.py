@@ -4,6 +4,8 @@ import tomllib
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from proxy.clients.base import Format, Keys
 from proxy.clients.documents import ABSENT, Value, changed, parse, value_at
@@ -57,9 +59,9 @@ def test_toml_keeps_comments_and_every_other_table() -> None:
         ("model_providers", "proxy"): {"name": "proxy", "retries": 3},
     }
     assert changed("toml", TOML, values) == (
-        '# mine\nmodel = "new"\nnotify = ["a", "b"]\nmodel_provider = "proxy"\n\n'
+        '# mine\nmodel = "new"   # why\nnotify = ["a", "b"]\nmodel_provider = "proxy"\n\n'
         '[model_providers.proxy]\nname = "proxy"\nretries = 3\n\n'
-        '[profiles.x]\nmodel = "inner"\n'
+        '# about the profile\n[profiles.x]\nmodel = "inner"\n'
     )
 
 
@@ -107,3 +109,77 @@ def test_values_are_found_by_their_way() -> None:
     assert value_at(document, ("env", "KEPT")) == "1"
     assert value_at(document, ("theme", "KEPT")) is ABSENT
     assert tomllib.loads(changed("toml", TOML, {("model",): 'a"b\\'}))["model"] == 'a"b\\'
+
+
+def test_line_ends_stay_as_they_are() -> None:
+    for kind, text in (("json", JSON), ("dotenv", DOTENV), ("toml", TOML)):
+        windows = text.replace("\n", "\r\n")
+        keys: Keys = ("OLD",) if kind == "dotenv" else ("model",)
+        told = changed(kind, windows, {keys: "new"})  # type: ignore[arg-type]  # each is a format
+        assert told == changed(kind, text, {keys: "new"}).replace("\n", "\r\n")  # type: ignore[arg-type]
+
+
+def test_what_only_unicode_calls_a_line_end_is_none() -> None:
+    text = "# one\u2028two\x0cthree\nA='x\u2028y'\n"
+    assert changed("dotenv", text, {("B",): "1"}) == text + 'B="1"\n'
+    text = '# one\u2028two\nmodel = "x\u2028y"\n'
+    assert changed("toml", text, {("other",): "1"}) == text + 'other = "1"\n'
+
+
+LINES: dict[Format, list[str]] = {
+    "toml": [
+        "# mine", "", "  # indented", 'theme = "dark" # why', "sizes = [1, 2]", 'model = "old" # mine',
+        "model_provider='x'",
+        "[other]", "inner = true # inner", "[[many]]", "n = 1", "[model_providers.else]", 'name = "else"',
+        "[model_providers.proxy]", 'name = "before"', "# of the next", "[last] # table", 'text = "a # b"',
+    ],
+    "dotenv": ["# mine", "", "A=1", "export B='two words'", 'C="x" ', "OLD=x", " OLD = y", "# OLD=z", "no assignment"],
+    "json": [],
+}  # fmt: skip
+OURS: dict[Format, dict[Keys, Value]] = {
+    "toml": {("model",): "new", ("model_provider",): "proxy", ("model_providers", "proxy"): {"name": "ours", "n": 1}},
+    "dotenv": {("OLD",): "new", ("MORE",): "a b"},
+    "json": {("env", "KEY"): "k", ("model",): "new"},
+}
+json_documents = st.dictionaries(
+    st.sampled_from(["env", "theme", "model", "x"]),
+    st.dictionaries(st.sampled_from(["KEY", "KEPT"]), st.text(max_size=3)) | st.none() | st.integers() | st.just("ü"),
+)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> tuple[Format, str]:
+    """As people leave them: in any order, with or without a last line end, of either kind."""
+    kind = draw(st.sampled_from([*LINES]))
+    if kind == "json":
+        indent = draw(st.sampled_from([-1, 0, 2, 4, 7]))
+        text = msgspec.json.format(msgspec.json.encode(draw(json_documents)), indent=indent).decode()
+    else:
+        text = "\n".join(draw(st.lists(st.sampled_from(LINES[kind]), max_size=12)))
+    text += draw(st.sampled_from(["", "\n", "\n\n"]))
+    return kind, text.replace("\n", draw(st.sampled_from(["\n", "\r\n"])))
+
+
+@settings(deadline=None)
+@given(document=documents())
+def test_whatever_stands_there_stays(document: tuple[Format, str]) -> None:
+    """Or nothing is touched. A second time changes nothing, and our values can be taken out again."""
+    kind, text = document
+    ours = OURS[kind]
+    try:
+        before = parse(kind, text)
+        told = changed(kind, text, ours)
+    except ConfigError:
+        return
+    assert [value_at(parse(kind, told), keys) for keys in ours] == [*ours.values()]
+    assert changed(kind, told, ours) == told
+    back = changed(kind, told, {keys: value_at(before, keys) for keys in ours})
+    assert {key: value for key, value in parse(kind, back).items() if value != {}} == {
+        key: value for key, value in before.items() if value != {}
+    }
+    if kind != "json":
+        remarks = [line.strip() for line in text.splitlines() if line.strip().startswith("#")]
+        assert [line.strip() for line in told.splitlines() if line.strip().startswith("#")] == remarks
+        assert [line for line in told.split("\n")[:-1] if line.endswith("\r")] == (
+            told.split("\n")[:-1] if "\r\n" in text else []
+        )

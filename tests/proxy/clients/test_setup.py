@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from auth.secret import Secret
-from proxy.clients.base import Edit, Format, Keys
-from proxy.clients.documents import parse
+from proxy.clients.base import Access, Client, Edit, Format, Keys, Offer
+from proxy.clients.documents import changed, parse, value_at
 from proxy.clients.journal import Journal, Touched
 from proxy.clients.setup import MASK, Change, apply, difference, planned, put_back, undone
+from proxy.clients.table import CLIENTS
 from proxy.errors import ConfigError
 
 KEY = Secret("a-key-of-a-client")
@@ -118,3 +119,65 @@ def test_a_lost_backup_is_told(tmp_path: Path) -> None:
     touched = Touched(path=str(tmp_path / "f"), format="json", keys=(("a",),), backup=str(tmp_path / "gone"), digest="")
     with pytest.raises(ConfigError, match="is gone"):
         undone(touched)
+
+
+OFFERS = (Offer(id="claude-opus-5", context_tokens=200_000, output_tokens=64_000), Offer(id="harbour"))
+FURNITURE = {
+    "json": b'{\r\n\t"theme": "d\xc3\xa4rk",\r\n\t"env": {"KEPT": "1"},\r\n\t"tips": false\r\n}',
+    "toml": b'\xef\xbb\xbf# mine\nmodel = "mine" # why\n\n[other]\n# said of x\nx = [1,\n  2]',
+    "dotenv": b"# mine\r\nexport KEPT='a b'\r\n\r\nOPENAI_API_KEY=mine",
+}
+"""As people and other programs leave them."""
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda each: each.name)
+class TestEveryClient:
+    def edits(self, client: Client, folder: Path, model: Offer | None) -> tuple[Edit, ...]:
+        access = Access(url="http://127.0.0.1:9", key=KEY, offers=OFFERS, model=model)
+        return client.edits(access, {"HOME": str(folder)})
+
+    @pytest.mark.parametrize("is_new", [False, True])
+    def test_undone_byte_for_byte_after_any_number_of_setups(
+        self, tmp_path: Path, journal: Journal, client: Client, is_new: bool
+    ) -> None:
+        edits = self.edits(client, tmp_path, OFFERS[1])
+        before = {} if is_new else {each.path: FURNITURE[each.format] for each in edits}
+        for path, raw in before.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(raw)
+        apply(edits, journal, "now", KEY)
+        after = {each.path: each.path.read_bytes() for each in edits}
+        assert apply(edits, journal, "again", KEY) == []
+        assert {each.path: each.path.read_bytes() for each in edits} == after
+        assert all(KEY.reveal() in difference(planned(each), []) or not difference(planned(each), []) for each in edits)
+        apply(self.edits(client, tmp_path, OFFERS[0]), journal, "once more", KEY)
+        undo(journal)
+        assert {each.path: each.path.read_bytes() for each in edits if each.path.exists()} == before
+
+    def test_what_the_user_has_stays_beside_ours(self, tmp_path: Path, journal: Journal, client: Client) -> None:
+        edits = self.edits(client, tmp_path, OFFERS[1])
+        for each in edits:
+            each.path.parent.mkdir(parents=True, exist_ok=True)
+            each.path.write_bytes(FURNITURE[each.format])
+        apply(edits, journal, "now", KEY)
+        for each in edits:
+            text = each.path.read_bytes().decode("utf-8-sig")
+            told = parse(each.format, text)
+            assert {keys: value_at(told, keys) for keys in each.values} == dict(each.values)
+            for word in ("# mine", "# said of x") if each.format == "toml" else ("# mine",) * (each.format == "dotenv"):
+                assert word in text
+            assert ("\r\n" in text) == (each.format != "toml")
+
+    def test_what_others_wrote_since_survives_the_undoing(
+        self, tmp_path: Path, journal: Journal, client: Client
+    ) -> None:
+        edits = self.edits(client, tmp_path, OFFERS[1])
+        apply(edits, journal, "now", KEY)
+        more = {"json": ("other", "theirs"), "toml": ("other", "theirs"), "dotenv": ("OTHER", "theirs")}
+        for each in edits:
+            name, value = more[each.format]
+            each.path.write_text(changed(each.format, each.path.read_text(), {(name,): value}))
+        undo(journal)
+        for each in edits:
+            name, value = more[each.format]
+            assert parse(each.format, each.path.read_text()) == {name: value}
