@@ -105,6 +105,8 @@ class Upstream:
         self.plays = play
 
     def draw(self, request: Request) -> Recording | None:
+        if request.method == "GET" and request.path.endswith("/models"):
+            return _whole(request, 404, {"error": {"message": "no list here", "code": "not_found"}})
         asked = _read(request)
         if asked is None:
             self.unknown.append(request)
