@@ -39,7 +39,8 @@ class Listener:
     def feed(self, data: bytes) -> None:
         """Cuts may fall anywhere. What cannot be read is the caller's to judge."""
         self._held.append(data)
-        edge, self._edge = self._edge + data, data[-3:]
+        edge = self._edge + data
+        self._edge = edge[-3:]
         if _END.search(edge):
             *frames, rest = _END.split(b"".join(self._held))
             self._held = [rest]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
+from auth.cli.confine import boxed
 from auth.cli.dialogue import Refusal
 from auth.cli.install import CODEX, CliMissing, Installed, find
 from auth.cli.process import CliProcess, Ended
@@ -60,12 +61,12 @@ class CodexStarter:
         return worker
 
     async def _spawned(self, account: Path, folder: Path, line: Line) -> CliProcess:
-        installed = find(CODEX, self._data, self._ours)
+        command = await asyncio.to_thread(_program, find(CODEX, self._data, self._ours))
         home = folder / settings.HOME
-        models = await self._known_models(installed, home)
+        models = await self._known_models(command, home)
         await asyncio.to_thread(_furnish, folder, account, line.address, models)
         process = await CliProcess.start(
-            [*installed.command, "app-server", "--strict-config"],
+            _boxed([*command, "app-server", "--strict-config"], folder),
             home=home,
             variables=settings.variables(home, proxy=line.proxy),
             ours=self._ours,
@@ -74,19 +75,39 @@ class CodexStarter:
         self._traces.mark(folder, process.pid)
         return process
 
-    async def _known_models(self, installed: Installed, home: Path) -> bytes:
+    async def _known_models(self, command: Sequence[str], home: Path) -> bytes:
         """By the version that is there; asked once. Raises `Ended`, `OSError`, `msgspec.DecodeError`."""
-        program = installed.command[-1]
+        program = command[-1]
         key = (program, (await asyncio.to_thread(Path(program).stat)).st_mtime_ns)
         if key not in self._models:
-            command = [*installed.command, "debug", "models", "--bundled"]
-            process = await CliProcess.start(command, home=home, variables={"CODEX_HOME": str(home)}, ours=self._ours)
+            asking = [*command, "debug", "models", "--bundled"]
+            process = await CliProcess.start(asking, home=home, variables={"CODEX_HOME": str(home)}, ours=self._ours)
             try:
                 bundled = await process.read()
             finally:
                 await process.close()
             self._models[key] = settings.models(bundled)
         return self._models[key]
+
+
+def _program(installed: Installed) -> Sequence[str]:
+    """Codex itself, where npm's package has wrapped it in a program of Node's."""
+    script = Path(installed.command[-1]).resolve()
+    if script.suffix == ".js":
+        package = script.parents[1]
+        for modules in (package.parents[1], package / "node_modules"):
+            for entry in CODEX.entries:
+                if (modules / entry).is_file():
+                    return [str(modules / entry)]
+    return installed.command
+
+
+def _boxed(command: Sequence[str], folder: Path) -> Sequence[str]:
+    """It reaches its own folder, and of the network what the relay lets pass. A wrapper needs all of its package."""
+    program = Path(command[0]).resolve()
+    if program.suffix:
+        return command
+    return boxed(command, runs=[program], writes=[folder])
 
 
 def _furnish(folder: Path, account: Path, relay: str, models: bytes) -> None:
