@@ -70,6 +70,9 @@ class Commands:
     def show(self, path: Path | None) -> str:
         return as_yaml(self._config(path))
 
+    def models(self, path: Path | None, wish: Wish) -> str:
+        return terminal.models(self._config(path), wish)
+
     def run_client(self, path: Path | None, client: Client, wish: Wish, arguments: Sequence[str]) -> None:
         terminal.run_client(self._config(path), client, wish, arguments)
 

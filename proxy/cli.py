@@ -55,6 +55,10 @@ class Actions(Protocol):
         """Where accounts are changed by hand. Raises `ConfigError`."""
         ...
 
+    def models(self, path: Path | None, wish: Wish) -> str:
+        """What the running server offers, one a line. Raises `ProxyError`."""
+        ...
+
     def run_client(self, path: Path | None, client: Client, wish: Wish, arguments: Sequence[str]) -> None:
         """Does not come back. Raises `ProxyError`."""
         ...
@@ -142,16 +146,22 @@ def _config_group(actions: Actions) -> click.Group:
 _CLIENT = click.Argument(["client"], type=click.Choice([client.name for client in CLIENTS]))
 
 
-def _wish_options() -> list[click.Parameter]:
+def _where_options() -> list[click.Parameter]:
     return [
         click.Option(["--url"], help="Where the server is. Default: where the config says."),
         click.Option(["--key"], envvar="PROXY_KEY", help="The client key. Default: the config's first."),
+    ]
+
+
+def _wish_options() -> list[click.Parameter]:
+    return [
+        *_where_options(),
         click.Option(["--model"], help="The model to ask for. Default: the client's own, where it is served."),
     ]
 
 
 def _wish(given: Mapping[str, object]) -> Wish:
-    texts = {name: value for name in ("url", "key", "model") if isinstance(value := given[name], str) and value}
+    texts = {name: value for name in ("url", "key", "model") if isinstance(value := given.get(name), str) and value}
     key = texts.pop("key", None)
     return Wish(key=None if key is None else Secret(key), **texts)
 
@@ -168,6 +178,18 @@ def _run_command(actions: Actions) -> click.Command:
         help="Start a coding CLI against the running server. Writes nothing. Its own arguments stand behind its name.",
         context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
         params=[*_wish_options(), _CLIENT, click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+    )
+
+
+def _models_command(actions: Actions) -> click.Command:
+    def models(context: click.Context, /, **given: object) -> None:
+        click.echo(actions.models(_path(context.obj), _wish(given)))
+
+    return click.Command(
+        "models",
+        callback=click.pass_context(models),
+        help="List the models of the running server, with what each takes in and says, in tokens.",
+        params=_where_options(),
     )
 
 
@@ -201,7 +223,7 @@ def _setup_command(actions: Actions) -> click.Command:
 def build(actions: Actions) -> click.Group:
     """The whole command line. Raises `click.ClickException` and `ProxyError`, which `proxy.__main__` prints."""
     root = _serve_command(actions)
-    for command in (_config_group(actions), _run_command(actions), _setup_command(actions)):
+    for command in (_config_group(actions), _models_command(actions), _run_command(actions), _setup_command(actions)):
         root.add_command(command)
     accounts = accounts_group(actions.desk)
     accounts.add_command(login_command())

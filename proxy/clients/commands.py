@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from auth.secret import Secret
 from proxy.clients import setup
-from proxy.clients.base import KEYLESS, Access, Client
+from proxy.clients.base import KEYLESS, Access, Client, Offer
 from proxy.clients.journal import Journal
 from proxy.clients.reception import offers
 from proxy.config.schema import Config
@@ -54,10 +54,25 @@ class Talk:
 
 def access_to(config: Config, client: Client, wish: Wish) -> Access:
     """Asks the running server. Raises `ProxyError`."""
-    key = wish.key or own_key(config)
-    url = (wish.url or address(config)).rstrip("/")
+    url, key = where(config, wish)
     listed = offers(url, key)
     return Access(url=url, key=key, offers=listed, model=client.choose(listed, wish.model))
+
+
+def where(config: Config, wish: Wish) -> tuple[str, Secret]:
+    """The server's URL, and the key."""
+    return (wish.url or address(config)).rstrip("/"), wish.key or own_key(config)
+
+
+def listed(found: Iterable[Offer]) -> str:
+    """One model a line: its name, and in tokens what it takes in and says, as far as they are known."""
+    rows = [(each.id, _tokens(each.context_tokens), _tokens(each.output_tokens)) for each in found]
+    names, into, out = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return "\n".join(f"{row[0]:<{names}}  {row[1]:>{into}}  {row[2]:>{out}}".rstrip() for row in rows)
+
+
+def _tokens(count: int | None) -> str:
+    return "" if count is None else f"{count:,}"
 
 
 def own_key(config: Config) -> Secret:

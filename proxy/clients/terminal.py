@@ -10,7 +10,8 @@ from typing import NoReturn
 import click
 
 from proxy.clients.base import Client
-from proxy.clients.commands import SetupOptions, Talk, Wish, access_to, run, set_up, undo
+from proxy.clients.commands import SetupOptions, Talk, Wish, access_to, listed, run, set_up, undo, where
+from proxy.clients.reception import offers
 from proxy.config.schema import Config
 
 _TERMINAL = Talk(
@@ -22,6 +23,11 @@ _TERMINAL = Talk(
 def run_client(config: Config, client: Client, wish: Wish, arguments: Sequence[str]) -> NoReturn:
     """Raises `ProxyError`."""
     run(client, access_to(config, client, wish), arguments, os.environ, _TERMINAL)
+
+
+def models(config: Config, wish: Wish) -> str:
+    """What the running server offers. Raises `ProxyError`."""
+    return listed(offers(*where(config, wish)))
 
 
 def set_up_client(config: Config, client: Client, options: SetupOptions) -> bool:

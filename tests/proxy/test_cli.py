@@ -43,6 +43,10 @@ class Recorded:
         self.asked.append(path)
         return "port: 8317\n"
 
+    def models(self, path: Path | None, wish: Wish) -> str:
+        self.asked.append(path)
+        return f"{wish.url} has big"
+
     def run_client(self, path: Path | None, client: Client, wish: Wish, arguments: Sequence[str]) -> None:
         self.ran.append((path, client.name, wish, tuple(arguments)))
 
@@ -150,3 +154,9 @@ def test_clients_that_we_do_not_know_are_named(actions: Recorded) -> None:
     result = run(actions, "run", "emacs")
     assert result.exit_code == 2
     assert "claude, codex, gemini, qwen, opencode" in result.output.replace("'", "")
+
+
+def test_the_models_of_a_server(actions: Recorded) -> None:
+    result = run(actions, "--config", "c.yaml", "models", "--url", "http://h")
+    assert (result.exit_code, result.output) == (0, "http://h has big\n")
+    assert actions.asked == [Path("c.yaml")]

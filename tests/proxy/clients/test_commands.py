@@ -9,7 +9,7 @@ import pytest
 
 from auth.secret import Secret
 from proxy.clients.base import KEYLESS, Access, Offer
-from proxy.clients.commands import SetupOptions, Talk, address, found, own_key, set_up, undo
+from proxy.clients.commands import SetupOptions, Talk, address, found, listed, own_key, set_up, undo
 from proxy.clients.table import client_named
 from proxy.config.client_keys import ClientKey, hash_of
 from proxy.config.schema import Config, Tls
@@ -143,3 +143,8 @@ def test_the_first_key_in_plain_is_taken() -> None:
     for config in (Config(api_keys=(hashed,)), Config(api_keys_file="/keys")):
         with pytest.raises(ConfigError, match="give one with --key"):
             own_key(config)
+
+
+def test_models_in_columns() -> None:
+    found = (Offer(id="claude-opus-5", context_tokens=200_000, output_tokens=64_000), Offer(id="harbour"))
+    assert listed(found) == "claude-opus-5  200,000  64,000\nharbour"

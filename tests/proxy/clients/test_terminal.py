@@ -89,3 +89,9 @@ async def test_a_setup_that_fails_says_so_with_its_exit_code(tmp_path: Path, ser
     code, _, err = await proxy(tmp_path, "setup", "--yes", "--url", server.url, "codex")
     assert code == 1
     assert "--undo" in err
+
+
+async def test_the_models_of_the_running_server(tmp_path: Path, server: ReplayServer) -> None:
+    code, out, err = await proxy(tmp_path, "models", "--url", server.url, "--key", "a-key-of-a-client")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == ["harbour"]
