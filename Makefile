@@ -22,7 +22,7 @@ run: $(VENV)/.run
 	@$(BIN)/proxy $(ARGS)
 
 test: $(VENV)/.dev
-	@$(BIN)/pytest -n auto --dist worksteal --ignore tests/clients --ignore tests/logins --ignore tests/oidc --ignore tests/browser
+	@$(BIN)/pytest -n auto --dist worksteal --ignore tests/clients --ignore tests/logins --ignore tests/backends --ignore tests/oidc --ignore tests/browser
 
 CLIENTS := tests/clients
 MODULES := $(CLIENTS)/node_modules
@@ -30,7 +30,7 @@ MODULES := $(CLIENTS)/node_modules
 OIDC := tests/oidc
 
 test-clients: $(VENV)/.dev $(MODULES)/.installed $(OIDC)/node_modules/.installed strace
-	@$(BIN)/python $(CLIENTS)/offline.py $(BIN)/pytest -n 2 --dist worksteal $(CLIENTS) tests/logins $(OIDC)
+	@$(BIN)/python $(CLIENTS)/offline.py $(BIN)/pytest -n 2 --dist worksteal $(CLIENTS) tests/logins tests/backends $(OIDC)
 
 $(OIDC)/node_modules/.installed: $(OIDC)/package.json $(OIDC)/package-lock.json
 	@command -v npm > /dev/null || { echo "npm is missing: install Node.js 20 or newer"; exit 1; }
