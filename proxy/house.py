@@ -99,14 +99,7 @@ class House:
             is_json=is_json(self.config),
             is_debug=options.is_debug or self.config.debug,
         )
-        self.memory = MemoryFile(
-            auth_folder(self.config),
-            self.pool,
-            monotonic=self.clock.monotonic,
-            unix=self.clock.unix,
-            is_wanted=self._is_real,
-            tell=lambda complaint: self.log.warning("pool.memory_failed", complaint=complaint),
-        )
+        self.memory = self._memory()
         self.memory.read()
         self.enrolment = Enrolment(
             auth_folder(self.config), log=self.log, on_change=self.accounts_changed, on_survey=self.surveyed
@@ -137,7 +130,21 @@ class House:
         )
         self.traces = CliTraces(auth_folder(self.config) / "state")
         self.clis = CliPool(clock=self.clock.monotonic, log=self.log)
-        self.lists = ModelLists(
+        self.lists = self._lists()
+        self.standpoint = self._stand(self.config)
+
+    def _memory(self) -> MemoryFile:
+        return MemoryFile(
+            auth_folder(self.config),
+            self.pool,
+            monotonic=self.clock.monotonic,
+            unix=self.clock.unix,
+            is_wanted=self._is_real,
+            tell=lambda complaint: self.log.warning("pool.memory_failed", complaint=complaint),
+        )
+
+    def _lists(self) -> ModelLists:
+        return ModelLists(
             auth_folder(self.config),
             snapshot=lambda: self.standpoint.snapshot,
             pool=self.pool,
@@ -146,7 +153,6 @@ class House:
             on_change=self.accounts_changed,
             log=self.log,
         )
-        self.standpoint = self._stand(self.config)
 
     def _stand(self, config: Config) -> Standpoint:
         """Builds beside what stands. Raises `ConfigError`."""
