@@ -108,12 +108,18 @@ def _add_editing(group: click.Group) -> None:
     @click.option("--yes", is_flag=True, help="Do not ask.")
     @click.pass_obj
     def remove(desk: Desk, account: str, yes: bool) -> None:
-        """Delete the file of ACCOUNT."""
+        """Delete the file of ACCOUNT. A login is not ended by that: proxy accounts logout does so."""
         with _told():
             name = desk.file_of(account)
             if not yes:
-                click.confirm(f"Delete {desk.folder / name}? Its key is nowhere else", abort=True)
+                what = "Its login goes on; logout ends it" if desk.home_of(name) else "Its key is nowhere else"
+                click.confirm(f"Delete {desk.folder / name}? {what}", abort=True)
+            home = desk.home_of(name)
             click.echo(f"{desk.remove(name)}: removed")
+        if home:
+            click.echo(
+                f"Its login stays in {desk.folder / 'homes' / home}; `proxy accounts logout` would have ended it"
+            )
 
 
 def _list(desk: Desk, *, is_json: bool) -> None:

@@ -16,10 +16,11 @@ from auth.guarded import SUFFIX, check_name
 from auth.refusal import Refused
 from auth.seal import Seal
 from auth.store import NEW
+from auth.tokens import Token
 from proxy.accounts.enrolment import enrolled, open_store
-from proxy.accounts.fresh_logins import signer_of
+from proxy.accounts.fresh_logins import own_login, signer_of
 from proxy.accounts.known import Usage, usages
-from proxy.config.account_files import AccountFile, HomeLogin, ServiceAccount, interpret
+from proxy.config.account_files import AccountFile, HomeLogin, OidcLogin, ServiceAccount, interpret
 from proxy.config.schema import Config
 from proxy.providers.base import Provider
 from proxy.providers.configured import from_config
@@ -100,6 +101,12 @@ class Desk:
             raise Refused(f"{name} is no login")
         return entry.value.kind, entry.value.settings
 
+    def home_of(self, name: str) -> str:
+        """Of a login; empty: it is none."""
+        entry = self._store.entries.get(name)
+        settings = entry.value.settings if entry is not None and entry.value is not None else None
+        return settings.home if isinstance(settings, HomeLogin) else ""
+
     @property
     def fault(self) -> str | None:
         """Why the folder cannot be looked into."""
@@ -177,13 +184,30 @@ class Desk:
                 yield provider, credential
 
     async def with_token(self, credential: Credential) -> Credential:
-        """A service account gets its token now. Raises `Refused` where it gets none."""
-        for entry in self._store.entries.values():
-            file = entry.value
-            if file is not None and isinstance(file.settings, ServiceAccount) and account_id(file) == credential.id:
-                token = await signer_of(file.settings, self.proxy_url).exchange()
-                return replace(credential, secret=token.access)
+        """A service account gets its token now, and an OIDC login whose token has expired another one. Raises `Refused`
+        where there is none.
+        """
+        for name, entry in self._store.entries.items():
+            if entry.value is None or account_id(entry.value) != credential.id:
+                continue
+            match entry.value.settings:
+                case ServiceAccount() as account:
+                    token = await signer_of(account, self.proxy_url).exchange()
+                    return replace(credential, secret=token.access)
+                case OidcLogin() as login:
+                    token = await self._token_of(name, login)
+                    return replace(credential, secret=token.access)
         return credential
+
+    async def _token_of(self, name: str, login: OidcLogin) -> Token:
+        own = own_login(name, login, self.proxy_url, self.seal)
+        token = own.read(self.folder)
+        if token.expires_at is None or token.expires_at > time.time():
+            return token
+        told = await own.renew(self.folder, token.access.digest)
+        if told.outcome not in {"refreshed", "fresh"}:
+            raise Refused(told.why)
+        return own.read(self.folder)
 
     def add(self, fields: Mapping[str, JsonValue], *, name: str | None = None) -> Added:
         """`fields`: of an account's file. `name`: of the file, where that is free and good; else it is called by its

@@ -129,6 +129,8 @@ class Enrolment:
         return now if now is not None and now.id == refused.id and now.secret != refused.secret else None
 
     def secrets(self) -> Iterator[Secret]:
+        if self.store.seal.key is not None:
+            yield self.store.seal.key
         for entry in self.store.entries.values():
             if entry.value is not None:
                 yield from secrets_of(entry.value)

@@ -73,6 +73,11 @@ def client_of(login: OidcLogin, proxy_url: str) -> OidcClient:
     )
 
 
+def own_login(name: str, login: OidcLogin, proxy_url: str, seal: Seal) -> OwnLogin:
+    client = client_of(login, proxy_url)
+    return OwnLogin(id=name, home=login.home, client=client, seal=seal, environment=os.environ)
+
+
 def signer_of(account: ServiceAccount, proxy_url: str) -> Signer:
     """`proxy_url`: the general egress proxy. Raises `Refused`."""
     egress = account.proxy_url or proxy_url
@@ -111,8 +116,7 @@ class FreshLogins:
             case CliLogin() as login:
                 return self._kept(name, file.kind, login, with_egress(os.environ, login.proxy_url or proxy_url))
             case OidcLogin() as own:
-                client = client_of(own, proxy_url)
-                return OwnLogin(id=name, home=own.home, client=client, seal=self._seal, environment=os.environ)
+                return own_login(name, own, proxy_url, self._seal)
             case ServiceAccount() as account:
                 return self._signed(name, account, proxy_url)
         return None

@@ -16,10 +16,15 @@ from proxy.providers.base import USER_AGENT, Provider
 from proxy.upstream.base import Answer, Call, Deadlines, Upstream
 
 LISTS: Mapping[str, str] = MappingProxyType(
-    {"anthropic": "/v1/models?limit=1", "openai": "/models", "gemini": "/v1beta/models?pageSize=1"}
+    {
+        "anthropic": "/v1/models?limit=1",
+        "openai_chat": "/models",
+        "openai_responses": "/models",
+        "gemini": "/v1beta/models?pageSize=1",
+    }
 )
-"""Provider → where its models are listed, behind the base URL."""
-COMPATIBLE_LIST = "/models"
+"""Wire → where models are listed, behind the base URL."""
+LISTLESS = frozenset({"vertex", "vertex-account"})
 BYTES_MAX = 4 * 1024 * 1024
 REASON_CHARACTERS_MAX = 300
 _DEADLINES = Deadlines(head=30.0, idle=30.0, total=60.0)
@@ -30,7 +35,7 @@ def call_of(provider: Provider, credential: Credential) -> Call:
     headers = {"user-agent": USER_AGENT, "accept": "application/json", **dict(provider.headers)}
     headers.update(provider.authorize(credential))
     headers.update({name.lower(): value for name, value in credential.headers.items()})
-    path = LISTS.get(provider.name, COMPATIBLE_LIST if provider.wire == "openai_chat" else "")
+    path = "" if provider.name in LISTLESS else LISTS[provider.wire]
     if path:
         base, method, body = credential.base_url or provider.base_url, "GET", b""
         version = path[: path.index("/", 1)] if path.count("/") > 1 else ""

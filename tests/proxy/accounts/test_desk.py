@@ -4,10 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from auth.homes import Homes
+from auth.oidc_tokens import OidcTokens, put_tokens
 from auth.refusal import Refused
+from auth.seal import PLAIN
+from auth.secret import Secret
 from proxy.accounts.desk import Desk
 from proxy.config.load import parse
 from proxy.config.settings import JsonValue
+from tests.auth.issuer import Grant, Issuer
 
 CONFIG = "gemini-api-key: [gemini-key-of-the-config]\nopenai-compatibility:\n  - {name: local, base-url: 'http://127.0.0.1:1/v1'}\n"
 
@@ -115,3 +120,33 @@ def test_what_was_mended_and_what_looks_wrong_is_told(tmp_path: Path, desk: Desk
         "a.json was open to other users (mode 0644); now it is 0600",
         "a.json has 'prioritty', which is not known; did you mean priority?",
     ]
+
+
+async def test_a_login_whose_token_has_expired_gets_another_one_for_a_test(tmp_path: Path) -> None:
+    home = Homes(tmp_path / "accounts").make("oidc")
+    async with Issuer() as issuer:
+        issuer.grants.append(Grant(subject="ada", refresh="first"))
+        desk = desk_at(tmp_path, "")
+        put_tokens(home, OidcTokens(access=Secret("old"), refresh=Secret("first"), expires_at=1.0), PLAIN)
+        desk.add(
+            {
+                "type": "oidc", "home": home.name, "account": "ada", "issuer": issuer.name, "client-id": "client",
+                "provider": "gemini",
+            }
+        )  # fmt: skip
+        ((_, credential),) = desk.subjects([])
+        assert credential.secret == Secret("old")
+        fresh = await desk.with_token(credential)
+        assert fresh.secret not in {credential.secret, None}
+        assert await desk.with_token(credential) == fresh, "one exchange is enough"
+        assert issuer.counts["refresh_token"] == 1
+        issuer.grants[0].is_over = True
+        put_tokens(home, OidcTokens(access=Secret("old"), refresh=Secret("first"), expires_at=1.0), PLAIN)
+        with pytest.raises(Refused, match="has ended the login"):
+            await desk.with_token(credential)
+
+
+def test_removing_a_file_tells_of_the_login_that_stays(desk: Desk) -> None:
+    added = desk.add({"type": "codex", "home": "codex-0123456789ab", "account": "ada"})
+    assert desk.home_of(added.file) == "codex-0123456789ab"
+    assert desk.home_of(desk.add(claude()).file) == ""

@@ -12,6 +12,7 @@ from auth.secret import Secret
 from proxy.accounts.probe import call_of, probe
 from proxy.providers import anthropic, gemini, openai, vertex
 from proxy.providers.base import Provider
+from proxy.providers.oidc import KNOWN
 from proxy.providers.openai_compatible import provider_named
 from proxy.upstream.http import HttpUpstream
 
@@ -121,3 +122,19 @@ async def test_nobody_there(unused_tcp_port: int) -> None:
     assert not works
     assert "sk-very-secret" not in why
     assert why
+
+
+@pytest.mark.parametrize(
+    ("provider", "path"),
+    [
+        (KNOWN["gemini"], "/v1beta/models?pageSize=1"),
+        (KNOWN["openai"], "/models"),
+        (KNOWN["anthropic"], "/v1/models?limit=1"),
+        (KNOWN["vertex"], "/publishers/google/models/"),
+    ],
+)
+async def test_with_a_token_in_place_of_a_key(vendor: Vendor, provider: Provider, path: str) -> None:
+    assert (await asked(vendor, provider))[0]
+    ((_, asked_path, headers),) = vendor.asked
+    assert asked_path.startswith(path)
+    assert headers["authorization"] == "Bearer sk-very-secret"
