@@ -47,6 +47,7 @@ class Record:
     why: str
     is_transient: bool = False
     is_quota: bool = False
+    is_refused: bool = False
     step: int = 1
     wave: int = 0
     window: str = ""
@@ -55,10 +56,16 @@ class Record:
     proven: int = 0
 
     def standing(self, now: float) -> Standing:
-        if self.until is None:
-            return Standing("broken", self.why, is_remembered=self.is_remembered, is_quota=self.is_quota)
-        if now < self.until:
-            return Standing("cooling", self.why, self.until, self.is_transient, self.is_remembered, self.is_quota)
+        if self.until is None or now < self.until:
+            return Standing(
+                "broken" if self.until is None else "cooling",
+                self.why,
+                self.until,
+                is_transient=self.is_transient,
+                is_remembered=self.is_remembered,
+                is_quota=self.is_quota,
+                is_refused=self.is_refused,
+            )
         under_way = [lent_at for lent_at in self.unproven.values() if now - lent_at < PROBE_SECONDS_MAX]
         if len(under_way) > self.proven:
             return Standing("probing", self.why, min(under_way) + PROBE_SECONDS_MAX, self.is_transient)
@@ -151,6 +158,7 @@ class Book:
             why=setback.why,
             is_transient=setback.is_transient,
             is_quota=setback.is_quota,
+            is_refused=setback.is_refused,
             step=step,
             wave=wave,
             window=setback.window,
@@ -164,6 +172,7 @@ class Book:
         ):
             new.until, new.why = old.until, old.why  # never shortened
             new.is_transient, new.is_quota, new.window = old.is_transient, old.is_quota, old.window
+            new.is_refused = old.is_refused
         self.put(owner, setback.model, new)
         return new
 
@@ -178,7 +187,7 @@ class Book:
     def absolve(self, owner: str) -> bool:
         """Of what its token was refused for; limits and the provider's own faults stay. True: there was something."""
         page = self.pages.get(owner, {})
-        refusals = [model for model, each in page.items() if not (each.is_quota or each.is_transient or each.window)]
+        refusals = [model for model, each in page.items() if each.is_refused]
         for model in refusals:
             del page[model]
         if not page:

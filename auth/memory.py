@@ -35,6 +35,7 @@ class _Cooldown(msgspec.Struct, frozen=True, omit_defaults=True):
     until: float | None = None
     is_transient: bool = False
     is_quota: bool = False
+    is_refused: bool = False
     step: int = 1
     window: str = ""
 
@@ -70,6 +71,7 @@ def render(pool: Pool, now: float, unix: float) -> bytes:
             until=None if record.until is None else record.until + to_unix,
             is_transient=record.is_transient,
             is_quota=record.is_quota,
+            is_refused=record.is_refused,
             step=record.step,
             window=record.window,
         )
@@ -120,6 +122,7 @@ def _cooldowns(memory: _Memory, now: float, unix: float) -> Iterator[tuple[Key, 
             why=each.why,
             is_transient=each.is_transient,
             is_quota=each.is_quota,
+            is_refused=each.is_refused,
             step=max(1, each.step),
             window=each.window,
         )

@@ -30,7 +30,8 @@ class Setback:
     with each repetition. None: not by time, until somebody acts (`broken`). `is_transient`: the provider's fault or
     the network's rather than the account's: such a cooldown is short, and never takes the last one. `window`: the slot
     of the usage window that is full (`auth.quota.Window`), or `UNNAMED`; empty: it is not about a window. `is_quota`: a
-    window or a balance is used up.
+    window or a balance is used up. `is_refused`: its key, its login or its permission was, which no time is known to
+    mend.
     """
 
     model: str
@@ -40,6 +41,7 @@ class Setback:
     is_stated: bool = False
     is_transient: bool = False
     is_quota: bool = False
+    is_refused: bool = False
     window: str = ""
 
 
@@ -53,6 +55,7 @@ class Standing:
     is_transient: bool = False
     is_remembered: bool = False
     is_quota: bool = False
+    is_refused: bool = False
 
 
 READY = Standing("ready")

@@ -54,6 +54,7 @@ class Verdict:
     is_stated: bool = False
     is_transient: bool = False
     is_quota: bool = False
+    is_refused: bool = False
     window: str = ""
     why: str
 
@@ -69,6 +70,8 @@ class PassedOver:
     """For a fault of its provider, not for a limit of the account."""
     is_quota: bool = False
     """A window or a balance is used up."""
+    is_refused: bool = False
+    """Its key, login or permission was: a human has to act, whenever it is asked again."""
     is_busy: bool = False
     """It may be free as soon as one of its requests ends."""
 
@@ -88,7 +91,12 @@ class Decision:
         return any(each.is_busy for each in self.passed_over)
 
     @property
+    def returning(self) -> list[PassedOver]:
+        """Those who come back by themselves. Whose key was refused is only asked again: a human has to act."""
+        return [each for each in self.passed_over if each.returns_at is not None and not each.is_refused]
+
+    @property
     def returns_at(self) -> float | None:
-        """When the first of those passed over returns."""
-        times = [each.returns_at for each in self.passed_over if each.returns_at is not None]
+        """When the first of them does."""
+        times = [each.returns_at for each in self.returning if each.returns_at is not None]
         return min(times, default=None)

@@ -53,6 +53,7 @@ def learn(
         is_stated=verdict.is_stated,
         is_transient=verdict.is_transient,
         is_quota=verdict.is_quota,
+        is_refused=verdict.is_refused,
         window=verdict.window,
     )
     now, chance = shared.clock.monotonic(), shared.clock.chance()

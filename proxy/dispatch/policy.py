@@ -170,6 +170,7 @@ class _SortedOut:
                 returns_at=standing.until,
                 is_transient=standing.is_transient,
                 is_quota=standing.is_quota,
+                is_refused=standing.is_refused,
                 is_busy=standing.state in {"busy", "probing"},
             )
         )

@@ -38,9 +38,7 @@ def exhausted(decision: Decision, model: str, *, unix: float) -> Failure:
     wait = None if decision.returns_at is None else max(0.0, decision.returns_at - decision.now)
     if decision.is_busy:
         wait = min(wait or BUSY_SECONDS, BUSY_SECONDS)
-    is_limited = decision.is_busy or any(
-        each.returns_at is not None and not each.is_transient for each in decision.passed_over
-    )
+    is_limited = decision.is_busy or any(not each.is_transient for each in decision.returning)
     is_long = wait is not None and wait > PATIENCE_SECONDS
     headline = f"no account can serve {model} now:"
     resets_at = None
@@ -82,7 +80,7 @@ def together(failures: list[Failure]) -> Failure:
 
 def _first(decision: Decision) -> PassedOver:
     """To return."""
-    return min(decision.passed_over, key=lambda each: math.inf if each.returns_at is None else each.returns_at)
+    return min(decision.returning, key=lambda each: math.inf if each.returns_at is None else each.returns_at)
 
 
 def _lines(decision: Decision) -> Iterator[str]:
@@ -93,7 +91,8 @@ def _lines(decision: Decision) -> Iterator[str]:
 
 
 def _line(each: PassedOver, now: float) -> str:
-    when = "" if each.returns_at is None else f"; back in {spoken(each.returns_at - now)}"
+    word = "asked again" if each.is_refused else "back"
+    when = "" if each.returns_at is None else f"; {word} in {spoken(each.returns_at - now)}"
     return f"- {each.candidate.credential.label}: {each.why}{when}"
 
 

@@ -130,13 +130,20 @@ def _fault(why: str, guess_seconds: float = 1.0, scope: Scope = "model") -> Mean
 def _refused(why: str, guess_seconds: float, scope: Scope = "credential", *, is_quota: bool = False) -> Meaning:
     """The account's: no time is stated, and it may heal unseen; so it is asked again, ever more rarely."""
     return lambda _failure, _reset, _now: Verdict(
-        action="retry", scope=scope, cooldown_seconds=guess_seconds, is_quota=is_quota, why=why
+        action="retry",
+        scope=scope,
+        cooldown_seconds=guess_seconds,
+        is_quota=is_quota,
+        is_refused=not is_quota,
+        why=why,
     )
 
 
 def _broken(why: str) -> Meaning:
     """Not by time: a human has to act."""
-    return lambda _failure, _reset, _now: Verdict(action="retry", scope="credential", cooldown_seconds=None, why=why)
+    return lambda _failure, _reset, _now: Verdict(
+        action="retry", scope="credential", cooldown_seconds=None, is_refused=True, why=why
+    )
 
 
 def _until_next_month(why: str) -> Meaning:

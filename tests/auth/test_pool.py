@@ -378,8 +378,8 @@ def test_five_hundred_who_wait_at_a_reset_send_one_probe() -> None:
 
 def test_another_token_is_not_what_its_predecessor_was() -> None:
     pool = Pool()
-    refused = Setback(model=ALL_MODELS, why="its key or login was refused", seconds=120.0)
-    revoked = Setback(model=ALL_MODELS, why="its login was revoked", seconds=None)
+    refused = Setback(model=ALL_MODELS, why="its key or login was refused", seconds=120.0, is_refused=True)
+    revoked = Setback(model=ALL_MODELS, why="its login was revoked", seconds=None, is_refused=True)
     quota = Setback(model="model-b", why="the window is full", seconds=300.0, is_quota=True)
     for setback in (refused, revoked):
         pool.fail(pool.lend(KEY, 0.0), setback, 0.0)

@@ -4,7 +4,7 @@ import pytest
 
 from auth.credential import Credential
 from proxy.dispatch.decision import Candidate, Decision, PassedOver
-from proxy.dispatch.refusal import BUSY_SECONDS, LINES_MAX, exhausted, for_client, retry_headers, spoken, together
+from proxy.dispatch.refusal import BUSY_SECONDS, LINES_MAX, NO_ACCOUNT, exhausted, for_client, retry_headers, spoken, together
 from proxy.hub.events import Failure
 from proxy.providers import anthropic
 from proxy.wire.table import wire_named
@@ -65,6 +65,23 @@ def test_faults_are_503_and_so_is_what_waits_for_a_human() -> None:
     human = refuse(passed("one", "broken: revoked"))
     assert human.status == 503
     assert headers(human) == {"x-should-retry": "false"}
+
+
+def test_a_refused_key_is_no_limit_and_no_promise_whenever_it_is_asked_again() -> None:
+    one = passed("one", "cooling: its key or login was refused", 100.0 + 90, is_refused=True)
+    failure = refuse(one)
+    assert (failure.status, failure.kind, failure.code) == (503, "unavailable", NO_ACCOUNT)
+    assert failure.message.splitlines()[1] == "- one: cooling: its key or login was refused; asked again in 90 s"
+    assert headers(failure) == {"x-should-retry": "false"}
+
+
+def test_beside_a_refused_key_the_others_say_when_to_come_back() -> None:
+    refused = passed("one", "cooling: its key or login was refused", 101.0, is_refused=True)
+    fault = refuse(refused, passed("two", "cooling: fault", 112.0, is_transient=True))
+    assert (fault.status, headers(fault)) == (503, {"retry-after": "12"})
+    limited = refuse(refused, SPENT)
+    assert (limited.status, limited.kind, limited.retry_after_seconds) == (429, "quota", 3600.0)
+    assert limited.resets_at == UNIX + 3600
 
 
 def test_many_accounts_are_not_all_listed() -> None:
