@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-clients test-browser strace faults soak check bench lock format clean help
+.PHONY: run test test-clients test-browser strace faults soak check bench lock prices format clean help
 
 help:
 	@echo "make run     start the server on 127.0.0.1:8317 (ARGS='--sandbox --port 9000' passes options on)"
@@ -75,6 +75,9 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python bench/wire_events.py
+
+prices: $(VENV)/.dev
+	@$(BIN)/python tools/renew_prices.py
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff check --quiet --fix .; $(BIN)/ruff format --quiet .

@@ -1,4 +1,4 @@
-"""What tokens cost, by a file of the operator's: unknown is unknown, not zero.
+"""What tokens cost: by a file of the operator's, else by the list that ships. Unknown is unknown, not zero.
 
 ::
 
@@ -12,44 +12,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 
+from proxy.observe.price import Price
+from proxy.observe.price_list import listed
 from proxy.observe.usage import Tokens
 
 BYTES_MAX = 1024 * 1024
-MILLION = 1_000_000
 FOUND_MAX = 4096
-_Dollars = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
-
-
-class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """Dollars for a million tokens; None: not known. Reasoning costs what output does."""
-
-    input: _Dollars | None = None
-    output: _Dollars | None = None
-    cache_read: _Dollars | None = None
-    cache_write: _Dollars | None = None
-
-    def cost(self, tokens: Tokens) -> float | None:
-        """Dollars; None where a bucket is filled that has no price, or nothing is known."""
-        if not tokens.is_known:
-            return None
-        rates = (
-            (tokens.input_uncached, self.input),
-            (tokens.cache_read, self.cache_read),
-            (tokens.cache_write, self.cache_write),
-            (tokens.output, self.output),
-            (tokens.reasoning, self.output),
-        )
-        total = 0.0
-        for count, rate in rates:
-            if count:
-                if rate is None:
-                    return None
-                total += count * rate
-        return total / MILLION
 
 
 _UNKNOWN = Price()
@@ -72,7 +43,7 @@ class Prices:
         found, table = self._found, self._table
         price = found.get((provider, model), _UNKNOWN)
         if price is _UNKNOWN:
-            price = _find(table, f"{provider}/{model}", model)
+            price = _find(table, f"{provider}/{model}", model) or listed(provider or "", model)
             if len(found) >= FOUND_MAX:
                 found.clear()
             found[provider, model] = price

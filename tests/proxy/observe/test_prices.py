@@ -2,27 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from proxy.observe.prices import FOUND_MAX, Price, Prices
+from proxy.observe.prices import FOUND_MAX, Prices
 from proxy.observe.usage import Tokens
-
-
-@pytest.mark.parametrize(
-    ("tokens", "cost"),
-    [
-        (Tokens(), None),
-        (Tokens(input_uncached=1_000_000), 3.0),
-        (Tokens(input_uncached=1_000_000, cache_read=1_000_000, output=100_000, reasoning=100_000), 6.3),
-        (Tokens(input_uncached=0, output=0), 0.0),
-        (Tokens(input_uncached=1, cache_write=1), None),
-        (Tokens(input_uncached=1, cache_write=0), 3e-6),
-    ],
-)
-def test_each_bucket_has_its_price_and_what_has_none_makes_the_whole_unknown(
-    tokens: Tokens, cost: float | None
-) -> None:
-    assert Price(input=3, output=15, cache_read=0.3).cost(tokens) == pytest.approx(cost)
 
 
 def test_the_most_exact_name_counts_and_nobody_is_guessed(tmp_path: Path) -> None:
@@ -71,3 +52,14 @@ def test_names_without_end_are_not_kept_without_end(tmp_path: Path) -> None:
     for number in range(FOUND_MAX + 9):
         assert prices.cost(None, f"m{number}", Tokens(input_uncached=1_000_000)) == 1.0
     assert len(prices._found) <= FOUND_MAX
+
+
+def test_the_operators_file_beats_the_list_that_ships(tmp_path: Path) -> None:
+    path = tmp_path / "prices.yaml"
+    prices = Prices(path)
+    million = Tokens(input_uncached=1_000_000)
+    assert prices.cost("openai", "gpt-4o", million) == 2.5
+    path.write_text("gpt-4o: {input: 1}\n")
+    prices.look()
+    assert prices.cost("openai", "gpt-4o", million) == 1.0
+    assert prices.cost("nobody", "gpt-4o-of-theirs", million) is None
