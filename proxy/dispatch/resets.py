@@ -21,7 +21,7 @@ from proxy.hub.events import Failure
 class Reset:
     """`seconds` from now. `window`: what it is called, where it is longer than a burst; `length`: its seconds. `slot`:
     where readings of it are told (`auth.quota.Window`). `is_model_only`: the limit is of one model, not of the account.
-    `source`: where it was read, for whoever doubts it.
+    `source`: where it was read, for whoever doubts it; `is_cut`: and what it said there, which nobody would believe.
     """
 
     seconds: float
@@ -30,6 +30,7 @@ class Reset:
     length: float | None = None
     slot: str = ""
     is_model_only: bool = False
+    is_cut: bool = False
 
 
 def read_reset(headers: Mapping[str, str], failure: Failure, now: float, model: str = "") -> Reset | None:
@@ -66,7 +67,7 @@ def _bounded(reset: Reset) -> Reset | None:
     seconds = bounded(reset.seconds, reset.length)
     if seconds is None or seconds == reset.seconds:
         return None if seconds is None else reset
-    return replace(reset, seconds=seconds, source=f"{reset.source}, cut")
+    return replace(reset, seconds=seconds, source=f"{reset.source} said {reset.seconds:.0f} s, cut", is_cut=True)
 
 
 _CLAIMS = {"anthropic-ratelimit-unified": False, "anthropic-ratelimit-unified-overage": True}

@@ -96,6 +96,7 @@ def _limited(why: str, guess_seconds: float, scope: Scope = "model", *, is_quota
                 window=UNNAMED if is_quota else "",
                 why=why,
             )
+        meant = f"the {reset.window} window is exhausted" if reset.window else why
         is_long = is_quota or bool(reset.window) or reset.seconds > GUESS_SECONDS_MAX  # no burst lasts as long
         return Verdict(
             action="retry",
@@ -104,7 +105,7 @@ def _limited(why: str, guess_seconds: float, scope: Scope = "model", *, is_quota
             is_stated=True,
             is_quota=is_long,
             window=reset.slot or (UNNAMED if is_long else ""),
-            why=f"the {reset.window} window is exhausted" if reset.window else why,
+            why=f"{meant} ({reset.source})" if reset.is_cut else meant,
         )
 
     return meaning

@@ -197,6 +197,14 @@ def test_anthropics_spending_limits_last_until_the_month_ends(status: int, body:
     assert told.cooldown_seconds > 86400
 
 
+def test_what_nobody_would_believe_is_cut_and_shown() -> None:
+    told = verdict("openai_chat", 429, openai("slow down"), {"retry-after": "1e12"})
+    assert told.cooldown_seconds == pytest.approx(31 * 86400 * 1.05)
+    assert told.why == "it is rate limited (retry-after said 1000000000000 s, cut)"
+    body = google(429, "RESOURCE_EXHAUSTED", "m", {"retryDelay": "99999999s"})
+    assert verdict("gemini", 429, body).why == "it is rate limited (retryDelay said 99999999 s, cut)"
+
+
 def test_an_empty_answer_cools_nobody() -> None:
     failure = Failure(kind="stream_corrupt", status=502, code="empty_answer", message="nothing")
     told = judge("gemini", failure, {}, NOW)
