@@ -45,12 +45,14 @@ strace:
 		|| { echo "strace is missing; on Debian: apt-get install strace"; exit 1; }
 
 # No script of any package runs, but the two that put a program in its place; both find it in what npm has brought.
-$(MODULES)/.installed: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+$(MODULES)/.installed: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json | $(VENV)/.run
 	@command -v npm > /dev/null || { echo "npm is missing: install Node.js 20 or newer"; exit 1; }
 	@echo "installing the coding CLIs (locked) ..."
 	@npm ci --prefix $(CLIENTS) --ignore-scripts --no-audit --no-fund --silent
 	@cd $(MODULES)/@anthropic-ai/claude-code && ../../.bin/node install.cjs
 	@cd $(MODULES)/opencode-ai && ../.bin/node postinstall.mjs
+	@mkdir -p $(MODULES)/.more && echo "auth-dir: $(CURDIR)/$(MODULES)/.more" > $(MODULES)/.more/config.yaml
+	@$(BIN)/proxy --config $(MODULES)/.more/config.yaml cli install kimi grok copilot
 	@touch $@
 
 # As root it gets the browser itself, from Debian's packages.

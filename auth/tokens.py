@@ -116,3 +116,6 @@ TOKEN_FILES: Mapping[str, TokenFile] = {
     "codex": TokenFile("auth.json", _codex),
     "gemini-cli": TokenFile(".gemini/oauth_creds.json", _gemini),
 }
+"""Of the kinds whose CLI refreshes when it is asked to. Copilot's token does not expire; Kimi Code and Grok refresh
+theirs when they are used.
+"""

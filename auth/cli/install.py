@@ -1,7 +1,7 @@
 """Which official CLIs are there, in which version, and getting them: from npm, pinned, checked against its hashes.
 
-Installed ones stand in ``<data folder>/clis/<name>`` and come before those on the PATH. Claude Code and Codex are
-native programs; Gemini CLI and Qwen Code need Node, which comes along on Linux.
+Installed ones stand in ``<data folder>/clis/<name>`` and come before those on the PATH. Claude Code, Codex, Grok and
+Copilot are native programs; Gemini CLI, Qwen Code and Kimi Code need Node, which comes along on Linux.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from pathlib import Path
 import msgspec
 
 from auth.cli.process import CliProcess, Ended
+from auth.store import HOMES
 
 CLIS = "clis"
-_VERSION = re.compile(rb"\d+\.\d+\.\d+[-+.\w]*")
+_VERSION = re.compile(rb"\d+\.\d+\.\d+(?:[-+.]\w+)*")
 _NPM_OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 _OS = {"linux": "linux", "darwin": "darwin"}.get(sys.platform, sys.platform)
 _CPU = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine().lower(), "")
@@ -45,13 +46,20 @@ class Cli:
     home_variable: str = ""
     """That names its folder, where ``HOME`` alone does not."""
     needs_node: bool = False
+    unpack: str = ""
+    """Below ``node_modules``: the package's own script that puts its program in place, below ``HOME``."""
+    has_cache: bool = False
+    """It unpacks itself into its cache: one for all of its homes, as it is large."""
     npm: str = "ci"
     """npm's command. Both check the hashes of the lock; ``install`` also bears a lock that lacks packages for other
     platforms, which their makers have never published.
     """
 
     def variables(self, home: Path) -> dict[str, str]:
-        return {self.home_variable: str(home)} if self.home_variable else {}
+        variables = {self.home_variable: str(home)} if self.home_variable else {}
+        if self.has_cache and home.parent.name == HOMES:
+            variables["XDG_CACHE_HOME"] = str(home.parents[1] / CLIS / f"{self.name}-cache")
+        return variables
 
 
 CLAUDE = Cli(
@@ -86,7 +94,29 @@ QWEN = Cli(
     needs_node=True,
     npm="install",
 )
-CLI_TABLE = {cli.name: cli for cli in (CLAUDE, CODEX, GEMINI, QWEN)}
+KIMI = Cli(
+    name="kimi",
+    whose="Kimi Code",
+    package="@moonshot-ai/kimi-code",
+    entries=("@moonshot-ai/kimi-code/dist/main.mjs",),
+    needs_node=True,
+)
+GROK = Cli(
+    name="grok",
+    whose="Grok",
+    package="@xai-official/grok",
+    entries=("../.grok/bin/grok",),
+    unpack="@xai-official/grok/bin/postinstall.js",
+    npm="install",
+)
+COPILOT = Cli(
+    name="copilot",
+    whose="GitHub Copilot",
+    package="@github/copilot",
+    entries=(f"@github/copilot-{_OS}-{_CPU}/copilot", f"@github/copilot-{_OS}musl-{_CPU}/copilot"),
+    has_cache=True,
+)
+CLI_TABLE = {cli.name: cli for cli in (CLAUDE, CODEX, GEMINI, QWEN, KIMI, GROK, COPILOT)}
 
 
 class CliMissing(Exception):
@@ -160,7 +190,10 @@ async def install(cli: Cli, data: Path, ours: Mapping[str, str]) -> Installed:
     new.mkdir(mode=0o700, parents=True)
     try:
         _lay_out(cli, new)
-        await _npm([npm, cli.npm, *_NPM_OPTIONS, "--prefix", str(new)], cli, ours)
+        await _run([npm, cli.npm, *_NPM_OPTIONS, "--prefix", str(new)], cli, ours)
+        if cli.unpack:
+            node = shutil.which("node", path=ours.get("PATH", os.defpath)) or "node"
+            await _run([node, str(new / "node_modules" / cli.unpack)], cli, {**ours, "HOME": str(new)})
         _swap(new, folder / cli.name)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -173,7 +206,7 @@ def _lay_out(cli: Cli, folder: Path) -> None:
         (folder / name).write_bytes(raw)
 
 
-async def _npm(command: list[str], cli: Cli, ours: Mapping[str, str]) -> None:
+async def _run(command: list[str], cli: Cli, ours: Mapping[str, str]) -> None:
     """With the user's own npm settings: their registry, their proxy, their cache."""
     settings = {name: value for name, value in ours.items() if name.lower().startswith("npm_config_")}
     process = await CliProcess.start(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from auth.cli.install import CLAUDE, CODEX, GEMINI, Cli
+from auth.cli.install import CLAUDE, CODEX, COPILOT, GEMINI, GROK, KIMI, Cli
+from auth.logins import device
 from auth.logins.base import Driver, Setting
 from auth.logins.claude import ClaudeLogin
 from auth.logins.codex import CodexLogin
+from auth.logins.device import DeviceLogin
 from auth.logins.gemini import GeminiLogin
 
 
@@ -23,6 +26,8 @@ class LoginKind:
     port: int
     """That a browser comes back to, for whoever wants to forward it; 0: one that nobody knows before."""
     has_device: bool = False
+    has_browser: bool = True
+    """Otherwise there is only the device code."""
     needs_cli: bool = True
     """Own clients need none."""
     logout: tuple[str, ...] = ()
@@ -58,4 +63,34 @@ GEMINI_CLI = LoginKind(
     port=8085,
     revoke_page="https://myaccount.google.com/connections",
 )
-LOGIN_KINDS = {kind.name: kind for kind in (CLAUDE_CODE, CODEX_CLI, GEMINI_CLI)}
+KIMI_CODE = LoginKind(
+    name="kimi-code",
+    cli=KIMI,
+    driver=partial(DeviceLogin, dialect=device.KIMI),
+    notice="Whether Moonshot's terms allow this login to anything but Kimi Code is for you to read; it sells keys too.",
+    port=0,
+    has_device=True,
+    has_browser=False,
+    revoke_page="the settings of your Kimi account",
+)
+GROK_CLI = LoginKind(
+    name="grok",
+    cli=GROK,
+    driver=partial(DeviceLogin, dialect=device.GROK),
+    notice="Whether xAI's terms allow this login to anything but Grok is for you to read. It sells keys, too.",
+    port=0,
+    has_device=True,
+    has_browser=False,
+    logout=("logout",),
+)
+COPILOT_CLI = LoginKind(
+    name="copilot",
+    cli=COPILOT,
+    driver=partial(DeviceLogin, dialect=device.COPILOT),
+    notice="Whether GitHub's terms allow this login to anything but Copilot is for you to read.",
+    port=0,
+    has_device=True,
+    has_browser=False,
+    revoke_page="https://github.com/settings/applications",
+)
+LOGIN_KINDS = {kind.name: kind for kind in (CLAUDE_CODE, CODEX_CLI, GEMINI_CLI, KIMI_CODE, GROK_CLI, COPILOT_CLI)}

@@ -21,7 +21,7 @@ from auth.refusal import Refused
 from auth.seal import Seal
 from auth.secret import Secret
 from auth.service_account import ServiceKey, Signed, Signer
-from auth.tokens import Token, read_token
+from auth.tokens import TOKEN_FILES, Token, read_token
 from proxy.accounts.egress import with_egress
 from proxy.config.account_files import AccountFile, CliLogin, HomeLogin, OidcLogin, ServiceAccount
 from proxy.config.checks import NO_PROXY
@@ -52,7 +52,8 @@ def _token_now(folder: Path, file: AccountFile, seal: Seal) -> Token | None:
     """None: an account of its kind has none. Raises `Refused`."""
     match file.settings:
         case CliLogin(home=home):
-            return read_token(file.kind, Homes(folder).path_of(home))
+            path = Homes(folder).path_of(home)
+            return read_token(file.kind, path) if file.kind in TOKEN_FILES else None
         case OidcLogin(home=home):
             return read_tokens(Homes(folder).path_of(home), seal).token
         case ServiceAccount() as account:
@@ -113,6 +114,8 @@ class FreshLogins:
 
     def _source(self, name: str, file: AccountFile, proxy_url: str) -> Source | None:
         match file.settings:
+            case CliLogin() if file.kind not in TOKEN_FILES:
+                return None
             case CliLogin() as login:
                 return self._kept(name, file.kind, login, with_egress(os.environ, login.proxy_url or proxy_url))
             case OidcLogin() as own:

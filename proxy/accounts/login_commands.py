@@ -12,7 +12,7 @@ from typing import TypeAlias
 import click
 
 from auth.cli.install import CLI_TABLE, Cli, CliMissing, find, install, pinned, version_of
-from auth.logins.table import CLAUDE_CODE, CODEX_CLI, GEMINI_CLI, LoginKind
+from auth.logins.table import CLAUDE_CODE, CODEX_CLI, COPILOT_CLI, GEMINI_CLI, GROK_CLI, KIMI_CODE, LoginKind
 from auth.refusal import Refused
 from proxy.accounts import logins
 from proxy.accounts.desk import Desk
@@ -26,10 +26,11 @@ LOGINS: Mapping[str, LoginKind] = {
     "--login": GEMINI_CLI,
     "--codex-login": CODEX_CLI,
     "--claude-login": CLAUDE_CODE,
+    "--kimi-login": KIMI_CODE,
+    "--grok-login": GROK_CLI,
+    "--copilot-login": COPILOT_CLI,
 }
 QWEN_LOGIN = "--qwen-login"
-NOT_BUILT = {"--kimi-login": "Kimi", "--grok-login": "Grok", "--copilot-login": "GitHub Copilot"}
-"""Flag → whose official CLI has a login by device code that is not driven yet."""
 QWEN_PLACES = {
     "coding-plan": "https://coding.dashscope.aliyuncs.com/v1",
     "coding-plan-intl": "https://coding-intl.dashscope.aliyuncs.com/v1",
@@ -46,7 +47,6 @@ def login_options() -> list[click.Parameter]:
         for flag, kind in LOGINS.items()
     ]
     flags.append(click.Option([QWEN_LOGIN], is_flag=True, help="Add a key for Qwen; its vendor has ended logins."))
-    flags += [click.Option([flag], is_flag=True, help=f"{whose}: not built yet.") for flag, whose in NOT_BUILT.items()]
     flags += [
         click.Option(["--device"], is_flag=True, help="Log in by device code; for --codex-login."),
         click.Option(["--no-browser"], is_flag=True, help="Print the login page's address; open nothing."),
@@ -58,7 +58,7 @@ def login_options() -> list[click.Parameter]:
 
 def log_in_if_asked(context: click.Context, given: Mapping[str, object], open_desk: OpenDesk) -> None:
     """Ends the program if a login was asked for."""
-    asked = [flag for flag in (*LOGINS, QWEN_LOGIN, *NOT_BUILT) if given.get(_name(flag))]
+    asked = [flag for flag in (*LOGINS, QWEN_LOGIN) if given.get(_name(flag))]
     if len(asked) > 1:
         raise click.UsageError(f"{' and '.join(asked)}: one login at a time")
     if not asked:
@@ -70,10 +70,6 @@ def log_in_if_asked(context: click.Context, given: Mapping[str, object], open_de
     flag = asked[0]
     if context.invoked_subcommand is not None:
         raise click.UsageError(f"{flag} stands alone, without {context.invoked_subcommand}")
-    if flag in NOT_BUILT:
-        raise click.ClickException(
-            f"{flag}: driving {NOT_BUILT[flag]}'s own CLI is not built yet. An API key works: proxy accounts add --help"
-        )
     config = given["config"]
     desk = open_desk(config if isinstance(config, Path) else None)
     context.exit(_add_qwen(desk) if flag == QWEN_LOGIN else _log_in(desk, LOGINS[flag], given))
@@ -94,7 +90,7 @@ def _log_in(desk: Desk, kind: LoginKind, given: Mapping[str, object]) -> int:
     place = Place.of(os.environ)
     wish = LoginWish(
         kind=kind,
-        is_device=bool(given["device"]),
+        is_device=bool(given["device"]) or not kind.has_browser,
         has_browser=place.has_browser and not given["no_browser"],
         project=project if isinstance(project, str) else "",
         expected=expected if isinstance(expected, str) else "",

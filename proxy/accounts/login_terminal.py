@@ -30,10 +30,14 @@ EXIT_CODES: Mapping[Reason, int] = {
     "cli_missing": 8,
     "cancelled": 130,
 }
+_KEPT = "It is kept and listed; no client is served with it yet."
 SERVES: Mapping[str, str] = {
     "claude-code": "It serves Claude Code's own requests: proxy run claude",
     "codex": "It serves Codex's own requests: proxy run codex",
     "gemini-cli": "It serves Gemini CLI's own requests: proxy run gemini",
+    "kimi-code": f"{_KEPT} A key serves every client: proxy accounts add moonshot",
+    "grok": f"{_KEPT} A key serves every client: proxy accounts add xai",
+    "copilot": _KEPT,
     "oidc": "It serves every client: proxy accounts test",
 }
 LINE_BYTES_MAX = 64 * 1024

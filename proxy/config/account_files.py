@@ -184,6 +184,9 @@ KINDS: Mapping[str, type[Settings]] = MappingProxyType(
         "claude-code": CliLogin,
         "codex": CliLogin,
         "gemini-cli": CliLogin,
+        "kimi-code": CliLogin,
+        "grok": CliLogin,
+        "copilot": CliLogin,
         OIDC: OidcLogin,
     }
 )

@@ -24,6 +24,7 @@ from proxy.providers.base import Provider
 from proxy.providers.configured import PROVIDER_OF, compatible_name, credential_of, key_id, offered
 from proxy.providers.openai_compatible import provider_named
 
+NOT_SERVED = "is kept and listed; no client is served with it yet"
 NO_PROJECT = "its Google Cloud project is not known: log in again, or write project-id into its file"
 LOGIN_PROVIDERS: Mapping[str, Provider] = {
     "claude-code": claude_code.PROVIDER,
@@ -100,6 +101,8 @@ def from_files(
             unused[name] = f"is the same account as in {first}, which counts"
         elif isinstance(file.settings, AccountKey):
             mine[name] = _credential(file.settings, file, own_id, name, proxy_url)
+        elif isinstance(file.settings, CliLogin) and file.kind not in LOGIN_PROVIDERS:
+            unused[name] = NOT_SERVED
         elif isinstance(token := tokens.get(name, NO_TOKEN), str):
             unused[name] = token
             lacking.add(name)

@@ -22,15 +22,20 @@ from tests.logins.conftest import House
 from tests.logins.person import comes_back
 from tests.logins.vendor import Vendor
 
-KINDS = tuple(LOGIN_KINDS)
+KINDS = ("claude-code", "codex", "gemini-cli")
 
 
 async def logged_in(house: House, kind: str) -> Kept:
     """A login whose token is about to expire."""
     await house.login(kind, comes_back()).finish()
+    _age(kind, house.folder / "homes" / house.homes[0])
+    return kept_by(house, kind)
+
+
+def kept_by(house: House, kind: str) -> Kept:
+    """The one login there is."""
     ((_, file),) = house.files.items()
     home = house.folder / "homes" / file["home"]
-    _age(kind, home)
     cli = LOGIN_KINDS[kind].cli
     installed = find(cli, house.folder, house.environment)
     return Kept(

@@ -28,6 +28,7 @@ DAY = 86_400
 HOSTS = (
     "platform.claude.com", "api.anthropic.com", "claude.ai", "claude.com", "mcp-proxy.anthropic.com",
     "auth.openai.com", "chatgpt.com", "api.openai.com",
+    "auth.kimi.com", "api.kimi.com", "auth.x.ai", "cli-chat-proxy.grok.com", "github.com", "api.github.com",
     "oauth2.googleapis.com", "www.googleapis.com", "cloudcode-pa.googleapis.com", "play.googleapis.com",
 )  # fmt: skip
 
@@ -282,6 +283,49 @@ class Vendor:
         credit = {"has_credits": False, "unlimited": False, "balance": None}
         return 200, {"plan_type": "pro", "rate_limit": limits, "credits": credit}
 
+    # those that know a device code only: the same for all
+
+    def device_code(self, asked: Asked) -> tuple[int, Json]:
+        page = f"https://{asked.host}/device"
+        code = "ABCD-1234"
+        return 200, {
+            "device_code": "device-1", "user_code": code, "verification_uri": page,
+            "verification_uri_complete": f"{page}?user_code={code}", "expires_in": 900, "interval": 1,
+        }  # fmt: skip
+
+    def device_token(self, asked: Asked) -> tuple[int, Json]:
+        if asked.body.get("grant_type") == "refresh_token":
+            return 200, self._device_tokens()
+        refused = 200 if asked.host == "github.com" else 400
+        if self.is_device_denied:
+            return refused, {"error": "access_denied"}
+        if not self.is_device_confirmed:
+            return refused, {"error": "authorization_pending"}
+        return 200, self._device_tokens()
+
+    def _device_tokens(self) -> Json:
+        number = self.serial()
+        claims = {"sub": self.person.account, "email": self.person.email, "exp": int(time.time()) + 900}
+        return {
+            "access_token": f"{_part({'alg': 'none'})}.{_part({**claims, 'jti': str(number)})}.c2ln",
+            "refresh_token": f"rt-fake-{number}", "token_type": "Bearer", "expires_in": 900, "scope": "x",
+            "id_token": f"{_part({'alg': 'none'})}.{_part(claims)}.c2ln",
+        }  # fmt: skip
+
+    def xai_configuration(self, asked: Asked) -> tuple[int, Json]:
+        base = f"https://{asked.host}"
+        return 200, {"issuer": base, "token_endpoint": f"{base}/oauth2/token", "revocation_endpoint": f"{base}/revoke"}
+
+    def xai_user(self, _: Asked) -> tuple[int, Json]:
+        return 200, {"sub": self.person.account, "email": self.person.email}
+
+    def kimi_models(self, _: Asked) -> tuple[int, Json]:
+        model = {"id": "kimi-for-coding", "object": "model", "created": 1, "context_length": 262_144}
+        return 200, {"object": "list", "data": [model]}
+
+    def github_user(self, _: Asked) -> tuple[int, Json]:
+        return 200, {"login": "ada", "copilot_plan": "individual", "chat_enabled": True}
+
     def google_token(self, asked: Asked) -> tuple[int, Json]:
         if asked.body.get("grant_type") == "authorization_code" and asked.body["code"] not in self.codes:
             return 400, {"error": "invalid_grant", "error_description": "Malformed auth code."}
@@ -335,6 +379,17 @@ ROUTES: Mapping[tuple[str, str], Callable[[Vendor, Asked], tuple[int, Json] | tu
     ("auth.openai.com", "/api/accounts/deviceauth/token"): Vendor.openai_device_token,
     ("chatgpt.com", "/backend-api/wham/accounts/check"): Vendor.openai_accounts,
     ("chatgpt.com", "/backend-api/wham/usage"): Vendor.openai_usage,
+    ("auth.kimi.com", "/api/oauth/device_authorization"): Vendor.device_code,
+    ("auth.kimi.com", "/api/oauth/token"): Vendor.device_token,
+    ("api.kimi.com", "/coding/v1/models"): Vendor.kimi_models,
+    ("auth.x.ai", "/oauth2/device/code"): Vendor.device_code,
+    ("auth.x.ai", "/oauth2/token"): Vendor.device_token,
+    ("auth.x.ai", "/.well-known/openid-configuration"): Vendor.xai_configuration,
+    ("auth.x.ai", "/revoke"): Vendor.revoke,
+    ("cli-chat-proxy.grok.com", "/v1/user"): Vendor.xai_user,
+    ("github.com", "/login/device/code"): Vendor.device_code,
+    ("github.com", "/login/oauth/access_token"): Vendor.device_token,
+    ("api.github.com", "/copilot_internal/user"): Vendor.github_user,
     ("oauth2.googleapis.com", "/token"): Vendor.google_token,
     ("oauth2.googleapis.com", "/tokeninfo"): Vendor.google_token_info,
     ("oauth2.googleapis.com", "/revoke"): Vendor.revoke,

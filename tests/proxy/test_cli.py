@@ -11,7 +11,6 @@ from click.testing import CliRunner, Result
 from auth.secret import Secret
 from proxy import __version__
 from proxy.accounts.desk import Desk
-from proxy.accounts.login_commands import NOT_BUILT
 from proxy.cli import ServeOptions, build
 from proxy.clients.base import Client
 from proxy.clients.commands import SetupOptions, Wish
@@ -81,14 +80,6 @@ def test_flags_reach_the_server(actions: Recorded, tmp_path: Path) -> None:
 
 def test_version(actions: Recorded) -> None:
     assert run(actions, "--version").output == f"proxy, version {__version__}\n"
-
-
-@pytest.mark.parametrize("flag", NOT_BUILT)
-def test_a_login_says_which_part_is_missing(actions: Recorded, flag: str) -> None:
-    result = run(actions, flag, "--no-browser")
-    assert result.exit_code == 1
-    assert f"{flag}: driving {NOT_BUILT[flag]}'s own CLI is not built yet" in result.output
-    assert actions.served == []
 
 
 @pytest.mark.parametrize("option", ["--device", "--no-browser", "--project-id=x", "--account=x"])
