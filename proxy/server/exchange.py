@@ -31,7 +31,7 @@ from proxy.server.answer import Answer
 from proxy.server.app import App, Arrival, Management
 from proxy.server.ending import Ended, tell_end
 from proxy.server.limits import Grant
-from proxy.server.own_answers import OWN_ANSWERS
+from proxy.server.own_answers import OWN_ANSWERS, own_answer
 from proxy.server.reading import Reader
 from proxy.server.responses_socket import ResponsesSocket
 from proxy.server.stream import EVENT_STREAM, Pump, clean_headers, last_frame, whole
@@ -145,7 +145,8 @@ class Exchange:
         app = self._app
         told = OWN_ANSWERS.get(match.route.kind)
         if told is not None:
-            return self._json(200, told(app, self._edition.within(self._client.reach), match))
+            content = told(app, self._edition.within(self._client.reach), match)
+            return self._dressed(own_answer(content, match.route.kind, visitor.headers))
         match match.route.kind:
             case "metrics":
                 if self._client.reach.accounts:

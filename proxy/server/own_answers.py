@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from types import MappingProxyType
 
 from proxy.hub.residue import JsonObject
 from proxy.server import code_assist, codex, models, routes
+from proxy.server.answer import Answer
 from proxy.server.app import App, Edition
+from proxy.wire.base import dumps
 
 OWN_ANSWERS: Mapping[routes.Kind, Callable[[App, Edition, routes.Match], JsonObject]] = MappingProxyType(
     {
@@ -21,3 +24,19 @@ OWN_ANSWERS: Mapping[routes.Kind, Callable[[App, Edition, routes.Match], JsonObj
     }
 )
 """By the route's kind. The edition is what the client sees of it."""
+_LISTS: frozenset[routes.Kind] = frozenset({"models", "model", "codex_models"})
+
+
+def own_answer(content: JsonObject, kind: routes.Kind, headers: Mapping[str, str]) -> Answer:
+    """A list of models has a mark (RFC 9110 §8.8.3), and is not told again to whoever shows it: some clients ask for it
+    at each start. `headers`: the request's.
+    """
+    body = dumps(content)
+    if kind not in _LISTS:
+        return Answer(200, {"Content-Type": "application/json"}, body)
+    mark = f'"{sha256(body).hexdigest()[:32]}"'
+    fields = {"ETag": mark, "Cache-Control": "private, no-cache"}
+    known = {each.strip().removeprefix("W/") for each in headers.get("if-none-match", "").split(",")}
+    if mark in known or "*" in known:
+        return Answer(304, fields, b"")
+    return Answer(200, {"Content-Type": "application/json", **fields}, body)

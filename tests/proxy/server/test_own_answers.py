@@ -76,3 +76,17 @@ async def test_a_key_is_bound_to_where_a_trusted_proxy_says_its_client_is(open_h
     away = await house.post("/v1/messages", x_api_key=KEY, X_Forwarded_For="203.0.113.9, 198.51.100.7")
     assert (away.status, away.error["type"]) == (403, "permission_error")
     assert (await house.post("/v1/messages", x_api_key=KEY)).status == 403
+
+
+async def test_a_list_that_the_client_has_is_not_told_again(house: House) -> None:
+    for path in ("/v1/models", "/v1beta/models", "/v1/models/big", "/v1/models?client_version=1"):
+        first = await house.get(path, x_api_key=OPEN_KEY)
+        mark = first.headers["ETag"]
+        for known in (mark, f'"other", W/{mark}', "*"):
+            again = await house.get(path, x_api_key=OPEN_KEY, If_None_Match=known)
+            assert (again.status, again.body, again.headers["ETag"]) == (304, b"", mark)
+            assert again.headers["X-Request-ID"]
+        assert (await house.get(path, x_api_key=OPEN_KEY, If_None_Match='"other"')).body == first.body
+    assert "ETag" not in (await house.get("/")).headers
+    mark = (await house.get("/v1/models", x_api_key=OPEN_KEY)).headers["ETag"]
+    assert (await house.get("/v1/models", x_api_key=KEY, If_None_Match=mark)).status == 200, "another key sees less"
