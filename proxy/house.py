@@ -56,6 +56,7 @@ from proxy.server.clientele import Clientele, check_keys
 from proxy.server.lifecycle import serve
 from proxy.upstream.base import Upstream
 from proxy.upstream.claude_code import ClaudeCode
+from proxy.upstream.cli_health import health
 from proxy.upstream.cli_pool import CliPool
 from proxy.upstream.cli_traces import CliTraces
 from proxy.upstream.codex import Codex
@@ -326,6 +327,7 @@ class House:
             ledger=self.ledger,
             limits=self.clientele.limits,
             management=management,
+            clis=lambda: health(self.clis),
         )
 
     async def live(self, loaded: Loaded) -> None:

@@ -26,6 +26,7 @@ from proxy.config.schema import Config
 from proxy.dispatch.inquiry import Inquiry, Outcome
 from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.hub.events import Failure
+from proxy.hub.residue import JsonObject
 from proxy.observe.ledger import Ledger
 from proxy.observe.metrics import Metrics
 from proxy.observe.request_line import Tell
@@ -162,6 +163,8 @@ class App:
     limits: Limits = field(default_factory=Limits)
     """Outlives reloads."""
     sessions: Sessions = field(default_factory=Sessions)
+    clis: Callable[[], JsonObject] | None = None
+    """How the official CLIs are that serve accounts; None: there are none."""
     archive: Archive = field(default_factory=Archive)
     """Outlives reloads, but not the process."""
     is_draining: bool = False

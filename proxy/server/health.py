@@ -39,4 +39,5 @@ def detail(app: App, edition: Edition | None = None) -> JsonObject:
         "config_error": app.status.reload_error(),
         "accounts": accounts,
         "quarantined": [asdict(each) for each in app.status.quarantined()] if edition is None else [],
+        **({"clis": app.clis()} if app.clis is not None and edition is None else {}),
     }

@@ -7,6 +7,7 @@ with the status and the usage windows that the CLI tells of.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from auth.cli.confine import boxed
-from auth.cli.install import CLAUDE, CliMissing, Installed, find
+from auth.cli.install import CLAUDE, CliMissing, Installed, find, version_of
 from auth.cli.process import CliProcess, Ended
 from proxy.errors import Broken, Silent, Unreachable
 from proxy.upstream.base import Call, CliAccount
@@ -27,6 +28,8 @@ from proxy.upstream.cli_traces import CliTraces
 from proxy.upstream.cli_worker import Kind
 
 NAME = "claude-code"
+VERSION_MIN = (2, 1, 328)
+"""The first that is known to have every switch of `claude_process`, and to heed it."""
 SEAT_SECONDS_MAX = 30.0
 """For a process to come free."""
 _TRUST = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -44,6 +47,8 @@ class ClaudeCode:
         self._ours = ours
         self._limits: dict[str, Mapping[str, str]] = {}
         """By account, what was said last of its usage windows, as headers."""
+        self._versions: dict[tuple[str, int], str] = {}
+        """By program, and when it was last changed."""
         self._kind = Kind(name=NAME, start=self._start, seats=Seats(), has_spares=True)
 
     async def send(self, call: Call) -> WholeAnswer | StreamedAnswer:
@@ -100,7 +105,7 @@ class ClaudeCode:
     async def _start(self, account: CliAccount, proxy_url: str) -> ClaudeProcess:
         if proxy_url and not proxy_url.startswith(("http://", "https://")):
             raise Unreachable("Claude Code takes an http:// or https:// egress proxy only", code="egress_proxy")
-        installed = self._installed()
+        installed = await self._checked()
         work = self._traces.make()
         place = self._traces.empty()
         command = self._boxed(installed, place, writes=[account.home, work])
@@ -128,11 +133,38 @@ class ClaudeCode:
         programs = [Path(each).resolve() for each in installed.command]
         return boxed([*installed.command, *FLAGS], runs=programs, reads=[place, *authorities], writes=writes)
 
-    def _installed(self) -> Installed:
+    async def _checked(self) -> Installed:
+        """The CLI, where it is one that can be trusted. A new one is looked at once."""
         try:
-            return find(CLAUDE, self._data, self._ours)
+            installed = find(CLAUDE, self._data, self._ours)
+            known = _known(installed.command[-1])
+            if known not in self._versions:
+                scratch = self._traces.make()
+                try:
+                    self._versions[known] = await version_of(installed, scratch, self._ours)
+                finally:
+                    self._traces.remove(scratch)
         except CliMissing as error:
             raise Unreachable(str(error), code="cli_missing") from error
+        if (why := outdated(self._versions[known])) is not None:
+            raise Unreachable(why, code="cli_outdated")
+        return installed
+
+
+def _known(program: str) -> tuple[str, int]:
+    return program, Path(program).stat().st_mtime_ns
+
+
+def outdated(version: str) -> str | None:
+    """Why a version is not used."""
+    numbers = tuple(int(each) for each in re.findall(r"\d+", version)[:3])
+    if numbers >= VERSION_MIN:
+        return None
+    least = ".".join(map(str, VERSION_MIN))
+    return (
+        f"Claude Code {version} is too old to serve other clients: it is not known to keep its hands off this machine "
+        f"when it is told to, as {least} is; get that with: proxy cli install claude"
+    )
 
 
 class Exchange:

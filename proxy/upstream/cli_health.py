@@ -1,0 +1,28 @@
+"""How the official CLIs are, for `/health`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from auth.cli.confine import version
+from proxy.hub.residue import JsonObject
+from proxy.upstream.cli_pool import CliPool
+
+BOX_VERSION = 6
+"""Of Landlock: the first that also keeps signals in."""
+
+
+def health(pool: CliPool) -> JsonObject:
+    return {"capacity": asdict(pool.capacity), "box": box(version())}
+
+
+def box(landlock: int) -> str:
+    """Whether the kernel keeps them from the rest of this machine."""
+    if not landlock:
+        return (
+            "none: this system has no Landlock (Linux 5.13 or newer), so only their own switches keep them from the "
+            "files of the user that the server runs as; give it a user of its own"
+        )
+    if landlock < BOX_VERSION:
+        return f"Landlock {landlock}: files and programs are out of reach, signals and some ports are not"
+    return f"Landlock {landlock}"
