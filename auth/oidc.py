@@ -199,6 +199,8 @@ async def claims_of(client: OidcClient, issuer: Issuer, granted: Granted, nonce:
     assert granted.id_token is not None
     keys = await _asked(client, issuer.keys_url, "its keys")
     allowed = sorted(issuer.algorithms & ALGORITHMS)
+    if not allowed:
+        raise Refused(f"{issuer.name} signs its ID tokens with no key pair: they would prove nothing")
     try:
         key_set = KeySet.import_key_set({"keys": keys.fields["keys"]})  # type: ignore[typeddict-item]  # it checks
         token = jwt.decode(granted.id_token.reveal(), key_set, algorithms=allowed)

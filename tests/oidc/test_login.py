@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ async def log_in(
     folder: Path,
     act: Callable[[LoginRun, Visit | ShowCode], Awaitable[object]],
     name: str,
+    minutes: float | None = None,
     **wish: Any,
 ) -> Step:
     fields: dict[str, Any] = {
@@ -51,7 +53,8 @@ async def log_in(
         if isinstance(step, Visit | ShowCode):
             acting.append(asyncio.ensure_future(act(run, step)))
 
-    run = LoginRun(desk=desk, wish=wish_for(desk, spec_of(fields), **wish), ours={}, on_step=see)
+    wanted = replace(wish_for(desk, spec_of(fields), **wish), minutes=minutes)
+    run = LoginRun(desk=desk, wish=wanted, ours={}, on_step=see)
     step = await run.run()
     await asyncio.gather(*acting)
     return step
@@ -101,6 +104,41 @@ async def test_in_refreshed_and_out(
     with pytest.raises(LoginNeeded):
         login.read(tmp_path)
     assert files(tmp_path) == []
+
+
+async def test_two_at_once_do_not_disturb_each_other(provider: Provider, tmp_path: Path) -> None:
+    """Each with its own port, state and verifier; answers that are exchanged count in neither."""
+    pages: dict[str, str] = {}
+    both = asyncio.Barrier(2)
+
+    def comes_back_to_the_other_first(name: str, other: str) -> Any:
+        async def act(run: LoginRun, step: Visit | ShowCode) -> None:
+            pages[name] = await sign_in(step.url)
+            await both.wait()
+            assert run.login is not None
+            assert not await run.login.paste(pages[other])
+            await both.wait()
+            assert await run.login.paste(pages[name])
+
+        return act
+
+    steps = await asyncio.gather(
+        log_in(provider, tmp_path, comes_back_to_the_other_first("public", "confidential"), "public"),
+        log_in(provider, tmp_path, comes_back_to_the_other_first("confidential", "public"), "confidential"),
+    )
+    assert steps == [Done(ADA), Done(ADA)]
+    assert len(files(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("is_device", [False, True])
+async def test_nobody_comes(provider: Provider, tmp_path: Path, is_device: bool) -> None:
+    async def waits(_run: LoginRun, _step: Visit | ShowCode) -> None:
+        pass
+
+    step = await log_in(provider, tmp_path, waits, "public", minutes=0.02, is_device=is_device)
+    assert isinstance(step, Aborted)
+    assert step.reason == "timed_out"
+    assert (files(tmp_path), homes(tmp_path)) == ([], [])
 
 
 async def test_declined(provider: Provider, tmp_path: Path) -> None:

@@ -260,6 +260,17 @@ async def test_T25_an_id_token_of_another_key_is_no_login(person: Person, issuer
     assert "an ID token that does not hold" in step.why
 
 
+@pytest.mark.parametrize("algorithms", [["HS256"], ["none"], ["HS256", "none"]])
+async def test_T25_an_id_token_that_anybody_could_sign_is_no_login(
+    person: Person, issuer: Issuer, algorithms: list[str]
+) -> None:
+    issuer.instead = {"id_token_signing_alg_values_supported": algorithms}
+    step = await person.log_in()
+    assert isinstance(step, Aborted)
+    assert "they would prove nothing" in step.why
+    assert (person.files, person.homes) == ({}, [])
+
+
 @pytest.mark.parametrize(
     ("instead", "words"),
     [
