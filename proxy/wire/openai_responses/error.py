@@ -44,6 +44,8 @@ _STREAM_CODES: Mapping[Kind, str] = {
     "too_large": "invalid_prompt",
 }
 """Within a stream: the code of what is useless to repeat. Any other is `server_error`, and clients try again."""
+_CUT: frozenset[Kind] = frozenset({"stream_corrupt", "timeout"})
+"""For an answer that comes to no end the API has no code of its own, and clients try again."""
 _KNOWN_TYPES = frozenset({words.type for words in _WORDS.values()} | {"usage_limit_reached", "usage_not_included"})
 _TRY_AGAIN = re.compile(r"try again in", re.IGNORECASE)
 
@@ -83,4 +85,5 @@ def stream_error(failure: Failure) -> JsonObject:
     wait = failure.retry_after_seconds
     if failure.kind == "rate_limit" and wait is not None and _TRY_AGAIN.search(message) is None:
         message = f"{message.rstrip('.')}. Please try again in {wait:g}s."
-    return {"code": code_of(failure) or _STREAM_CODES.get(failure.kind, "server_error"), "message": message}
+    code = "server_error" if failure.kind in _CUT else code_of(failure)
+    return {"code": code or _STREAM_CODES.get(failure.kind, "server_error"), "message": message}

@@ -159,6 +159,14 @@ def test_frames_pass_byte_for_byte_and_the_tap_reads_usage_and_end(lab: Any) -> 
     assert (seen.usage.input_uncached, seen.usage.output, seen.is_ended, seen.failure) == (3, 7, True, None)
 
 
+def test_the_limits_of_one_account_stay_here(lab: Any) -> None:
+    """Codex's backend tells them among the answer's events."""
+    limits = sse({"type": "codex.rate_limits", "rate_limits": {"primary": {"used_percent": 90}}})
+    told = sse({"type": "response.output_text.delta", "item_id": "m", "delta": '"type":"codex.rate_limits"'})
+    passage = plan(lab, openai.PROVIDER, {}, is_stream=True).passage()
+    assert passage.feed(limits + told + limits) == told
+
+
 def test_content_is_seen_when_it_comes_and_not_before(lab: Any) -> None:
     passage = plan(lab, anthropic.PROVIDER, {}, is_stream=True).passage()
     states = []
