@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from proxy.dispatch.refusal import CLIENT_BUDGET, CLIENT_LIMIT, date, spoken
 from proxy.hub.events import Failure
 from proxy.server.meters import Excess, Kind, Reading
+from proxy.server.sliding import SECONDS
 from proxy.server.spending import Amount, Balance
 
 Headers = tuple[tuple[str, str], ...]
@@ -23,21 +24,24 @@ _WHO: Mapping[Kind, str] = {"key": "this client key", "ip": "this address", "ses
 
 
 def over_limit(excess: Excess, tokens: int) -> Failure:
-    """`tokens`: what the request is believed to take."""
+    """`tokens`: what the request is believed to take. Coding CLIs wait for a minute, and not for the second more that a
+    slot may take.
+    """
     who, limit = _WHO[excess.kind], excess.limit
-    when = "" if excess.wait is None else f"; try again in {spoken(excess.wait)}"
+    wait = None if excess.wait is None else min(excess.wait, float(SECONDS))
+    when = "" if wait is None else f"; try again in {spoken(wait)}"
     if excess.what == "concurrency":
         message = f"rate limit: {who} may have {limit} requests under way at a time, and has{when}"
     elif excess.what == "requests":
         message = f"rate limit: {who} may make {limit} requests a minute, and has{when}"
-    elif excess.wait is None:
+    elif wait is None:
         message = (
             f"this request is believed to take {tokens} tokens, and {who} may use {limit} a minute: "
             "ask for less, or raise tokens-per-minute"
         )
     else:
         message = f"rate limit: {who} may use {limit} tokens a minute, and {tokens} more do not fit now{when}"
-    return Failure(kind="rate_limit", status=429, code=CLIENT_LIMIT, message=message, retry_after_seconds=excess.wait)
+    return Failure(kind="rate_limit", status=429, code=CLIENT_LIMIT, message=message, retry_after_seconds=wait)
 
 
 def over_budget(balance: Balance, more: Amount, unix: float) -> Failure:

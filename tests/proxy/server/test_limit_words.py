@@ -73,6 +73,11 @@ def test_a_budget_that_is_used_up_says_so(balance: Balance, message: str) -> Non
     )
 
 
+def test_nobody_is_sent_away_for_longer_than_they_wait() -> None:
+    longest = over_limit(Excess(kind="key", what="requests", limit=60, wait=60.9), 0)
+    assert dict(retry_headers(longest, "anthropic")) == {"retry-after": "60"}
+
+
 def test_sdks_are_told_when_there_is_no_point_in_trying_again() -> None:
     soon = over_limit(Excess(kind="key", what="requests", limit=60, wait=11.2), 0)
     assert [*retry_headers(soon, "openai_chat")] == [("retry-after", "12")]
