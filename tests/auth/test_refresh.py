@@ -9,8 +9,12 @@ import pytest
 
 from auth import refresh
 from auth.homes import Homes
+from auth.oidc import OidcClient
+from auth.oidc_source import OwnLogin
+from auth.oidc_tokens import OidcTokens, put_tokens
 from auth.refresh import RETRY_SECONDS_MAX, Keeper, Kept, Status, due_at, retry_seconds
 from auth.refresh_child import Told
+from auth.seal import PLAIN
 from auth.secret import Secret
 from auth.tokens import Token
 
@@ -30,6 +34,47 @@ def test_those_that_refuse_to_be_early_are_asked_in_their_last_five_minutes(kind
 def test_after_failures_it_waits_longer_and_longer() -> None:
     assert [retry_seconds(failures) for failures in (1, 2, 3, 20)] == [60, 120, 240, RETRY_SECONDS_MAX]
     assert due_at("claude-code", status(0, failures=2, tried_at=NOW)) == NOW + 120
+
+
+def test_after_a_lost_answer_it_is_tried_while_a_provider_may_still_forgive() -> None:
+    lost = status(0, failures=1, tried_at=NOW, is_uncertain=True)
+    assert due_at("oidc", lost) == NOW + refresh.UNCERTAIN_RETRY_SECONDS <= NOW + 30
+    assert due_at("oidc", status(0, failures=2, tried_at=NOW, is_uncertain=True)) == NOW + 120
+
+
+async def test_a_lost_answer_is_told_and_costs_no_login(desk: Desk) -> None:
+    desk.write("old", NOW)
+    desk.keep()
+    desk.outcome = Told("uncertain", "no whole answer; its refresh token is tried once more")
+    await desk.keeper.refresh("one")
+    found = desk.keeper.status("one")
+    assert (found.is_uncertain, found.is_login_needed) == (True, False)
+    assert "tried once more" in found.why
+    desk.outcome = Told("refreshed")
+    await desk.keeper.refresh("one")
+    assert (desk.keeper.status("one").is_uncertain, desk.keeper.status("one").why) == (False, "")
+    await desk.keeper.close()
+
+
+async def test_a_child_that_takes_very_long_is_left_to_its_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its home is another's, and it waits."""
+    home = Homes(tmp_path).make("oidc")
+    login = OwnLogin(
+        id="one",
+        home=home.name,
+        client=OidcClient(issuer="http://127.0.0.1:1", client_id="c"),
+        seal=PLAIN,
+        environment={},
+    )
+    put_tokens(home, OidcTokens(access=Secret("old"), refresh=Secret("r")), PLAIN)
+    digest = login.read(tmp_path).access.digest
+    monkeypatch.setattr(refresh, "CHILD_SECONDS_MAX", 0.05)
+    with Homes(tmp_path).owned(home.name):
+        assert (await login.renew(tmp_path, digest)).why.startswith("the refresh is still under way")
+    monkeypatch.undo()
+    assert "is not reached" in (await login.renew(tmp_path, digest)).why
 
 
 def test_a_refused_token_is_not_tried_again() -> None:
