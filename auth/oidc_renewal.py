@@ -103,6 +103,8 @@ class Renewal:
         while True:
             try:
                 keep()
+            except FileNotFoundError:
+                return Told("failed", f"{self.home} is gone: the login was made anew, or removed")
             except OSError as error:
                 if self.now() > latest:
                     return Told("failed", f"new tokens were had, and {self.home} does not take them: {error.strerror}")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -167,6 +168,22 @@ async def test_an_answer_that_the_disk_does_not_take_is_kept_until_it_does(
     assert login.tokens.refresh == Secret(issuer.grants[0].refresh)
     assert issuer.counts[GRANT] == 1
     assert sorted(path.name for path in login.home.iterdir()) == [INTENT, TOKENS]
+
+
+async def test_a_home_that_is_removed_meanwhile_is_not_waited_for(
+    login: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever logs in again gets a new one."""
+    asking = oidc_renewal.oidc.ask_for_token
+
+    async def is_slow(*arguments: object) -> object:
+        granted = await asking(*arguments)  # type: ignore[arg-type]
+        shutil.rmtree(login.home)
+        return granted
+
+    monkeypatch.setattr(oidc_renewal.oidc, "ask_for_token", is_slow)
+    told = await login.renew()
+    assert (told.outcome, "is gone" in told.why) == ("failed", True)
 
 
 async def test_what_killed_writers_left_is_swept(login: Login) -> None:
