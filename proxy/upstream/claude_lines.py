@@ -90,11 +90,14 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The provider's refusal, or the CLI's own. `status` 0: the connection to the provider broke."""
+    """The provider's refusal, or the CLI's own. `status` 0: the connection to the provider broke. `is_going_on`: as in
+    `End`.
+    """
 
     status: int
     type: str
     message: str
+    is_going_on: bool = False
 
     @property
     def body(self) -> bytes:
@@ -241,6 +244,11 @@ class Turn:
     def _event(self, raw: msgspec.Raw) -> Iterator[Told]:
         event = _event(raw)
         kind = str(event.get("type"))
+        if kind == "message_stop" and self.message.stop_reason is None:
+            # Of an answer that broke off behind a whole block the CLI makes a whole one, and asks for the rest.
+            self._is_over = True
+            yield Fault(0, "api_error", "the provider's answer broke off", is_going_on=True)
+            return
         yield Frame(b"event: " + kind.encode() + b"\ndata: " + bytes(raw) + b"\n\n")
         self.message.feed(kind, event)
         if kind == "message_delta" and self._goes_on():

@@ -279,10 +279,10 @@ class ClaudeProcess:
                 self._fail(Broken("Claude Code asked the provider by itself", code="unsafe"))
         else:
             for told in asked.turn.feed(heard):
-                if isinstance(told, End) and told.is_going_on:
-                    self.interrupt()
                 if isinstance(told, End | Fault):
                     self._asked = None
+                    if told.is_going_on:
+                        self.interrupt()
                 asked.put(told)
         if heard.type == "result":
             self._is_idle.set()

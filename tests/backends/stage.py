@@ -73,7 +73,8 @@ class Stage:
         (self.folder / "config.yaml").write_bytes(msgspec.json.encode(settings))
         await self.start()
 
-    async def start(self) -> None:
+    async def start(self, *under: str) -> None:
+        """`under`: a program that starts it."""
         environment = {
             **self.backend.environment,
             "PATH": os.pathsep.join([str(self.modules / ".bin"), "/usr/bin", "/bin"]),
@@ -82,7 +83,7 @@ class Stage:
         }
         with (self.folder / "log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "proxy", "--config", str(self.folder / "config.yaml"), "--port", "0",
+                *under, sys.executable, "-m", "proxy", "--config", str(self.folder / "config.yaml"), "--port", "0",
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log, env=environment,
             )  # fmt: skip
         assert self._process.stdout is not None

@@ -166,6 +166,12 @@ def test_a_failure_in_the_middle_ends_the_stream_with_an_error() -> None:
     )
 
 
+def test_an_answer_that_broke_off_behind_a_whole_block_is_no_answer() -> None:
+    told = played(Turn(frozenset()), [event(**START), *words("Ahoy"), event(type="message_stop"), event(**START)])
+    assert [type(each) for each in told] == [Frame, Frame, Frame, Frame, Fault]
+    assert told[-1] == Fault(0, "api_error", "the provider's answer broke off", is_going_on=True)
+
+
 def test_an_end_without_an_answer_is_a_failure() -> None:
     told = played(Turn(frozenset()), [{"type": "system", "subtype": "status"}, {"type": "result", "is_error": False}])
     assert told == [Fault(502, "api_error", "Claude Code ended without an answer")]
