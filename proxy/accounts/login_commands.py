@@ -38,7 +38,7 @@ QWEN_PLACES = {
     "dashscope-intl": "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
 }
 """As Qwen Code itself names them."""
-_OPTIONS = ("device", "no_browser", "project_id", "account")
+_OPTIONS = ("device", "qr", "no_browser", "project_id", "account")
 
 
 def login_options() -> list[click.Parameter]:
@@ -49,6 +49,7 @@ def login_options() -> list[click.Parameter]:
     flags.append(click.Option([QWEN_LOGIN], is_flag=True, help="Add a key for Qwen; its vendor has ended logins."))
     flags += [
         click.Option(["--device"], is_flag=True, help="Log in by device code; for --codex-login."),
+        click.Option(["--qr"], is_flag=True, help="Show the login page's address as a QR code, too."),
         click.Option(["--no-browser"], is_flag=True, help="Print the login page's address; open nothing."),
         click.Option(["--project-id"], help="The Google Cloud project, for --login."),
         click.Option(["--account"], help="The account that it must be (its e-mail address); another is refused."),
@@ -95,7 +96,7 @@ def _log_in(desk: Desk, kind: LoginKind, given: Mapping[str, object]) -> int:
         project=project if isinstance(project, str) else "",
         expected=expected if isinstance(expected, str) else "",
     )
-    terminal = Terminal(desk=desk, environment=os.environ, place=place, tell=_tell)
+    terminal = Terminal(desk=desk, environment=os.environ, place=place, tell=_tell, has_qr=bool(given["qr"]))
     return terminal.log_in(wish)
 
 

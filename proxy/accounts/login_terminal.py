@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import segno
 
 from auth.cli.install import CliMissing
 from auth.flow import Aborted, Done, Enter, Reason, ShowCode, Step, Visit, Waiting
@@ -77,6 +80,8 @@ class Terminal:
     place: Place
     tell: Callable[[str], None]
     open_page: Callable[[str], object] = webbrowser.open
+    has_qr: bool = False
+    """Addresses are shown as QR codes, too."""
     stdin: int = 0
 
     def log_in(self, wish: LoginWish) -> int:
@@ -142,6 +147,7 @@ class Terminal:
                 self.tell(
                     f"Type it on {urlsplit(url).hostname} only: whoever asks you for it elsewhere wants your account."
                 )
+                self._show_qr(url)
                 self._open(url, run.wish)
             case Enter(prompt=prompt, complaint=complaint):
                 self.tell(f"{complaint}. {prompt}:")
@@ -154,11 +160,17 @@ class Terminal:
 
     def _show_page(self, step: Visit, run: LoginRun) -> None:
         self.tell(f"Sign in with your browser:\n\n{step.url}\n")
+        self._show_qr(step.elsewhere or step.url)
         self._open(step.url, run.wish)
         for hint in self._hints(step, run):
             self.tell(hint)
         if step.prompt:
             self.tell(f"{step.prompt}, here, and press Enter:")
+
+    def _show_qr(self, url: str) -> None:
+        """For a telephone. Of two addresses the one that needs no way back to this machine."""
+        if self.has_qr:
+            self.tell(qr_code(url))
 
     def _open(self, url: str, wish: LoginWish) -> None:
         if wish.has_browser:
@@ -188,6 +200,13 @@ class Terminal:
         assert added is not None
         done = "added" if added.is_new else "was there, and is renewed"
         self.tell(f"{added.file}: {done}. {SERVES[run.wish.kind.name]}")
+
+
+def qr_code(url: str) -> str:
+    """In half blocks: dark on light where the terminal is dark, too, as the quiet zone is drawn."""
+    drawn = io.StringIO()
+    segno.make(url, error="l", micro=False).terminal(drawn, compact=True)
+    return drawn.getvalue()
 
 
 def _cancel(run: LoginRun, running: asyncio.Task[Step]) -> None:

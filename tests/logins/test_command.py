@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import re
 import signal
 import sys
@@ -12,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from auth.cli.install import CLI_TABLE, pinned
-from proxy.accounts.login_terminal import Place
-from tests.logins.conftest import House
+from proxy.accounts.login_terminal import Place, qr_code
+from tests.logins.conftest import MODULES, House
 from tests.logins.vendor import Vendor
 
 SECONDS_MAX = 60
@@ -25,6 +26,7 @@ class Shell:
     def __init__(self, house: House) -> None:
         self._house = house
         self._process: asyncio.subprocess.Process | None = None
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.told = ""
 
     async def start(self, *arguments: str, **environment: str) -> None:
@@ -44,7 +46,7 @@ class Shell:
             while not (found := re.search(pattern, self.told)):
                 piece = await self._process.stdout.read(4096)
                 assert piece, self.told
-                self.told += piece.decode()
+                self.told += self._decoder.decode(piece)
         return found[found.lastindex or 0]
 
     async def types(self, line: str) -> None:
@@ -61,7 +63,7 @@ class Shell:
         assert self._process is not None
         async with asyncio.timeout(SECONDS_MAX):
             out, _ = await self._process.communicate()
-        self.told += out.decode()
+        self.told += self._decoder.decode(out)
         assert self._process.returncode is not None
         return self._process.returncode
 
@@ -153,6 +155,15 @@ async def test_hints_for_ssh(shell: Shell) -> None:
     assert await shell.ends() == 130
 
 
+async def test_the_page_as_a_qr_code(shell: Shell) -> None:
+    await shell.start("--claude-login", "--no-browser", "--qr")
+    url = await shell.hears(r"(https://\S+)\n")
+    await shell.hears("Paste the code that the page shows")
+    assert qr_code(url) in shell.told
+    shell.signal(signal.SIGINT)
+    assert await shell.ends() == 130
+
+
 async def test_logout(house: House, shell: Shell, vendor: Vendor) -> None:
     vendor.is_device_confirmed = True
     await shell.start("--codex-login", "--device")
@@ -168,5 +179,6 @@ async def test_the_clis_are_listed_with_their_versions(shell: Shell) -> None:
     await shell.start("cli", "list")
     assert await shell.ends() == 0
     assert [line.split(";")[0] for line in shell.told.splitlines()] == [
-        f"{name}: {pinned(cli)}" for name, cli in CLI_TABLE.items()
+        f"{name}: {pinned(cli)}" if (MODULES / ".bin" / name).exists() else f"{name}: the {name} CLI is not there"
+        for name, cli in CLI_TABLE.items()
     ]

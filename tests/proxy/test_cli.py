@@ -82,7 +82,7 @@ def test_version(actions: Recorded) -> None:
     assert run(actions, "--version").output == f"proxy, version {__version__}\n"
 
 
-@pytest.mark.parametrize("option", ["--device", "--no-browser", "--project-id=x", "--account=x"])
+@pytest.mark.parametrize("option", ["--device", "--qr", "--no-browser", "--project-id=x", "--account=x"])
 def test_a_login_option_without_a_login_is_refused(actions: Recorded, option: str) -> None:
     result = run(actions, option)
     assert result.exit_code == 2
