@@ -314,3 +314,42 @@ def test_however_deep(visitor: Visitor, name: str, levels: int) -> None:
     for place in (b'"x":', b'"tools":', b'"messages":', b'"input":', b'"contents":', b'"metadata":'):
         sent = Sent("POST", paths[name], {"Content-Type": "application/json"}, body[:-1] + b"," + place + nested + b"}")
         check(visitor, sent)
+
+
+ENDS = {"response.completed", "response.incomplete", "response.failed", "error", "response.steer.failed"}
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> bytes:
+    """To the WebSocket of the Responses API."""
+    data = draw(bodies("/v1/responses"))
+    if data.startswith(b"{") and draw(st.integers(0, 9)):
+        said = {"type": draw(st.sampled_from(["response.create"] * 6 + ["response.steer", "nobody-knows", 7]))}
+        more = draw(
+            st.sampled_from([{}, {}, {"stream_id": "a"}, {"stream_id": 7}, {"generate": False}, {"background": 1}])
+        )
+        data = msgspec.json.encode({**said, **more})[:-1] + b"," + data[1:]
+    return data
+
+
+@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck])
+@given(said=messages())
+def test_each_message_on_a_websocket_is_answered(visitor: Visitor, said: bytes) -> None:
+    before = len(visitor.house.written.getvalue())
+
+    async def converse() -> None:
+        url = f"{visitor.house.url}/v1/responses"
+        async with asyncio.timeout(SECONDS_MAX), visitor.session.ws_connect(url) as socket:
+            await socket.send_frame(said, aiohttp.WSMsgType.TEXT)
+            while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                event = msgspec.json.decode(message.data)
+                if event["type"] in ENDS:
+                    assert event["type"] != "error" or event["error"]["message"], said
+                    return
+            assert message.type is aiohttp.WSMsgType.CLOSE, said
+            assert message.data == aiohttp.WSCloseCode.INVALID_TEXT, said
+
+    visitor.loop.run_until_complete(converse())
+    log = visitor.house.written.getvalue()[before:]
+    assert b"request.failed" not in log, (said, log.decode())
+    assert b"internal_error" not in log, (said, log.decode())
