@@ -63,7 +63,7 @@ test-browser: $(VENV)/.dev
 	@$(BIN)/pytest tests/browser
 
 faults: $(VENV)/.dev $(OIDC)/node_modules/.installed strace
-	@PROXY_FAULT_ROUNDS=500 PROXY_POOL_STEPS=100000 $(BIN)/pytest tests/faults/test_pool_machine.py $(OIDC) tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py tests/faults/test_guesses.py
+	@PROXY_FAULT_ROUNDS=500 PROXY_POOL_STEPS=60000 $(BIN)/pytest tests/faults/test_pool_machine.py $(OIDC) tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py tests/faults/test_guesses.py
 
 soak: $(VENV)/.dev
 	@$(BIN)/python bench/soak.py $(ARGS)

@@ -167,15 +167,15 @@ class Machine(RuleBasedStateMachine):
         scope = ALL_MODELS if what["of_all"] else model
         setback = Setback(model=scope, why="w", seconds=seconds, is_stated=what["is_stated"], is_transient=is_transient)
         book = self.pool._accounts  # what the operator has disabled is not what is asked here
-        before = book.standing(name, scope, self.now)
+        held = book.pages.get(name, {}).get(scope)  # of that scope alone: the worst of all may be another
+        before = held.until if held is not None and held.until is not None else 0.0
         standing = self.pool.fail(lease, setback, self.now, what["chance"])
         self.pool.give_back(lease)
         if standing.until is not None:
             limit = TRANSIENT_SECONDS_MAX if is_transient else GUESS_SECONDS_MAX
-            assert what["is_stated"] or standing.until - self.now <= max(limit, (before.until or 0.0) - self.now) + 1e-6
-        after = book.standing(name, scope, self.now)
-        if before.state == "cooling" and after.until is not None:
-            assert after.until >= (before.until or 0.0) - 1e-6, "never shortened"
+            assert what["is_stated"] or standing.until - self.now <= max(limit, before - self.now) + 1e-6
+        after = book.pages[name][scope].until
+        assert after is None or after >= before - 1e-6 or before <= self.now, "never shortened"
         # A late failure of a wave whose cooldown is over changes nothing.
         until = self.now if standing.state == "ready" else standing.until
         self.holds[name, scope] = Hold(until, standing.is_transient, self.serial)
