@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-clients test-browser strace faults soak check bench lock prices format clean help
+.PHONY: run test test-clients test-browser strace faults soak check bench bench-clis lock prices format clean help
 
 help:
 	@echo "make run     start the server on 127.0.0.1:8317 (ARGS='--sandbox --port 9000' passes options on)"
@@ -15,6 +15,7 @@ help:
 	@echo "make soak    10,000 streams while everything around the server breaks: a table and JSON; some minutes"
 	@echo "make check   ruff, mypy --strict, import contracts, tidy tests"
 	@echo "make bench   what a stream event costs, next to the JSON library alone"
+	@echo "make bench-clis  what it costs that an official CLI asks, next to asking directly"
 	@echo "make format  let ruff format the tree"
 	@echo "make lock    renew the locks in requirements/"
 
@@ -77,6 +78,9 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python bench/wire_events.py
+
+bench-clis: $(VENV)/.dev $(MODULES)/.installed
+	@$(BIN)/python -m bench.cli_backends
 
 prices: $(VENV)/.dev
 	@$(BIN)/python tools/renew_prices.py
