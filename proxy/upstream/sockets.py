@@ -39,6 +39,15 @@ DEAF_SECONDS = 600.0
 ADDRESSES_MAX = 1024
 _BUSY = frozenset({401, 403, 408, 421, 429})
 """Refuses the account or the moment, not the WebSocket; nor does what is 5xx, but for 501."""
+_OF_ANOTHER_KIND = frozenset(
+    {
+        WSCloseCode.PROTOCOL_ERROR,
+        WSCloseCode.UNSUPPORTED_DATA,
+        WSCloseCode.INVALID_TEXT,
+        WSCloseCode.POLICY_VIOLATION,
+    }
+)
+"""How a socket is closed that is for something else than the Responses API."""
 _STREAM: Mapping[str, str] = MappingProxyType({"content-type": "text/event-stream"})
 _JSON: Mapping[str, str] = MappingProxyType({"content-type": "application/json"})
 _ENDING = re.compile(rb'"type"\s*:\s*"(?:response\.(?:completed|incomplete|failed)|error)"')
@@ -153,7 +162,9 @@ class SocketUpstream:
         if is_there:
             return answer
         socket.hang_up()
-        if is_new and socket.close_code != WSCloseCode.MESSAGE_TOO_BIG:
+        if is_new and socket.close_code in _OF_ANOTHER_KIND:
+            self._note_deaf((call.url, call.proxy_url))
+        elif is_new and socket.close_code != WSCloseCode.MESSAGE_TOO_BIG:
             raise Broken(f"{socket.host} closed the WebSocket before its answer", code="cut")
         return None
 

@@ -284,6 +284,15 @@ class TestWhatGoesWrong:
         with pytest.raises(Broken):
             await upstream.send(call(vendor, line))
 
+    @pytest.mark.parametrize("code", [1002, 1003, 1007, 1008])
+    async def test_a_socket_that_is_for_something_else(
+        self, upstream: SocketUpstream, vendor: SocketVendor, line: Line, code: int
+    ) -> None:
+        vendor.plays = lambda asked: [Close(code)] if asked.socket else messages(response_id="r")
+        for _ in range(2):
+            assert (await asked(upstream, call(vendor, line)))["id"] == "r"
+        assert [each.socket for each in vendor.asked] == [1, 0, 0]
+
     @pytest.mark.parametrize("step", [Close(1000), Close(0), error(400, "websocket_connection_limit_reached")])
     async def test_an_old_one_that_does_is_replaced(
         self, upstream: SocketUpstream, vendor: SocketVendor, line: Line, step: Step
