@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
 import sys
 import time
 from collections.abc import Sequence
@@ -45,6 +44,7 @@ from proxy.observe.metrics import Metrics
 from proxy.observe.outbox import Outbox
 from proxy.observe.prices import Prices
 from proxy.observe.record import Recorder
+from proxy.observe.request_ids import RequestIds
 from proxy.observe.request_line import as_json
 from proxy.observe.scrub import Scrubber
 from proxy.providers import sandbox
@@ -322,7 +322,7 @@ class House:
             metrics=Metrics(version=__version__),
             log=self.log,
             now=time.time,
-            new_id=lambda: self.scrubber.vouch(secrets.token_hex(12)),
+            new_id=RequestIds(self.scrubber.vouch).next,
             tell=as_json(self.outbox.write, self.scrubber.text) if is_json(self.config) else None,
             ledger=self.ledger,
             limits=self.clientele.limits,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from proxy.dispatch.decision import Decision
 from proxy.dispatch.inquiry import Report
@@ -60,6 +61,7 @@ def _cut(text: str, characters_max: int) -> str:
     return text if len(text) <= characters_max else text[: characters_max - 3] + "..."
 
 
+@lru_cache(maxsize=4096)
 def sendable(text: str) -> str:
     """A header holds printable ASCII; names that operators make up may hold more."""
     return "".join(each if " " <= each <= "~" else "?" for each in text)

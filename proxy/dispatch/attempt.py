@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from proxy.dispatch.affinity import conversation_of
+from proxy.dispatch.affinity import RESUMING_HEADER, conversation_of
 from proxy.dispatch.inquiry import Inquiry
 from proxy.dispatch.passage import Passage, Plan, Seen, Whole, not_json
 from proxy.dispatch.plain import PlainPlan, comes_whole
@@ -70,10 +70,12 @@ class Attempt:
 
         `upstreams`: by executor.
         """
-        call = replace(self.plan.call, request_id=inquiry.request_id, deadlines=self._deadlines)
+        call = self.plan.call
+        call.request_id, call.deadlines = inquiry.request_id, self._deadlines
         self._is_prewarm = inquiry.said is not None and inquiry.said.is_prewarm
         if call.account is not None:
-            call = replace(call, session=conversation_of(inquiry))
+            call.session = conversation_of(inquiry)
+            call.is_resuming = RESUMING_HEADER in inquiry.headers
         try:
             answer = self._answer = await upstreams[call.executor].send(call)
             self.status, self.headers = answer.status, answer.headers

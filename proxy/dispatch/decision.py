@@ -27,8 +27,13 @@ class Candidate:
     """Credential id and upstream model: what the pool keeps its state by."""
     shared: tuple[str, str] = field(init=False, compare=False, repr=False)
     """What it has in common with other candidates, and may fail as a whole: its provider's name, its address."""
+    prepared: dict[tuple[str, bool], tuple[str, tuple[tuple[str, str], ...]]] = field(
+        init=False, compare=False, repr=False
+    )
+    """By operation, and whether it is streamed: the address and headers of a call to which the client adds none."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "prepared", {})
         object.__setattr__(self, "key", (self.credential.id, self.model))
         object.__setattr__(self, "shared", (self.provider.name, self.address))
 
@@ -76,7 +81,7 @@ class PassedOver:
     """It may be free as soon as one of its requests ends."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Decision:
     """`rule`: by which the chosen one was chosen (``round-robin``, ``affinity``). `now`: the clock it was made by."""
 

@@ -49,7 +49,7 @@ class Said:
     is_prewarm: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Inquiry:
     """One client request, as far as the server understands it. `body` is decoded, and untouched otherwise."""
 

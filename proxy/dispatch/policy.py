@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from math import inf
 from operator import attrgetter
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from auth.pool import Lease, Pool
 from auth.standing import READY, Standing
@@ -27,7 +27,7 @@ from proxy.dispatch.score import Load, score
 Strategy: TypeAlias = Literal["round-robin", "weighted-round-robin", "fill-first", "quota-aware"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Ask:
     """`group`: whose turns are counted together: the model as it stands in the catalogue. `tried`: the keys of
     candidates that this request has tried already, or that cannot be asked this. `is_first`: nothing was tried yet, so
@@ -138,7 +138,8 @@ class _SortedOut:
         self.benched: list[tuple[tuple[bool, float], Candidate]] = []
         self.passed_over: list[PassedOver] = []
         if not ask.tried and state.is_calm:
-            self.ready.extend(candidates)
+            # The very same, which is only read: whose turn it is there is known (`auth.turns`).
+            self.ready = cast("list[Candidate]", candidates)
             return
         for candidate in candidates:
             if candidate.key in ask.tried:

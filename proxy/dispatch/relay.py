@@ -18,6 +18,7 @@ from proxy.dispatch.asked import Asked
 from proxy.dispatch.decision import Candidate
 from proxy.dispatch.envelope import enveloped
 from proxy.dispatch.frames import FrameCutter, FrameTooLong, frames, payloads
+from proxy.dispatch.glance import glance
 from proxy.dispatch.outgoing import call_for
 from proxy.dispatch.passage import Seen, Whole, cut_off, not_json, seen_of
 from proxy.dispatch.payload import Edits
@@ -133,16 +134,17 @@ class RelayPlan:
 
     def whole(self, body: bytes) -> Whole:
         wire = self._reader
-        try:
-            fields = members(body)
-        except Malformed:
-            return Whole(b"", Seen(failure=not_json(body)))
-        error = fields.get("error")
-        if error is not None and bytes(error) != b"null":
-            return Whole(b"", Seen(failure=wire.parse_error(200, {}, body)))
-        seen = Seen(has_content=True, is_ended=True)
-        if self._asked.inquiry.operation == "generate":
-            seen = read_whole(wire, body, self._maker)
+        is_known = self._asked.inquiry.operation == "generate"
+        seen = glance(wire.name, body) if is_known else None
+        if seen is None:
+            try:
+                fields = members(body)
+            except Malformed:
+                return Whole(b"", Seen(failure=not_json(body)))
+            error = fields.get("error")
+            if error is not None and bytes(error) != b"null":
+                return Whole(b"", Seen(failure=wire.parse_error(200, {}, body)))
+            seen = read_whole(wire, body, self._maker) if is_known else Seen(has_content=True, is_ended=True)
         echo = self._echo
         return Whole(body if echo is None else replaced(body, _speech(wire).whole_model, echo), seen)
 

@@ -21,7 +21,7 @@ BACKOFF_SECONDS = 0.5
 BACKOFF_SECONDS_MAX = 8.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Chosen:
     """Lent to this request, which must give the lease back."""
 

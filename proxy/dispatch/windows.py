@@ -28,7 +28,7 @@ SUBSCRIPTIONS = ("anthropic-ratelimit-unified-", "x-codex-")
 """Begin the slots of windows that are an account's: hours and days long, and worth planning with."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Moment:
     """`now`: by the clock of the windows; `unix`: the same moment. `model`: the upstream's, that was asked."""
 

@@ -32,7 +32,14 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def bounded(cls, said: Mapping[str, int | None]) -> Tokens:
         """From an upstream's word: less than nothing is nothing that was said."""
-        return cls(**{name: _bounded(said.get(name)) for name in BUCKETS})
+        get = said.get
+        return cls(
+            input_uncached=_bounded(get("input_uncached")),
+            cache_read=_bounded(get("cache_read")),
+            cache_write=_bounded(get("cache_write")),
+            output=_bounded(get("output")),
+            reasoning=_bounded(get("reasoning")),
+        )
 
     @property
     def is_known(self) -> bool:
@@ -90,6 +97,6 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def clipped(text: str) -> str:
-    """Without half characters."""
-    text = text[:TEXT_CHARACTERS_MAX]
+    """Without half characters, and without the one that no database keeps."""
+    text = text[:TEXT_CHARACTERS_MAX].replace("\0", "")
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

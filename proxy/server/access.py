@@ -121,7 +121,7 @@ def _rates(key: ClientKey, general: Rates) -> Rates:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Visitor:
     """A request, as far as it says where it comes from. Nothing in it was said by a third party but `headers`."""
 
@@ -267,19 +267,23 @@ def check_host(visitor: Visitor, allowed: Iterable[str]) -> None:
     Loopback names and the address that was connected to need the right port, or one that they were allowed with (the
     near end of a tunnel); any other allowed name has the port that it was allowed with, or any.
     """
-    host = visitor.host.lower()
-    name, port = _split_port(host)
-    address, local_port = visitor.local
-    is_own = name in LOOPBACK_NAMES or name.strip("[]") == address
-    if is_own and (port == str(local_port) or (port is None and local_port in _DEFAULT_PORTS)):
-        return
-    spellings = {host, name} if not is_own else {host} if port is not None else set()
-    if any(each.lower() in spellings for each in allowed if each not in _EVERYWHERE):
+    if _is_ours(visitor.host.lower(), visitor.local, tuple(allowed)):
         return
     raise Misdirected(
         f"the Host {visitor.host[:255]!r} is none of this server's names; add it to server.allowed-hosts to allow it",
         code="host_not_allowed",
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_ours(host: str, local: tuple[str, int], allowed: tuple[str, ...]) -> bool:
+    name, port = _split_port(host)
+    address, local_port = local
+    is_own = name in LOOPBACK_NAMES or name.strip("[]") == address
+    if is_own and (port == str(local_port) or (port is None and local_port in _DEFAULT_PORTS)):
+        return True
+    spellings = {host, name} if not is_own else {host} if port is not None else set()
+    return any(each.lower() in spellings for each in allowed if each not in _EVERYWHERE)
 
 
 def _split_port(host: str) -> tuple[str, str | None]:

@@ -20,7 +20,7 @@ DECODED_SLICE_BYTES = 1024 * 1024
 """What is decoded before others get their turn."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Limits:
     """`bytes_max` counts decoded bytes. A body has `seconds` plus what its size earns it at `fast_bytes_per_second`;
     after `grace_seconds` its average may not be below `slow_bytes_per_second`.
@@ -40,7 +40,7 @@ class Limits:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Peek:
     """What a body says of its routing."""
 

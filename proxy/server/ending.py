@@ -16,7 +16,7 @@ from proxy.server.app import App
 from proxy.server.limits import Grant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Ended:
     """`route`: its label. `failure`: ours, where the report has none. `is_probe`: asked every few seconds for ever."""
 

@@ -31,7 +31,7 @@ Accounts = Callable[[], Collection[str]]
 """The ids of those that may serve a client; asked only where a budget is in quotas."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Caller:
     """`ip`, `session`: the limits of any address and conversation; None: there are none. `accounts`: the ids of those
     that may serve the client.

@@ -21,7 +21,7 @@ from proxy.server.visit import Visit
 STRICT_HEADER = "x-proxy-strict"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Reader:
     visit: Visit
     config: Config

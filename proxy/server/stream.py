@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
+from functools import lru_cache
 
 from multidict import CIMultiDict
 
@@ -34,11 +35,12 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 def clean_headers(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
     """Without those that belong to a connection, and those that would break one (RFC 9110 §5.5)."""
-    return CIMultiDict(
-        (name, value)
-        for name, value in headers
-        if name.lower() not in _OWN_HEADERS and _TOKEN.fullmatch(name) and _SENDABLE.fullmatch(value)
-    )
+    return CIMultiDict([each for each in headers if _passes(*each)])
+
+
+@lru_cache(maxsize=4096)
+def _passes(name: str, value: str) -> bool:
+    return bool(name.lower() not in _OWN_HEADERS and _TOKEN.fullmatch(name) and _SENDABLE.fullmatch(value))
 
 
 async def whole(body: AsyncIterator[bytes]) -> bytes:

@@ -32,7 +32,7 @@ WISHES_MAX = 16
 """Names in one header."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Desk:
     """Where wishes are heard. `takes_own_keys`: as the operator says. `now`: on the loop's clock."""
 

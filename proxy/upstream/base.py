@@ -43,7 +43,7 @@ class Spoken:
     is_prewarm: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Call:
     """One request to a provider, ready to be sent. `headers` hold the credential: never log them.
 
@@ -65,6 +65,8 @@ class Call:
     operation: str = "generate"
     account: CliAccount | None = None
     session: str = field(default="", compare=False)
+    is_resuming: bool = field(default=False, compare=False)
+    """The client tells what is new, and names the conversation that it goes on."""
     spoken: Spoken | None = field(default=None, compare=False)
 
 

@@ -85,3 +85,27 @@ def test_marks_of_the_gone_are_forgotten() -> None:
     for number in range(50):
         serve(turn, [f"member-{number}"])
     assert len(turn) <= 11
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=200), st.integers(1, 10))
+def test_what_is_known_of_the_seated_is_what_a_look_at_each_would_find(
+    steps: list[tuple[bool, int]], size: int
+) -> None:
+    """Also where turns are taken out of order, as by whoever is bound to an account."""
+    members = [f"{number}" for number in range(size)]
+    turn = Turn()
+    turn.seat(members, str, lambda _member: STRIDE)
+    for is_bound, number in steps:
+        chosen = turn.first(members, str, lambda _member: STRIDE)
+        assert chosen == turn.first([*members], str, lambda _member: STRIDE)
+        turn.take(members[number % size] if is_bound else chosen, STRIDE)
+
+
+def test_what_is_known_of_the_seated_does_not_grow() -> None:
+    members = [f"{number}" for number in range(10)]
+    turn = Turn()
+    turn.seat(members, str, lambda _member: STRIDE)
+    for _ in range(5000):
+        turn.take("3", STRIDE)
+    assert len(turn._waiting) + len(turn._late) < 200
+    assert turn.first(members, str, lambda _member: STRIDE) == "0"

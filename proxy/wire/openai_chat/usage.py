@@ -12,11 +12,14 @@ def parse_usage(value: JsonValue) -> Usage | None:
     if not isinstance(value, dict):
         return None
     prompt, completion = _count(value, "prompt_tokens"), _count(value, "completion_tokens")
-    if not prompt and not completion and not value.get("prompt_tokens_details"):
+    of_prompt, of_completion = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
+    if not prompt and not completion and not of_prompt:
         return None
-    cached = _first(_count(value, "prompt_tokens_details", "cached_tokens"), *(_count(value, key) for key in _CACHED))
-    written = _count(value, "prompt_tokens_details", "cache_write_tokens")
-    reasoning = _count(value, "completion_tokens_details", "reasoning_tokens")
+    cached = _count(of_prompt, "cached_tokens")
+    if cached is None:
+        cached = next((count for key in _CACHED if (count := _count(value, key)) is not None), None)
+    written = _count(of_prompt, "cache_write_tokens")
+    reasoning = _count(of_completion, "reasoning_tokens")
     output = completion
     if output is not None and not _is_apart(value, prompt, completion, reasoning):
         output = max(0, output - (reasoning or 0))
@@ -34,16 +37,12 @@ _CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
 """Where deepseek, moonshot and together, and mistral tell of the cache."""
 
 
-def _count(usage: JsonObject, *path: str) -> int | None:
+def _count(told: JsonValue, key: str) -> int | None:
     """A number of tokens; some vendors tell negative ones, or a null instead of the details."""
-    value: JsonValue = usage
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return max(0, int(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _first(*counts: int | None) -> int | None:
-    return next((count for count in counts if count is not None), None)
+    value = told.get(key) if isinstance(told, dict) else None
+    if type(value) is int:
+        return max(0, value)
+    return max(0, int(value)) if isinstance(value, float) else None
 
 
 def _is_apart(usage: JsonObject, prompt: int | None, completion: int | None, reasoning: int | None) -> bool:
