@@ -231,8 +231,12 @@ class ResponsesSocket:
         turn = turn_of(creation.fields, view, bytes_max=self._bytes_max, is_live=self._line.knows)
         must_store = is_stored(creation.fields)
         self._caller = self._app.edition().again(self._caller, self._app.now())
+        inquiry = self._inquiry(turn, answering, creation)
         if not creation.is_prewarm:
-            answering.grant = self._app.limits.admit(self._caller, self._inquiry(turn, answering, creation))
+            answering.grant = self._app.limits.admit(self._caller, inquiry)
+        elif self._caller.client.budgets or self._caller.subjects(inquiry):
+            await self._prepare(turn, answering, is_stored=must_store)  # who has limits would not see it counted
+            return
         try:
             outcome = await open_turn(self._app.dispatcher, turn, lambda each: self._inquiry(each, answering, creation))
         except Refused:

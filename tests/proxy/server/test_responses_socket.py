@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from proxy.config.client_keys import RateLimits, Rates
 from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Outcome, Refused, Report, Tie
 from proxy.errors import Untranslatable
 from proxy.hub.events import Failure, PartDelta, PartEnd, PartStart, ResponseEnd, ResponseStart
@@ -324,6 +325,26 @@ class TestMemory:
             )
         assert [item["role"] for item in answers.body()["input"]] == ["developer", "user"]
         assert "generate" not in answers.body()
+
+    async def test_a_prewarm_reaches_a_provider_that_can_be_prepared(self, house: House, answers: Answers) -> None:
+        answers.is_prewarmed, answers.parts = True, ()
+        async with connected(house) as client:
+            warm = await client.ask(input="a", generate=False, store=False)
+        (asked,) = answers.inquiries
+        assert asked.said is not None
+        assert (asked.said.is_prewarm, "generate" in asked.said.members) == (True, True)
+        assert b"generate" not in asked.body
+        assert warm["output"] == []
+
+    async def test_whose_requests_are_counted_has_its_prewarms_answered_here(self, open_house: Open) -> None:
+        house = await open_house(limits=RateLimits(ip=Rates(requests_per_minute=1)))
+        answers = Answers(house)
+        answers.is_prewarmed = True
+        async with connected(house) as client:
+            for _ in range(3):
+                assert (await client.ask(input="a", generate=False))["output"] == []
+            assert not answers.inquiries
+            assert (await client.ask(input="b"))["status"] == "completed", "and they do not count"
 
     async def test_a_prewarm_may_be_empty(self, house: House, answers: Answers) -> None:
         async with connected(house) as client:
