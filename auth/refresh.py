@@ -226,6 +226,7 @@ class Keeper:
     def _read(self, login: Source) -> bool:
         """Whether there is another token, or another fault."""
         status = self._statuses[login.id]
+        status.tried_at = min(status.tried_at, self._now())  # where the clock was set back since
         was = (status.token, status.why)
         try:
             token = login.read(self._data)

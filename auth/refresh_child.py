@@ -32,7 +32,7 @@ from auth.oidc_renewal import Renewal
 from auth.refusal import LoginNeeded, Refused
 from auth.seal import Seal
 from auth.secret import Secret
-from auth.tokens import Token, read_token
+from auth.tokens import Token, mark_refused, read_token
 from auth.told import Told
 
 CLI_SECONDS_MAX = 120.0
@@ -147,6 +147,7 @@ def _judged(task: Task, home: Path, why: str) -> Told:
     if token.access.digest != task.digest:
         return Told("refreshed")
     if any(mark in why for mark in _GONE):
+        mark_refused(home, token)
         return Told("login_needed", "the provider has refused the login; log in again")
     if _MANUAL in why:
         return Told("failed", "the CLI could not refresh it; if that stays so, log in again")

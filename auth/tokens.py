@@ -14,6 +14,8 @@ from auth.refusal import LoginNeeded, Refused
 from auth.secret import Secret
 
 BYTES_MAX = 1024 * 1024
+REFUSED = ".login-needed"
+"""A file in the home: the digest of the token that the provider has refused to refresh."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +52,24 @@ def read_token(kind: str, home: Path) -> Token:
         token = file.parse(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, IndexError) as error:
         raise Refused(f"{path} is not readable now: its CLI may be writing it, or has changed its format") from error
-    if not token.access:
+    if not token.access or is_refused(home, token):
         raise LoginNeeded(f"the provider has refused the login in {home}; log in again")
     return token
+
+
+def mark_refused(home: Path, token: Token) -> None:
+    """The provider will not refresh this one: for all processes, and over restarts. Not all CLIs write that down."""
+    with contextlib.suppress(OSError):
+        (home / REFUSED).touch(mode=0o600)
+        (home / REFUSED).write_text(token.access.digest)
+
+
+def is_refused(home: Path, token: Token) -> bool:
+    """Another token than the one that was marked is a new login."""
+    try:
+        return (home / REFUSED).read_text() == token.access.digest
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 class _ClaudeLogin(msgspec.Struct, rename="camel"):

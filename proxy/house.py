@@ -265,7 +265,7 @@ class House:
         return account_states(credentials, self.pool, now=clock.monotonic(), unix=clock.unix())
 
     def quarantined(self) -> Sequence[Quarantine]:
-        return self.enrolment.quarantined()
+        return [*self.enrolment.quarantined(), *self.enrolment.logins_needed()]
 
     def reload_error(self) -> str | None:
         error = self._reloader.last_error if self._reloader is not None else None

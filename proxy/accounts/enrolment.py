@@ -156,6 +156,13 @@ class Enrolment:
             files.insert(0, Quarantine(file=str(self.store.folder), why=self.store.fault, is_served=bool(files)))
         return files
 
+    def logins_needed(self) -> Sequence[Quarantine]:
+        """Accounts whose provider wants somebody to log in again."""
+        return [
+            Quarantine(file=name, why=why, is_served=False)
+            for name, why in self._logins.logins_needed(files_of(self.store))
+        ]
+
     def notes(self) -> Sequence[str]:
         """For the banner: what a human should mend."""
         bad_key = [f"Nothing is written: {self.store.seal.fault}"] if self.store.seal.fault else []

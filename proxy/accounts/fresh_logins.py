@@ -170,6 +170,13 @@ class FreshLogins:
             async with asyncio.timeout(RENEW_SECONDS_MAX):
                 await self._keeper.renew(name, refused.digest)
 
+    def logins_needed(self, files: Mapping[str, AccountFile]) -> Iterator[tuple[str, str]]:
+        """Files, and why."""
+        for name, file in files.items():
+            status = self._keeper.status(name)
+            if isinstance(file.settings, HomeLogin) and status.is_login_needed:
+                yield name, status.why
+
     def notes(self, files: Mapping[str, AccountFile]) -> Iterator[str]:
         """What a human should mend."""
         for name, file in files.items():

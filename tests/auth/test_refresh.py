@@ -12,7 +12,7 @@ from auth.homes import Homes
 from auth.oidc import OidcClient
 from auth.oidc_source import OwnLogin
 from auth.oidc_tokens import OidcTokens, put_tokens
-from auth.refresh import RETRY_SECONDS_MAX, Keeper, Kept, Status, due_at, retry_seconds
+from auth.refresh import AT_ONCE_MAX, RETRY_SECONDS, RETRY_SECONDS_MAX, Keeper, Kept, Status, due_at, retry_seconds
 from auth.refresh_child import Told
 from auth.seal import PLAIN
 from auth.secret import Secret
@@ -244,4 +244,54 @@ class TestATokenThatTheProviderRefused:
             desk.now += 3600
         assert len(desk.asked) == 1
         await desk.keeper.renew("nobody", self.digest)
+        await desk.keeper.close()
+
+
+class TestAClockThatIsSet:
+    async def test_a_day_ahead_is_no_stampede(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Fifty logins are due at once: no more than a few are refreshed at a time, and each once."""
+        homes = [Homes(tmp_path).make("claude-code") for _ in range(50)]
+        at_once, most, asked, now = 0, 0, [], NOW
+
+        def write(home: Path, access: str) -> None:
+            saved = {"claudeAiOauth": {"accessToken": access, "expiresAt": (now + 8 * 3600) * 1000}}
+            (home / ".credentials.json").write_bytes(msgspec.json.encode(saved))
+
+        async def child(_data: Path, login: Kept, _digest: str) -> Told:
+            nonlocal at_once, most
+            at_once, most = at_once + 1, max(most, at_once + 1)
+            asked.append(login.home)
+            await asyncio.sleep(0)
+            write(tmp_path / "homes" / login.home, f"{login.home}-again")
+            at_once -= 1
+            return Told("refreshed")
+
+        monkeypatch.setattr(refresh, "run_child", child)
+        monkeypatch.setattr(refresh, "LOOK_SECONDS", 0.001)
+        for home in homes:
+            write(home, home.name)
+        keeper = Keeper(tmp_path, on_change=lambda _: None, now=lambda: now, chance=lambda: 0.5)
+        keeper.keep([
+            Kept(id=home.name, kind="claude-code", home=home.name, command=["claude"], variables={}, environment={})
+            for home in homes
+        ])  # fmt: skip
+        keeper.start()
+        now += 86_400
+        async with asyncio.timeout(10):
+            while len(asked) < len(homes):  # noqa: ASYNC110 - time is what is tested
+                await asyncio.sleep(0.001)
+        await keeper.close()
+        assert (sorted(asked), most) == (sorted(home.name for home in homes), AT_ONCE_MAX)
+
+    async def test_a_day_back_keeps_nobody_from_a_refresh(self, desk: Desk) -> None:
+        desk.write("old", NOW + 8 * 3600)
+        desk.outcome = Told("failed", "down")
+        desk.keep()
+        digest = Secret("old").digest
+        await desk.keeper.renew("one", digest)
+        desk.now -= 86_400
+        desk.keep()
+        desk.now += RETRY_SECONDS
+        await desk.keeper.renew("one", digest)
+        assert len(desk.asked) == 2
         await desk.keeper.close()

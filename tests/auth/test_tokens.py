@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from auth.refusal import LoginNeeded, Refused
-from auth.tokens import TOKEN_FILES, read_token
+from auth.tokens import REFUSED, TOKEN_FILES, mark_refused, read_token
 
 CLAIMS = base64.urlsafe_b64encode(b'{"exp": 1800000000}').decode().rstrip("=")
 JWT = f"e30.{CLAIMS}.c2ln"
@@ -58,3 +58,14 @@ def test_a_torn_file_is_no_logout(tmp_path: Path, kind: str, raw: bytes) -> None
     with pytest.raises(Refused, match="is not readable now") as caught:
         read_token(kind, tmp_path)
     assert not isinstance(caught.value, LoginNeeded)
+
+
+def test_a_refusal_is_of_one_token_and_outlives_whoever_met_it(tmp_path: Path) -> None:
+    put("codex", tmp_path, msgspec.json.encode(GOOD["codex"]))
+    mark_refused(tmp_path, read_token("codex", tmp_path))
+    assert (tmp_path / REFUSED).stat().st_mode & 0o777 == 0o600
+    assert JWT not in (tmp_path / REFUSED).read_text()
+    with pytest.raises(LoginNeeded, match="has refused the login"):
+        read_token("codex", tmp_path)
+    put("codex", tmp_path, msgspec.json.encode({"tokens": {"access_token": f"{JWT}new"}}))
+    assert read_token("codex", tmp_path).access.reveal() == f"{JWT}new"

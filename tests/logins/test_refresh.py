@@ -86,6 +86,10 @@ async def test_a_revoked_login_is_told(house: House, vendor: Vendor, kind: str) 
     told = await run_child(house.folder, login, token_of(house, login).access.digest)
     assert told.outcome == ("failed" if kind == "gemini-cli" else "login_needed"), told
     assert "log in again" in told.why
+    if kind != "gemini-cli":
+        (row,) = house.desk.rows()
+        assert row.state == "unused", "also for whoever was not there when it was refused"
+        assert "log in again" in (row.why or "")
 
 
 @pytest.mark.parametrize("kind", KINDS)
