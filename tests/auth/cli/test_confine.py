@@ -47,6 +47,7 @@ async def test_what_is_in_the_box_works(tmp_path: Path) -> None:
         f"import os; os.kill({os.getpid()}, 0)",
         "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0))",
     ],
+    ids=lambda code: code.replace(str(os.getpid()), "ours"),  # the same name in every process that collects it
 )
 async def test_what_is_outside_is_out_of_reach(code: str, tmp_path: Path) -> None:
     box = tmp_path / "box"
