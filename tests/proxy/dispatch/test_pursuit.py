@@ -52,6 +52,8 @@ class Chaos:
         self.chance = random.Random(11)  # noqa: S311 - chaos, not secrets
         self.calls = 0
         self.spoilt = 0
+        self.failed = 0
+        """Before any content."""
         self.open = 0
         self.is_down: set[str] = set()
 
@@ -59,11 +61,13 @@ class Chaos:
         self.calls += 1
         await asyncio.sleep(0)
         if call.url.split("/")[2] in self.is_down:
+            self.failed += 1
             raise Unreachable("refused")
         content = msgspec.json.decode(call.body)["messages"][0]["content"]
         canary = content if isinstance(content, str) else content[0]["text"]
         roll = self.chance.random()
         self.open += 1
+        self.failed += roll < 0.035
         if roll < 0.01:
             return ChaosAnswer(self, 429, canary, "limited")
         if roll < 0.02:
@@ -162,7 +166,7 @@ async def test_a_soak_every_stream_ends_exactly_one_way(lab: Any, make: Any) -> 
     assert ends["whole"] + ends["told"] + ends["left"] == STREAMS, ends
     assert ends["told"] <= chaos.spoilt
     assert ends["left"] == STREAMS // 20
-    assert chaos.calls <= STREAMS * 1.2
+    assert chaos.calls == STREAMS + chaos.failed  # nobody is asked without a reason, however they fall upon each other
     assert chaos.open == 0
     assert not lab.pool._in_flight
     assert len(asyncio.all_tasks()) == 1
