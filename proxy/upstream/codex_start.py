@@ -19,17 +19,16 @@ from proxy.upstream.cli_traces import CliTraces
 from proxy.upstream.codex_process import CodexProcess
 from proxy.upstream.codex_relay import CodexRelay, Line, Way
 
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_SEEN = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SystemRoot")
+"""Nothing of egress proxies and authorities: it reaches the network by the relay alone, without TLS."""
 
 
 class CodexStarter:
-    """`data`: the auth-dir. `ours`: the environment to take from; its egress proxies are not for Codex, which reaches
-    the network by the relay alone.
-    """
+    """`data`: the auth-dir. `ours`: the environment to take from."""
 
     def __init__(self, data: Path, ours: Mapping[str, str], *, traces: CliTraces, relay: CodexRelay) -> None:
         self._data = data
-        self._ours = {name: value for name, value in ours.items() if name.lower() not in _PROXIES}
+        self._ours = {name: ours[name] for name in _SEEN if name in ours}
         self._traces = traces
         self._relay = relay
         self._models: dict[tuple[str, int], bytes] = {}
