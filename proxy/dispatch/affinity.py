@@ -29,6 +29,8 @@ FILE_SECONDS = 7 * 86400.0
 FILES_MAX = 64
 """Of one request that are looked up."""
 
+RESUMING_HEADER = "x-claude-session-id"
+"""Names a session whose history its client leaves to the CLI behind it."""
 HEADERS = (
     "x-claude-code-session-id",  # Claude Code
     "session-id",  # Codex
@@ -36,7 +38,7 @@ HEADERS = (
     "thread-id",
     "x-session-affinity",  # OpenCode, Qwen Code
     "x-session-id",
-    "x-claude-session-id",
+    RESUMING_HEADER,
     "x-grok-session-id",
     "x-grok-conv-id",
     "x-conversation-id",

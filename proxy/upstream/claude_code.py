@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -18,10 +18,12 @@ from auth.cli.confine import boxed
 from auth.cli.install import CLAUDE, CliMissing, Installed, find, version_of
 from auth.cli.process import CliProcess, Ended
 from proxy.errors import Broken, Silent, Unreachable
+from proxy.hub.residue import JsonObject
 from proxy.upstream.base import Call, CliAccount
 from proxy.upstream.claude_lines import End, Fault, Frame
 from proxy.upstream.claude_process import FLAGS, Asked, ClaudeProcess, variables
 from proxy.upstream.claude_request import ClaudeRequest, Unanswerable, digest, goes_on, read
+from proxy.upstream.claude_sessions import Sessions
 from proxy.upstream.cli_choice import Home, Kept, Seats, Wish
 from proxy.upstream.cli_pool import Busy, Claim, CliPool
 from proxy.upstream.cli_traces import CliTraces
@@ -47,6 +49,7 @@ class ClaudeCode:
         self._ours = ours
         self._limits: dict[str, Mapping[str, str]] = {}
         """By account, what was said last of its usage windows, as headers."""
+        self._sessions = Sessions(traces.state)
         self._versions: dict[tuple[str, int], str] = {}
         """By program, and when it was last changed."""
         self._kind = Kind(name=NAME, start=self._start, seats=Seats(), has_spares=True)
@@ -60,11 +63,19 @@ class ClaudeCode:
             request = read(call.body, _betas(call))
         except (Unanswerable, msgspec.DecodeError) as error:
             return _refused(Fault(400, "invalid_request_error", str(error)))
+        is_kept = call.is_resuming and bool(call.session)
+        if is_kept:
+            request = await self._sessions.resumed(call.session, request)
         try:
             claim = await self._claim(call, call.account, request)
         except Busy as error:
             return _refused(Fault(429, "rate_limit_error", str(error)), {"retry-after": "1"})
-        exchange = Exchange(claim, request, seconds=call.deadlines.head)
+
+        def remember(answer: JsonObject) -> None:
+            if is_kept:
+                self._sessions.keep(call.session, (*request.messages, answer))
+
+        exchange = Exchange(claim, request, seconds=call.deadlines.head, remember=remember)
         try:
             return await self._answered(exchange, call.account)
         except BaseException:
@@ -72,7 +83,8 @@ class ClaudeCode:
             raise
 
     async def close(self) -> None:
-        """The pool ends the processes."""
+        """After the pool, which ends the processes."""
+        await self._sessions.close()
 
     async def _claim(self, call: Call, account: CliAccount, request: ClaudeRequest) -> Claim[ClaudeProcess]:
         def accepts(kept: Kept) -> bool:
@@ -168,12 +180,22 @@ def outdated(version: str) -> str | None:
 
 
 class Exchange:
-    """One request with one process. What becomes of the process is settled when its answer ends."""
+    """One request with one process. What becomes of the process is settled when its answer ends. `remember`: told the
+    answer, if it came to its end.
+    """
 
-    def __init__(self, claim: Claim[ClaudeProcess], request: ClaudeRequest, *, seconds: float) -> None:
+    def __init__(
+        self,
+        claim: Claim[ClaudeProcess],
+        request: ClaudeRequest,
+        *,
+        seconds: float,
+        remember: Callable[[JsonObject], None],
+    ) -> None:
         self.request = request
         self._claim = claim
         self._seconds = seconds
+        self._remember = remember
         self._asked: Asked | None = None
         self._is_over = False
 
@@ -220,8 +242,9 @@ class Exchange:
             self._claim.drop()
             return
         message = self._asked.turn.message
-        content = digest({"role": "assistant", "content": [*message.content()]})
-        self._claim.keep(said=(*self.request.said, content), note=tuple(message.calls))
+        answer: JsonObject = {"role": "assistant", "content": [*message.content()]}
+        self._claim.keep(said=(*self.request.said, digest(answer)), note=tuple(message.calls))
+        self._remember(answer)
 
     def give_up(self) -> None:
         """Nobody waits for the rest."""

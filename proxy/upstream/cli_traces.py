@@ -34,6 +34,7 @@ class CliTraces:
     """`folder`: the server's state; made when it is first needed."""
 
     def __init__(self, folder: Path) -> None:
+        self.state = folder
         self._folder = folder / CLIS
 
     def make(self) -> Path:

@@ -255,6 +255,33 @@ async def test_results_come_back_after_a_restart_of_the_server(claude: ClaudeSta
     assert "low" in str(claude.backend.turns[-1].messages[2])
 
 
+async def test_a_session_is_resumed_by_its_name_alone_also_after_a_restart(claude: ClaudeStage) -> None:
+    async def ask(text: str, **headers: str) -> None:
+        async with claude.clients() as clients:
+            messages: Any = [{"role": "user", "content": text}]
+            await clients.openai.chat.completions.create(model=MODEL, messages=messages, extra_headers=headers)
+
+    named = {"X-Claude-Session-ID": "the boat's"}
+    for number, text in enumerate(("One.", "Two.")):
+        claude.backend.in_turn(said(f"Ahoy {number}."))
+        await ask(text, **named)
+    await claude.close()
+    await claude.start()
+    await ask("Three.", **named)
+    await ask("Alone.", **{"X-Session-ID": "the boat's"})
+    turns = claude.backend.turns
+    history = [
+        ("user", "One."),
+        ("assistant", "Ahoy 0."),
+        ("user", "Two."),
+        ("assistant", "Ahoy 1."),
+        ("user", "Three."),
+    ]
+    assert [turn.told for turn in turns] == [history[:1], history[:3], history, [("user", "Alone.")]]
+    sessions = [turn.headers["x-claude-code-session-id"] for turn in turns]
+    assert sessions[0] == sessions[1] != sessions[2]
+
+
 async def test_images_in_each_dialect(claude: ClaudeStage) -> None:
     url = f"data:image/png;base64,{PIXEL}"
     chat: Any = [

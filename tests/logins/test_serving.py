@@ -110,17 +110,23 @@ async def test_a_token_replaced_on_disk_is_used_soon(house: House, server: Serve
     assert len(served(vendor)) <= 2, "a CLI that starts takes longer than the look"
 
 
-async def test_nobody_else_s_request_is_served_through_a_login(house: House, server: Server, vendor: Vendor) -> None:
+async def test_everybody_else_s_request_is_made_by_the_account_s_own_claude_code(
+    house: House, server: Server, vendor: Vendor
+) -> None:
     await house.login("claude-code", comes_back()).finish()
     await server.start()
     body = {"model": "claude-sonnet-5", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}
     async with (
-        aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session,
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}", "User-Agent": "boat/1"}) as session,
         session.post(f"{server.url}/v1/messages", json=body) as response,
     ):
-        assert response.status == 400
-        assert "is a login of Claude Code: it serves that CLI's own requests only" in await response.text()
-    assert not any(asked.path == "/v1/messages" for asked in vendor.asked)
+        assert response.status == 200
+        assert "Ahoy from the quay." in await response.text()
+    asked = next(asked for asked in vendor.asked if asked.path == "/v1/messages")
+    assert asked.headers["authorization"] == "Bearer sk-ant-oat01-fake-1"
+    assert asked.headers["user-agent"].startswith("claude-cli/")
+    assert "x-claude-code-session-id" in asked.headers
+    assert KEY not in str(vendor.asked)
 
 
 async def test_a_login_made_while_the_server_runs_is_an_account_of_it(house: House, server: Server) -> None:
