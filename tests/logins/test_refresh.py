@@ -28,7 +28,7 @@ KINDS = ("claude-code", "codex", "gemini-cli")
 async def logged_in(house: House, kind: str) -> Kept:
     """A login whose token is about to expire."""
     await house.login(kind, comes_back()).finish()
-    _age(kind, house.folder / "homes" / house.homes[0])
+    age(kind, house.folder / "homes" / house.homes[0])
     return kept_by(house, kind)
 
 
@@ -48,7 +48,7 @@ def kept_by(house: House, kind: str) -> Kept:
     )
 
 
-def _age(kind: str, home: Path) -> None:
+def age(kind: str, home: Path) -> None:
     """The times that a CLI has written itself; a codex token is refreshed at any age."""
     path = home / TOKEN_FILES[kind].path
     saved = msgspec.json.decode(path.read_bytes())

@@ -32,6 +32,13 @@ HOSTS = (
     "oauth2.googleapis.com", "www.googleapis.com", "cloudcode-pa.googleapis.com", "play.googleapis.com",
 )  # fmt: skip
 
+ROTATING = {
+    (host, grant)
+    for host in ("platform.claude.com", "auth.openai.com")
+    for grant in ("authorization_code", "refresh_token")
+}
+"""Who gives a refresh token that is good for one use, and for what."""
+
 Json: TypeAlias = Mapping[str, Any]
 
 
@@ -65,6 +72,9 @@ class Vendor:
     is_client_supported: bool = True
     is_refresh_refused: bool = False
     is_down: bool = False
+    newest: str = ""
+    """The refresh token that was given last: with any other the login is over, as at a provider that rotates them."""
+    reused: list[str] = field(default_factory=list)
     expelled: set[str] = field(default_factory=set)
     """Access tokens that nobody there takes any more, whatever their time."""
     held: asyncio.Event | None = None
@@ -123,6 +133,8 @@ class Vendor:
         asked = Asked(host=host, method=method, path=urlsplit(target).path, body=_read(raw), headers=headers)
         self.asked.append(asked)
         status, told = self._judge(asked)
+        if isinstance(told, Mapping) and (asked.host, asked.body.get("grant_type")) in ROTATING:
+            self.newest = told.get("refresh_token", self.newest)
         if self.held is not None and asked.body.get("grant_type") == "refresh_token":
             self.is_holding.set()
             await self.held.wait()
@@ -142,6 +154,9 @@ class Vendor:
             return 400, {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
         if asked.headers.get("authorization", "").removeprefix("Bearer ") in self.expelled:
             return 401, {"error": {"type": "authentication_error", "message": "the access token was refused"}}
+        if asked.body.get("grant_type") == "refresh_token" and self.newest not in {"", asked.body["refresh_token"]}:
+            self.reused.append(asked.body["refresh_token"])
+            return 400, {"error": "invalid_grant", "error_description": "this token was used already"}
         found = ROUTES.get((asked.host, asked.path))
         return found(self, asked) if found is not None else (404, {"error": "not found"})
 
