@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-clients test-browser strace faults soak check bench bench-clis lock prices format clean help
+.PHONY: run test test-clients test-browser test-postgres strace faults soak check bench bench-clis lock prices format clean help
 
 help:
 	@echo "make run     start the server on 127.0.0.1:8317 (ARGS='--sandbox --port 9000' passes options on)"
 	@echo "make test    run the whole test suite"
 	@echo "make test-clients  put the real coding CLIs and a real OpenID provider, installed by npm, around it (needs npm; 2 GB)"
 	@echo "make test-browser  the panel, and hostile pages, in a real Chromium"
+	@echo "make test-postgres  the usage ledger in a real PostgreSQL"
 	@echo "make faults  the long form of the tests that kill and starve: hours of bad luck in minutes"
 	@echo "make soak    10,000 streams while everything around the server breaks: a table and JSON; some minutes"
 	@echo "make check   ruff, mypy --strict, import contracts, tidy tests"
@@ -23,7 +24,7 @@ run: $(VENV)/.run
 	@$(BIN)/proxy $(ARGS)
 
 test: $(VENV)/.dev
-	@$(BIN)/pytest -n auto --dist worksteal --ignore tests/clients --ignore tests/logins --ignore tests/backends --ignore tests/oidc --ignore tests/browser
+	@$(BIN)/pytest -n auto --dist worksteal --ignore tests/clients --ignore tests/logins --ignore tests/backends --ignore tests/oidc --ignore tests/browser --ignore tests/postgres
 
 CLIENTS := tests/clients
 MODULES := $(CLIENTS)/node_modules
@@ -55,6 +56,13 @@ $(MODULES)/.installed: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json | $(
 	@mkdir -p $(MODULES)/.more && echo "auth-dir: $(CURDIR)/$(MODULES)/.more" > $(MODULES)/.more/config.yaml
 	@$(BIN)/proxy --config $(MODULES)/.more/config.yaml cli install kimi grok copilot
 	@touch $@
+
+# As root it gets the server itself, from Debian's packages.
+test-postgres: $(VENV)/.dev
+	@ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || { echo "installing PostgreSQL ..."; \
+		apt-get -qq update && apt-get -qq install -y --no-install-recommends postgresql > /dev/null; } \
+		|| { echo "PostgreSQL is missing; on Debian: apt-get install postgresql"; exit 1; }
+	@$(BIN)/pytest tests/postgres
 
 # As root it gets the browser itself, from Debian's packages.
 test-browser: $(VENV)/.dev

@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from auth.secret import Secret
 from proxy.config.schema import Config
 from proxy.errors import ConfigError
+from proxy.observe.database import Database, Unfit
 from proxy.observe.log_file import LogFile
+from proxy.observe.postgres import PostgresDatabase
 
 
 def auth_folder(config: Config) -> Path:
@@ -17,6 +20,16 @@ def auth_folder(config: Config) -> Path:
 
 def logs_folder(config: Config) -> Path:
     return auth_folder(config) / "logs"
+
+
+def usage_place(config: Config) -> Path | Database:
+    """Raises `ConfigError`."""
+    if not config.usage_database:
+        return auth_folder(config) / "state" / "usage.sqlite"
+    try:
+        return PostgresDatabase(Secret(config.usage_database))
+    except Unfit as error:
+        raise ConfigError(f"usage-database: {error}") from error
 
 
 def log_stream(config: Config) -> BinaryIO:

@@ -37,7 +37,7 @@ from proxy.dispatch.clock import Clock
 from proxy.dispatch.failover import Dispatcher
 from proxy.dispatch.snapshot import Snapshot
 from proxy.errors import ConfigError
-from proxy.footing import auth_folder, is_json, log_stream, logs_folder
+from proxy.footing import auth_folder, is_json, log_stream, logs_folder, usage_place
 from proxy.observe.ledger import Ledger
 from proxy.observe.log import LibraryLog, make_log
 from proxy.observe.metrics import Metrics
@@ -107,7 +107,7 @@ class House:
         )
         prices = Prices(auth_folder(self.config) / "prices.yaml")
         self.ledger = Ledger(
-            auth_folder(self.config) / "state" / "usage.sqlite",
+            usage_place(self.config),
             retention_days=lambda: self.config.usage_retention_days,
             redact=self.scrubber.text,
             prices=prices,
@@ -242,7 +242,7 @@ class House:
         if self._management is not None:
             self._management.follow(self.config)
         self.log.info("config.reloaded", accounts=len(self.standpoint.snapshot.credentials))
-        fixed = ("host", "port", "tls", "auth_dir", "log_format", "logging_to_file", "debug")
+        fixed = ("host", "port", "tls", "auth_dir", "log_format", "logging_to_file", "debug", "usage_database")
         if waiting := [name for name in fixed if getattr(before, name) != getattr(self.config, name)]:
             self.log.warning("config.restart_needed", settings=[name.replace("_", "-") for name in waiting])
 

@@ -8,7 +8,6 @@ import io
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict
-from sqlite3 import Connection
 from typing import TypeVar, cast
 
 import msgspec
@@ -17,6 +16,7 @@ from management.masking import mask_of
 from management.refusal import Refusal, invalid
 from management.routes import CSV, JSON, Ask, Parameter, Reply, Route, Schema
 from management.state import auth_index
+from proxy.observe.database import Connection
 from proxy.observe.ledger import Unusable
 from proxy.observe.ledger_schema import COLUMNS
 from proxy.observe.usage_queries import (

@@ -72,6 +72,15 @@ def web_address(value: str) -> Fault:
     return None
 
 
+def database(value: str) -> Fault:
+    if not value:
+        return None
+    parts = _split(value)
+    if parts is None or parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
+        return "must be an address such as postgresql://user:password@host/name"
+    return None
+
+
 def proxy_url(value: str) -> Fault:
     if not value or value in NO_PROXY:
         return None

@@ -225,6 +225,11 @@ class Config:
     usage_statistics_enabled: bool = setting(
         default=True, sentence="Keep the usage ledger: requests and tokens, no content."
     )
+    usage_database: str = setting(
+        "",
+        "Keep the ledger in PostgreSQL instead of a file, for several servers: a postgresql:// address.",
+        Limits(check=checks.database, is_private=True, example="postgresql://proxy:password@127.0.0.1/proxy"),
+    )
     usage_retention_days: int = setting(
         90, "How many days the ledger keeps single requests and hours; days are kept for good. 0: all.", _DAYS
     )

@@ -1,4 +1,4 @@
-"""The usage ledger: a SQLite file with one row for each request, and what they come to by hour and by day.
+"""The usage ledger: a database with one row for each request, and what they come to by hour and by day.
 
 One thread writes; whoever records never waits. Rows are written together a few times a second, so that a killed
 process loses a fraction of a second at most; `close` writes all that is left.
@@ -6,8 +6,6 @@ process loses a fraction of a second at most; `close` writes all that is left.
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import threading
 import time
 from collections import deque
@@ -19,12 +17,14 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from proxy.observe.ledger_schema import DAY, Row, TooNew, insert, migrate, row_of
+from proxy.observe.database import Connection, Database
+from proxy.observe.ledger_schema import DAY, Row, insert, row_of
 from proxy.observe.prices import Prices
+from proxy.observe.sqlite import SqliteDatabase
 from proxy.observe.usage import Used
 
 T = TypeVar("T")
-Job = Callable[[sqlite3.Connection], T]
+Job = Callable[[Connection], T]
 
 PENDING_MAX = 200_000
 """Requests that wait to be written. Beyond it, which takes a disk that has long been full, they are only counted."""
@@ -48,13 +48,14 @@ class Log(Protocol):
 
 
 class Ledger:
-    """Nothing is opened before the first `record` or question. `retention_days`: 0 keeps rows for ever; days are kept
-    in any case. `redact`: takes secrets out of a text.
+    """`place`: a SQLite file, or another database. Nothing is opened before the first `record` or question.
+
+    `retention_days`: 0 keeps rows for ever; days are kept in any case. `redact`: takes secrets out of a text.
     """
 
     def __init__(
         self,
-        path: Path,
+        place: Path | Database,
         *,
         retention_days: Callable[[], int] = lambda: 0,
         redact: Callable[[str], str] = lambda text: text,
@@ -62,7 +63,6 @@ class Ledger:
         now: Callable[[], float] = time.time,
         log: Log | None = None,
     ) -> None:
-        self.path = path
         self.dropped = 0
         """Requests that are in no row, since the start."""
         self.fault: str | None = None
@@ -72,15 +72,26 @@ class Ledger:
         self._prices = prices or Prices()
         self._now = now
         self._log: Log = log or structlog.get_logger()
+        self._database: Database = (
+            SqliteDatabase(place, now=now, tell=self._set_aside) if isinstance(place, Path) else place
+        )
         lock = threading.Lock()
         self._news = threading.Condition(lock)
         self._hurry = threading.Condition(lock)
         self._rows: deque[Used] = deque()
-        self._jobs: deque[Callable[[sqlite3.Connection | None], None]] = deque()
+        self._jobs: deque[Callable[[Connection | None], None]] = deque()
         self._is_closing = False
         self._thread: threading.Thread | None = None
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
         self._tidied_at = 0.0
+
+    def _set_aside(self, file: str, why: str) -> None:
+        self._log.error("ledger.set_aside", file=file, why=why)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there may be something in it already."""
+        return self._database.exists()
 
     # for whoever records and asks
 
@@ -98,14 +109,14 @@ class Ledger:
         """In the thread that writes, after everything that was recorded before."""
         future: Future[T] = Future()
 
-        def run(connection: sqlite3.Connection | None) -> None:
+        def run(connection: Connection | None) -> None:
             if connection is None:
                 future.set_exception(Unusable(self.fault or "the ledger is closed"))
                 return
             try:
                 future.set_result(job(connection))
-            except sqlite3.Error as error:
-                future.set_exception(Unusable(f"{self.path}: {error}"))
+            except self._database.errors as error:
+                future.set_exception(Unusable(f"{self._database.name}: {error}"))
 
         with self._news:
             if self._is_closing:
@@ -120,11 +131,10 @@ class Ledger:
         """Beside the writer, after everything that was recorded before. Blocks. Raises `Unusable`."""
         try:
             self.ask(lambda _connection: None).result(FLUSH_SECONDS)
-            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-                connection.row_factory = sqlite3.Row
+            with closing(self._database.reading()) as connection:
                 return job(connection)
-        except (sqlite3.Error, TimeoutError) as error:
-            raise Unusable(f"{self.path}: {str(error) or 'busy'}") from error
+        except self._database.errors as error:
+            raise Unusable(f"{self._database.name}: {str(error).strip() or 'busy'}") from error
 
     def close(self) -> None:
         """Waits until everything is written."""
@@ -186,14 +196,14 @@ class Ledger:
 
     def _write(self, batch: list[Used]) -> bool:
         try:
-            connection = self._connection = self._connection or self._open()
+            connection = self._connection = self._connection or self._database.open()
             if batch:
                 self._prices.look()
-                connection.execute("BEGIN IMMEDIATE")
-                with connection:
+                with connection.transaction():
                     insert(connection, [self._row(used) for used in batch])
-        except (sqlite3.Error, OSError, OverflowError, TooNew) as error:
-            fault = f"{self.path}: {error}"
+        except self._database.errors as error:
+            self._reconnect()
+            fault = f"{self._database.name}: {error}"
             if fault != self.fault:
                 self.fault = fault
                 self._log.error("ledger.failed", why=fault)
@@ -203,38 +213,15 @@ class Ledger:
             self._log.warning("ledger.recovered")
         return True
 
+    def _reconnect(self) -> None:
+        """The next try has a connection of its own: this one may be of a server that is gone."""
+        if self._connection is not None:
+            with suppress(*self._database.errors):
+                self._connection.close()
+            self._connection = None
+
     def _row(self, used: Used) -> Row:
         return row_of(used, self._prices.cost(used.provider, used.model_served, used.tokens), self._redact)
-
-    def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        self.path.chmod(0o600)  # the files beside it take over its mode
-        try:
-            return self._connect()
-        except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode not in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
-                raise
-            aside = self.path.with_name(f"{self.path.name}.broken-{int(self._now())}")
-            self.path.replace(aside)
-            for suffix in ("-wal", "-shm"):
-                with suppress(FileNotFoundError):
-                    self.path.with_name(self.path.name + suffix).unlink()
-            self._log.error("ledger.set_aside", file=str(aside), why=str(error))
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            return self._connect()
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            migrate(connection)
-        except (sqlite3.Error, TooNew):
-            connection.close()
-            raise
-        return connection
 
     def _tidy(self) -> None:
         """What is older than it may be goes, a few thousand rows at a time."""
@@ -247,8 +234,8 @@ class Ledger:
                 "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE at < ? LIMIT ?)", (oldest, TIDY_ROWS)
             ).rowcount
             self._connection.execute("DELETE FROM hourly WHERE at < ?", (oldest,))
-            self._connection.execute("PRAGMA incremental_vacuum").fetchall()
-        except sqlite3.Error as error:
+            self._database.shrink(self._connection)
+        except self._database.errors as error:
             self._log.warning("ledger.tidying_failed", why=str(error))
             gone = 0
         if gone < TIDY_ROWS:

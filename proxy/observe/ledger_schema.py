@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from operator import add
 from typing import Any, cast
 
 import msgspec
 
+from proxy.observe.database import Connection
 from proxy.observe.usage import BUCKETS, LOSSES_MAX, Cell, Used, clipped
 
 HOUR, DAY = 3600, 86400
@@ -45,27 +45,13 @@ ROWS_AT_ONCE = 100
 """In one statement: each is a time out of Python's lock, and a chance for others to take it."""
 _ROW = f"({', '.join('?' * len(COLUMNS))})"
 _INSERT = f"INSERT INTO request ({', '.join(COLUMNS)}) VALUES "  # noqa: S608 - names of ours
-_ADD = ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
 _ROLL_COLUMNS = ("at", "key", "credential", "provider", "model", *_SUMS)
 _INTO = f"({', '.join(_ROLL_COLUMNS)}) VALUES ({', '.join('?' * len(_ROLL_COLUMNS))})"
-_UPSERT = f"INSERT INTO {{}} {_INTO} ON CONFLICT (at, key, credential, provider, model) DO UPDATE SET {_ADD}"
-
-
-class TooNew(Exception):
-    """A later version of this program wrote the file."""
-
-
-def migrate(connection: sqlite3.Connection) -> None:
-    """Raises `TooNew`; then nothing was touched."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > VERSION:
-        raise TooNew(f"was written by a later version (schema {version}; this one knows {VERSION})")
-    for number in range(version, VERSION):
-        connection.execute("BEGIN IMMEDIATE")
-        with connection:
-            for statement in MIGRATIONS[number]:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number + 1}")
+_UPSERTS = {
+    table: f"INSERT INTO {table} {_INTO} ON CONFLICT (at, key, credential, provider, model) DO UPDATE SET "
+    + ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in _SUMS)
+    for table in ("hourly", "daily")
+}
 
 
 Row = tuple[Cell, ...]
@@ -129,15 +115,15 @@ def row_of(used: Used, cost: float | None, redact: Callable[[str], str]) -> Row:
     )
 
 
-def insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+def insert(connection: Connection, rows: Sequence[Row]) -> None:
     """The rows, and what they add to the hours and the days that they fall into."""
     for start in range(0, len(rows), ROWS_AT_ONCE):
         some = rows[start : start + ROWS_AT_ONCE]
         connection.execute(_INSERT + ", ".join([_ROW] * len(some)), [cell for row in some for cell in row])
     hours = _summed((*_group(row, HOUR), *_counted(row)) for row in rows)
     days = _summed((cast("int", hour[0]) // DAY * DAY, *hour[1:]) for hour in hours)
-    connection.executemany(_UPSERT.format("hourly"), hours)
-    connection.executemany(_UPSERT.format("daily"), days)
+    connection.executemany(_UPSERTS["hourly"], hours)
+    connection.executemany(_UPSERTS["daily"], days)
 
 
 _AT, _KEY, _SERVED, _PROVIDER, _CREDENTIAL, _STATUS, _COST, _SECONDS = map(
@@ -158,7 +144,7 @@ def _counted(row: Row) -> Row:
     uncached, read, written, output, reasoning = row[_TOKENS]
     cost = row[_COST]
     is_used = uncached or read or written or output or reasoning
-    is_failed = cast("int", row[_STATUS]) >= 400
+    is_failed = int(cast("int", row[_STATUS]) >= 400)
     return (
         1, is_failed, uncached or 0, read or 0, written or 0, output or 0, reasoning or 0,
         cost or 0.0, 1 if cost is None and is_used else 0, row[_SECONDS],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import msgspec
 
+from proxy.observe.database import Connection, Record
 from proxy.observe.ledger_schema import COLUMNS, DAY, HOUR
 from proxy.observe.usage import BUCKETS, Cell
 
@@ -23,6 +23,8 @@ SPAN, SPANS = 600, 20
 _SPANS = {"hour": ("hourly", HOUR), "day": ("daily", DAY)}
 _JSON = frozenset({"losses", "attempts"})
 _CURSOR = "usage-queue"
+_IS_FAILED = "(CASE WHEN status >= 400 THEN 1 ELSE 0 END)"
+_FAILED = f"COALESCE(SUM{_IS_FAILED}, 0)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,23 +50,24 @@ class Filter:
         return self.is_rolled and all(each is None or each % span == 0 for each in (self.since, self.until))
 
 
-def totals(connection: sqlite3.Connection, chosen: Filter, group: str | None = None) -> list[Answer]:
+def totals(connection: Connection, chosen: Filter, group: str | None = None) -> list[Answer]:
     """One line, or one for each of what they are split by, the most tokens first."""
     table = next((name for name, span in reversed(_SPANS.values()) if chosen.fits(span)), "request")
     by = None if group is None else (_model(table) if group == "model" else GROUPS[group])
     where, values = _where(chosen, table)
     columns = f"{by} AS name, {_sums(table)}" if by else _sums(table)
-    tail = f" GROUP BY {by} ORDER BY SUM(input_uncached + cache_read + cache_write + output) DESC" if by else ""
+    most = " + ".join(f"COALESCE(SUM({name}), 0)" for name in BUCKETS)
+    tail = f" GROUP BY {by} ORDER BY {most} DESC, {by}" if by else ""
     rows = connection.execute(f"SELECT {columns} FROM {table}{where}{tail}", values)  # noqa: S608 - names of ours
     return [_summed(row) for row in rows]
 
 
-def series(connection: sqlite3.Connection, chosen: Filter, step: Step) -> list[Answer]:
+def series(connection: Connection, chosen: Filter, step: Step) -> list[Answer]:
     """One line for each hour or day (UTC) in which there was something, the oldest first; `at` is its beginning."""
     table, span = _SPANS[step]
     at = "at"
     if not chosen.fits(span):
-        table, at = "request", f"CAST(at / {span} AS INTEGER) * {span}"
+        table, at = "request", f"{connection.floor.format(f'at / {span}')} * {span}"
     where, values = _where(chosen, table)
     rows = connection.execute(
         f"SELECT {at} AS at, {_sums(table)} FROM {table}{where} GROUP BY 1 ORDER BY 1 DESC LIMIT {POINTS_MAX}",  # noqa: S608 - names of ours
@@ -73,7 +76,7 @@ def series(connection: sqlite3.Connection, chosen: Filter, step: Step) -> list[A
     return [_summed(row) for row in rows][::-1]
 
 
-def tokens_by_hour(connection: sqlite3.Connection, *, since: float) -> Iterator[tuple[str, str, int, int]]:
+def tokens_by_hour(connection: Connection, *, since: float) -> Iterator[tuple[str, str, int, int]]:
     """Account, key, beginning of the hour, and the tokens of all kinds that the one gave the other in it."""
     rows = connection.execute(
         f"SELECT credential, key, at, SUM({' + '.join(BUCKETS)}) FROM hourly WHERE at >= ? AND credential != '' "  # noqa: S608 - names of ours
@@ -81,18 +84,18 @@ def tokens_by_hour(connection: sqlite3.Connection, *, since: float) -> Iterator[
         [since],
     )
     for account, key, at, tokens in rows:
-        yield account, key, at, tokens
+        yield account, key, int(at), int(tokens)
 
 
-def recent(connection: sqlite3.Connection, *, now: float) -> dict[str, list[Answer]]:
+def recent(connection: Connection, *, now: float) -> dict[str, list[Answer]]:
     """By account, of the last 20 spans of ten minutes, the oldest first: how many went well, how many not."""
     newest = int(now // SPAN)
     first = newest - SPANS + 1
     found: dict[str, list[Answer]] = {}
     for account, span, requests_, failed in connection.execute(
-        "SELECT credential, CAST(at / ? AS INTEGER), COUNT(*), SUM(status >= 400) FROM request "
+        f"SELECT credential, {connection.floor.format(f'at / {SPAN}')}, COUNT(*), {_FAILED} FROM request "  # noqa: S608 - names of ours
         "WHERE at >= ? AND credential IS NOT NULL GROUP BY 1, 2",
-        (SPAN, first * SPAN),
+        [first * SPAN],
     ):
         spans = found.setdefault(
             account, [{"time": (first + n) * SPAN, "success": 0, "failed": 0} for n in range(SPANS)]
@@ -102,11 +105,11 @@ def recent(connection: sqlite3.Connection, *, now: float) -> dict[str, list[Answ
     return found
 
 
-def percentiles(connection: sqlite3.Connection, chosen: Filter) -> Answer:
+def percentiles(connection: Connection, chosen: Filter) -> Answer:
     """Seconds to the first byte, and of the whole, of answers that came."""
     where, values = _where(chosen, "request")
     rows = connection.execute(
-        f"SELECT first_byte_seconds, seconds FROM request{where or ' WHERE 1'} AND status < 400 "  # noqa: S608 - names of ours
+        f"SELECT first_byte_seconds, seconds FROM request{where or ' WHERE TRUE'} AND status < 400 "  # noqa: S608 - names of ours
         f"ORDER BY id DESC LIMIT {SAMPLES_MAX}",
         values,
     ).fetchall()
@@ -119,13 +122,11 @@ def _percentiles(ordered: list[float]) -> dict[str, float | None]:
     return {f"p{n}": ordered[round(last * n / 100)] if ordered else None for n in (50, 90, 95, 99)}
 
 
-def requests(
-    connection: sqlite3.Connection, chosen: Filter, *, limit: int, before: int | None = None
-) -> Iterator[Answer]:
+def requests(connection: Connection, chosen: Filter, *, limit: int, before: int | None = None) -> Iterator[Answer]:
     """The newest first; `before`: the `id` of the last one that is known."""
     where, values = _where(chosen, "request")
     if before is not None:
-        where, values = f"{where or ' WHERE 1'} AND id < ?", [*values, before]
+        where, values = f"{where or ' WHERE TRUE'} AND id < ?", [*values, before]
     for row in connection.execute(
         f"SELECT id, {', '.join(COLUMNS)} FROM request{where} ORDER BY id DESC LIMIT ?",  # noqa: S608 - names of ours
         [*values, limit],
@@ -133,23 +134,24 @@ def requests(
         yield _told(row)
 
 
-def pop(connection: sqlite3.Connection, count: int) -> list[Answer]:
+def pop(connection: Connection, count: int) -> list[Answer]:
     """The oldest that nobody has popped; never again the same. Only in the ledger's own thread."""
-    connection.execute("BEGIN IMMEDIATE")
-    with connection:
+    with connection.transaction(name=_CURSOR):
         found = connection.execute("SELECT value FROM meta WHERE name = ?", [_CURSOR]).fetchone()
         cursor = connection.execute(
             f"SELECT id, {', '.join(COLUMNS)} FROM request WHERE id > ? ORDER BY id LIMIT ?",  # noqa: S608 - names of ours
             [found[0] if found else 0, count],
         )
-        cursor.row_factory = sqlite3.Row
         rows = [_told(row) for row in cursor]
         if rows:
-            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [_CURSOR, rows[-1]["id"]])
+            connection.execute(
+                "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                [_CURSOR, rows[-1]["id"]],
+            )
     return rows
 
 
-def _told(row: sqlite3.Row) -> Answer:
+def _told(row: Record) -> Answer:
     told: Answer = {name: msgspec.json.decode(row[name]) if name in _JSON else row[name] for name in row.keys()}  # noqa: SIM118 - a Row gives its values
     told["is_stream"] = bool(told["is_stream"])
     return told
@@ -164,15 +166,15 @@ def _sums(table: str) -> str:
     if table == "request":
         known = " OR ".join(f"{name} > 0" for name in BUCKETS)
         counts = (
-            "COUNT(*) AS requests, COALESCE(SUM(status >= 400), 0) AS failed, "
-            f"COALESCE(SUM(cost IS NULL AND ({known})), 0) AS unpriced"
+            f"COUNT(*) AS requests, {_FAILED} AS failed, "
+            f"COALESCE(SUM(CASE WHEN cost IS NULL AND ({known}) THEN 1 ELSE 0 END), 0) AS unpriced"
         )
     else:
         counts = ", ".join(f"COALESCE(SUM({name}), 0) AS {name}" for name in ("requests", "failed", "unpriced"))
     return f"{counts}, {tokens}, COALESCE(SUM(cost), 0) AS cost, COALESCE(SUM(seconds), 0) AS seconds"
 
 
-def _summed(row: sqlite3.Row) -> Answer:
+def _summed(row: Record) -> Answer:
     """A cost is known only where nothing is missing in it; the part that is known is told beside."""
     told: Answer = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row gives its values
     told["cost_known"] = told["cost"]
@@ -189,7 +191,7 @@ def _where(chosen: Filter, table: str) -> tuple[str, list[Cell]]:
         ("credential = ?", chosen.account),
         ("provider = ?", chosen.provider),
         (f"{_model(table)} = ?", chosen.model),
-        ("(status >= 400) = ?", None if chosen.is_failed is None else int(chosen.is_failed)),
+        (f"{_IS_FAILED} = ?", None if chosen.is_failed is None else int(chosen.is_failed)),
         ("session = ?", chosen.session),
         ("request_id = ?", chosen.request_id),
     ]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from sqlite3 import Connection
 
 from structlog.typing import FilteringBoundLogger
 
 from auth.quota import HOUR
+from proxy.observe.database import Connection
 from proxy.observe.ledger import Ledger, Unusable
 from proxy.observe.usage_queries import Filter, tokens_by_hour, totals
 from proxy.server.limits import Limits
@@ -28,7 +28,7 @@ class Recollection:
 
     async def recall(self) -> None:
         """At the start, before anybody is served."""
-        if not self._ledger.path.exists():
+        if not self._ledger.exists:
             return
         try:
             found = await asyncio.to_thread(self._ledger.read, self._spent)
@@ -50,7 +50,7 @@ class Recollection:
         """Only where a budget is in quotas."""
         limits, now = self._limits, self._limits.now()
         windows = [*self._shares.windows(now)] if limits.is_sharing else []
-        if not windows or not self._ledger.path.exists():
+        if not windows or not self._ledger.exists:
             return
         begins = {(account, window.slot): limits.unix() - now + _begin(window.resets_at, window.seconds, now)
                   for account, window in windows}  # fmt: skip

@@ -14,7 +14,7 @@ async def test_first_a_report_then_in_force(open_stage: Any) -> None:
         outcomes = {each["path"]: each["outcome"] for each in told.json["report"]}
         assert outcomes.pop("auth-dir") == outcomes.pop("remote-management") == "kept", "as they are here"
         assert outcomes == {
-                        "request-retry": "kept",
+            "request-retry": "kept",
             "claude-api-key": "kept",
             "claude-api-key[0].cloak": "left-out",
             "ws-auth": "left-out",

@@ -62,7 +62,7 @@ async def test_without_a_ledger_everything_begins_anew(tmp_path: Path) -> None:
     read, limits, _ = recollection(ledger, Quotas())
     await read.recall()
     assert limits.spending.used("a", "month", NOON).tokens == 0
-    assert not ledger.path.exists()
+    assert not ledger.exists
 
 
 async def test_a_ledger_that_cannot_be_read_stops_nobody(tmp_path: Path) -> None:
