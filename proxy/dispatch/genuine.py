@@ -49,6 +49,8 @@ _FORWARDING = re.compile(
 )
 """Written by whoever stands between the client and us."""
 _OURS = "x-proxy-"
+_GATEWAYS = frozenset({"x-claude-code", "x-claude-session-id"})
+"""Asked of whoever stands before a CLI, and no CLI's own."""
 
 
 def is_genuine(provider: Provider, headers: Mapping[str, str], envelope: bytes = b"") -> bool:
@@ -77,6 +79,7 @@ def _goes_on(name: str, named: set[str]) -> bool:
         and name not in _ACCOUNT
         and name not in named
         and not name.startswith(_OURS)
+        and name not in _GATEWAYS
         and _FORWARDING.fullmatch(name) is None
     )
 

@@ -59,8 +59,15 @@ def heeded(inquiry: Inquiry, desk: Desk) -> Inquiry:
         said=None if inquiry.said is None else replace(inquiry.said, headers=_without_keys(inquiry.said.headers)),
     )
     if SESSION in headers or _is_claude_code(headers):
-        return replace(inquiry, session=_session(inquiry, desk), is_session_told=True)
+        return _in_session(inquiry, _session(inquiry, desk))
     return inquiry
+
+
+def _in_session(inquiry: Inquiry, name: str) -> Inquiry:
+    """As if the client had named it itself: what is said from now on can be resumed by that name."""
+    headers = CIMultiDict(inquiry.headers)
+    headers[SESSION] = name
+    return replace(inquiry, headers=headers, session=name, is_session_told=True)
 
 
 def told(inquiry: Inquiry) -> tuple[tuple[str, str], ...]:

@@ -82,3 +82,8 @@ def test_what_belongs_to_the_hop_or_to_an_account_stays_here() -> None:
 )
 def test_the_query_goes_on_behind_what_the_address_has(url: str, query: dict[str, str], told: str) -> None:
     assert with_query(url, query) == told
+
+
+def test_what_is_asked_of_a_gateway_stays_here() -> None:
+    headers = CIMultiDict({"X-Claude-Code": "true", "X-Claude-Session-ID": "s", "X-Proxy-Account": "a", "X-Other": "1"})
+    assert dict(own_headers(headers)) == {"X-Other": "1"}

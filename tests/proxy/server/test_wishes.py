@@ -103,6 +103,7 @@ class TestSession:
     def test_one_is_made_and_told(self) -> None:
         asked = heard(X_Claude_Code="1")
         assert (asked.session, told(asked)) == ("made-1", (("x-claude-session-id", "made-1"),))
+        assert asked.headers["X-Claude-Session-ID"] == "made-1", "what is said now can be resumed"
 
     def test_one_is_gone_on_with(self) -> None:
         assert told(heard(X_Claude_Session_ID="mine")) == (("x-claude-session-id", "mine"),)
