@@ -159,7 +159,10 @@ async def _test(desk: Desk, subjects: Sequence[tuple[Provider, Credential]]) -> 
     try:
         for provider, credential in subjects:
             try:
-                works, why = await probe(upstream, provider, await desk.with_token(credential))
+                if provider.own_cli:
+                    works, why = await desk.test_login(credential, os.environ)
+                else:
+                    works, why = await probe(upstream, provider, await desk.with_token(credential))
             except Refused as error:
                 works, why = False, str(error)
             all_work &= works

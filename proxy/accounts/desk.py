@@ -20,7 +20,8 @@ from auth.tokens import Token
 from proxy.accounts.enrolment import enrolled, open_store
 from proxy.accounts.fresh_logins import own_login, signer_of
 from proxy.accounts.known import Usage, usages
-from proxy.config.account_files import AccountFile, HomeLogin, OidcLogin, ServiceAccount, interpret
+from proxy.accounts.login_probe import probe_login
+from proxy.config.account_files import AccountFile, CliLogin, HomeLogin, OidcLogin, ServiceAccount, interpret
 from proxy.config.schema import Config
 from proxy.providers.base import Provider
 from proxy.providers.configured import from_config
@@ -172,16 +173,25 @@ class Desk:
         named += [({each.id, each.label, name, name[: -len(SUFFIX)]}, each) for name, each in mine.credentials.items()]
         for wanted in which:
             if not any(wanted in names for names, _ in named):
-                raise Refused(f"no account that is in use is called {wanted!r}; `proxy accounts` lists them")
+                why = mine.unused.get(f"{wanted.removesuffix(SUFFIX)}{SUFFIX}", "")
+                raise Refused(
+                    f"{wanted}: {why}"
+                    if why
+                    else f"no account that is in use is called {wanted!r}; `proxy accounts` lists them"
+                )
         for names, credential in named:
-            provider = providers[credential.provider]
-            if provider.own_cli:
-                if names & set(which):
-                    raise Refused(
-                        f"{credential.label} is a login: only its own CLI may ask with it; `proxy accounts` shows it"
-                    )
-            elif names & set(which) or not (which or credential.is_disabled):
-                yield provider, credential
+            if names & set(which) or not (which or credential.is_disabled):
+                yield providers[credential.provider], credential
+
+    async def test_login(self, credential: Credential, ours: Mapping[str, str]) -> tuple[bool, str]:
+        """Through its own CLI, which alone may ask with it."""
+        for entry in self._store.entries.values():
+            file = entry.value
+            if file is not None and isinstance(file.settings, CliLogin) and account_id(file) == credential.id:
+                return await probe_login(
+                    self.folder, file.kind, file.settings, proxy_url=self._config.proxy_url, ours=ours
+                )
+        return False, "is not there any more"
 
     async def with_token(self, credential: Credential) -> Credential:
         """A service account gets its token now, and an OIDC login whose token has expired another one. Raises `Refused`

@@ -39,11 +39,11 @@ def usages(folder: Path, *, unix: float) -> Mapping[str, tuple[Usage, ...]]:
     found: dict[str, tuple[Usage, ...]] = {}
     for account, window in pool.quotas.all():
         if window.slot.startswith(SUBSCRIPTIONS):
-            found[account] = (*found.get(account, ()), _usage(window, unix))
+            found[account] = (*found.get(account, ()), share_of(window, unix))
     return found
 
 
-def _usage(window: Window, unix: float) -> Usage:
+def share_of(window: Window, unix: float) -> Usage:
     """The pool's clock was 0 at `unix`."""
     at = None if window.resets_at is None else datetime.fromtimestamp(window.resets_at + unix, UTC)
     return Usage(

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from auth.cli.install import CLI_TABLE, pinned
+from auth.tokens import mark_refused, read_token
 from proxy.accounts.login_terminal import Place, qr_code
 from tests.logins.conftest import MODULES, House
+from tests.logins.person import comes_back
+from tests.logins.stage import ASKED
 from tests.logins.vendor import Vendor
 
 SECONDS_MAX = 60
@@ -173,6 +176,30 @@ async def test_logout(house: House, shell: Shell, vendor: Vendor) -> None:
     assert await shell.ends() == 0, shell.told
     assert vendor.revoked == ["rt-fake-1"]
     assert (house.files, house.homes) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("claude-code", "works: ada@example.test · max_20x · Harbour Works, 5-hour 12 % (until "),
+        ("codex", "works: ada@example.test · pro · Personal, 5-hour 12 % (until "),
+        ("gemini-cli", "has a token; more its CLI does not tell"),
+    ],
+)
+async def test_a_login_is_tested_through_its_cli(
+    house: House, shell: Shell, vendor: Vendor, kind: str, words: str
+) -> None:
+    await house.login(kind, comes_back()).finish()
+    (name,) = house.files
+    vendor.asked.clear()
+    await shell.start("accounts", "test")
+    assert await shell.ends() == 0, shell.told
+    assert f"{name.removesuffix('.json')} ({kind}): {words}" in shell.told
+    assert not any(asked.path in ASKED for asked in vendor.asked)
+    mark_refused(house.folder / "homes" / house.homes[0], read_token(kind, house.folder / "homes" / house.homes[0]))
+    await shell.start("accounts", "test", name)
+    assert await shell.ends() == 1
+    assert "the provider has refused the login" in shell.told
 
 
 async def test_the_clis_are_listed_with_their_versions(shell: Shell) -> None:
