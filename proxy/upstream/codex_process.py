@@ -16,7 +16,7 @@ from proxy.errors import Broken
 from proxy.hub.residue import JsonObject
 from proxy.upstream import codex_settings as settings
 from proxy.upstream.cli_traces import CliTraces, resident_bytes
-from proxy.upstream.codex_relay import CodexRelay, Line
+from proxy.upstream.codex_relay import CodexRelay, Line, Unasked
 from proxy.upstream.codex_request import Turn
 
 READY_SECONDS_MAX = 5.0
@@ -174,7 +174,7 @@ class CodexProcess:
             thread.moved.set()
         exchange = self.line.expected.pop(name, None)
         if exchange is not None:
-            exchange.fail(Broken(f"the codex CLI asked nobody: {_error(params.get('turn'))}"))
+            exchange.fail(Unasked(f"the codex CLI asked nobody: {_error(params.get('turn'))}"))
 
     def _asked(self, message: Mapping[str, JsonValue]) -> bool:
         params = message.get("params")

@@ -30,6 +30,10 @@ ACCOUNT_HEADERS = ("authorization", "chatgpt-account-id")
 _METADATA = "x-codex-turn-metadata"
 
 
+class Unasked(Broken):
+    """Codex has ended a turn without asking its backend."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
     """To one account's backend. `base`: ``https://chatgpt.com/backend-api``."""
@@ -48,16 +52,34 @@ class Exchange:
         self.answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.is_cut = False
         self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._sending: asyncio.Task[Answer] | None = None
         self._answer: Answer | None = None
 
-    def begin(self, answer: Answer) -> None:
-        self._answer = answer
-        if self.answered.cancelled():
-            answer.abort()
-        else:
-            self.answered.set_result(answer)
+    @property
+    def is_unasked(self) -> bool:
+        """It is over, and the backend knows nothing of it."""
+        return self.answered.done() and not self.answered.cancelled() and isinstance(self.answered.exception(), Unasked)
 
-    def fail(self, error: Exception) -> None:
+    async def send(self, http: Upstream, call: Call) -> Answer | None:
+        """None: nothing came, or nobody waits for it any more."""
+        if self.answered.done():
+            return None
+        sending = self._sending = asyncio.create_task(http.send(call))
+        await asyncio.wait([sending])
+        if sending.cancelled():
+            return None
+        error = sending.exception()
+        if error is not None:
+            self.fail(error)
+            return None
+        answer = self._answer = sending.result()
+        if self.answered.done():
+            answer.abort()
+            return None
+        self.answered.set_result(answer)
+        return answer
+
+    def fail(self, error: BaseException) -> None:
         self.asked.set()
         if not self.answered.done():
             self.answered.set_exception(error)
@@ -81,6 +103,8 @@ class Exchange:
 
     def abort(self) -> None:
         self.answered.cancel()
+        if self._sending is not None:
+            self._sending.cancel()
         self.end()
         if self._answer is not None:
             self._answer.abort()
@@ -176,13 +200,10 @@ class CodexRelay:
         if any(request.headers.get(name) != value for name, value in _account(call).items()):
             exchange.fail(Broken("the codex CLI asked in another account's name, and was stopped"))
             return _refusal("this is another account's")
-        body = await _body(request)
-        try:
-            answer = await self._http.send(replace(call, method="POST", headers=_headers(request), body=body))
-        except UpstreamError as error:
-            exchange.fail(error)
+        call = replace(call, method="POST", headers=_headers(request), body=await _body(request))
+        answer = await exchange.send(self._http, call)
+        if answer is None:
             return _refusal("the backend did not answer")
-        exchange.begin(answer)
         if not 200 <= answer.status < 300:
             return _refusal("the answer went to whoever asked")
         return await _echo(exchange, answer, request)

@@ -62,6 +62,8 @@ def config(folder: Path, *, relay: str) -> str:
         "chatgpt_base_url": f"{relay}/backend-api",
         "model_catalog_json": str(folder / MODELS),
         "model_auto_compact_token_limit": CONTEXT_TOKENS_MAX,
+        "model_context_window": CONTEXT_TOKENS_MAX,
+        "tool_output_token_limit": TOKENS_MAX,
         "web_search": "disabled",
         "project_doc_max_bytes": 0,
         "approval_policy": "never",

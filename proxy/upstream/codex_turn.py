@@ -33,46 +33,52 @@ class CodexTurn:
         self._call = call
         self._turn = turn
         self._thread: Thread | None = None
+        self._exchange: Exchange | None = None
 
     async def run(self) -> Answer:
         """Raises `Broken` or `Silent`, or what the way to the backend raises."""
-        exchange: Exchange | None = None
         try:
             exchange = await self._begun()
-            async with asyncio.timeout(ASKED_SECONDS_MAX):
-                await exchange.asked.wait()
+            if exchange.is_unasked and self._claim.kept is not None:
+                exchange = await self._begun(anew=True)
             answer = await exchange.answered
         except Refusal as error:
-            self._end(exchange)
+            self._end()
             return Told(400, f"Codex does not take this request: {error}")
         except Ended as error:
-            self._end(exchange)
+            self._end()
             raise Broken(f"the codex CLI has ended: {error}") from error
         except TimeoutError as error:
-            self._end(exchange)
+            self._end()
             raise Silent("the codex CLI has not asked its backend in time") from error
         except (asyncio.CancelledError, UpstreamError):
-            self._end(exchange)
+            self._end()
             raise
         if not 200 <= answer.status < 300:
-            self._end(None)
+            self._exchange = None  # its answer is the caller's to read
+            self._end()
             return answer
         streamed = CodexAnswer(answer, exchange, self)
         return streamed if self._turn.is_stream else WholeAnswer(streamed, exchange)
 
-    async def _begun(self) -> Exchange:
-        thread, items, replies = await self._place()
-        exchange = self._worker.line.expect(thread.id, self._call)
+    async def _begun(self, *, anew: bool = False) -> Exchange:
+        """When Codex has asked its backend, or has told that it does not. `anew`: not where it was left."""
+        thread, items, replies = await self._place(anew=anew)
+        exchange = self._exchange = self._worker.line.expect(thread.id, self._call)
         thread.schema = self._turn.turn.get("outputSchema")
         if replies is None:
             await self._worker.ask(thread, items, self._turn)
         else:
             await self._worker.answer(thread, replies)
+        async with asyncio.timeout(ASKED_SECONDS_MAX):
+            await exchange.asked.wait()
         return exchange
 
-    async def _place(self) -> tuple[Thread, Sequence[JsonObject], Mapping[str, JsonObject] | None]:
+    async def _place(self, *, anew: bool) -> tuple[Thread, Sequence[JsonObject], Mapping[str, JsonObject] | None]:
         """Where it is said, what is new there, and the results that a turn waits for there."""
-        kept = self._claim.kept
+        if self._thread is not None:
+            self._worker.let_go(self._thread)
+        kept = None if anew else self._claim.kept
         if kept is not None and isinstance(kept.note, Thread):
             thread = self._thread = kept.note
             new = self._turn.new_items(len(kept.said))
@@ -83,10 +89,10 @@ class CodexTurn:
         thread = self._thread = await self._worker.begin(self._turn)
         return thread, self._turn.items, None
 
-    def _end(self, exchange: Exchange | None) -> None:
+    def _end(self) -> None:
         """Nothing came of it."""
-        if exchange is not None:
-            exchange.abort()
+        if self._exchange is not None:
+            self._exchange.abort()
         if self._thread is not None:
             self._worker.line.expected.pop(self._thread.id, None)
             self._worker.let_go(self._thread)

@@ -106,6 +106,9 @@ class CodexBackend(Vendor):
         method, target, _version = line.split(" ", 2)
         raw = await reader.readexactly(int(headers.get("content-length", 0)))
         path = target.partition("?")[0]
+        if (host, path, method) == (HOST, PATH, "GET"):
+            await _tell(Refuse(status=426, body={}, headers={}), writer)  # it takes no WebSockets
+            return
         if (host, path, method) != (HOST, PATH, "POST"):
             await self._about(Asked(host=host, method=method, path=path, body={}, headers=headers), writer)
             return

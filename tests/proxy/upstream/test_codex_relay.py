@@ -55,9 +55,19 @@ class Http:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.answer: Said | UpstreamError = Said()
+        self.held: asyncio.Event | None = None
+        self.is_asked = asyncio.Event()
+        self.is_cancelled = False
 
     async def send(self, call: Call) -> Answer:
         self.calls.append(call)
+        self.is_asked.set()
+        if self.held is not None:
+            try:
+                await self.held.wait()
+            except asyncio.CancelledError:
+                self.is_cancelled = True
+                raise
         if isinstance(self.answer, UpstreamError):
             raise self.answer
         return self.answer
@@ -173,6 +183,18 @@ async def test_a_caller_that_is_gone_ends_both_ends(quay: Quay) -> None:
             await response.read()
         with pytest.raises(Broken):
             await anext(pieces)
+
+
+async def test_a_caller_that_does_not_wait_for_the_head_ends_the_request(quay: Quay) -> None:
+    quay.http.held = asyncio.Event()
+    exchange = quay.line.expect("thread-1", quay.call())
+    asking = asyncio.create_task(quay.asking("thread-1").__aenter__())
+    await exchange.asked.wait()
+    await quay.http.is_asked.wait()
+    exchange.abort()
+    assert (await asking).status == 400
+    assert quay.http.is_cancelled
+    (await asking).close()
 
 
 async def test_a_caller_that_has_heard_the_end_leaves_codex_its_own(quay: Quay) -> None:
