@@ -76,11 +76,13 @@ class ClaudeCode:
                 self._sessions.keep(call.session, (*request.messages, answer))
 
         exchange = Exchange(claim, request, seconds=call.deadlines.head, remember=remember)
+        answer: WholeAnswer | StreamedAnswer | None = None
         try:
-            return await self._answered(exchange, call.account)
-        except BaseException:
-            exchange.give_up()
-            raise
+            answer = await self._answered(exchange, call.account)
+        finally:
+            if answer is None:
+                exchange.give_up()
+        return answer
 
     async def close(self) -> None:
         """After the pool, which ends the processes."""
