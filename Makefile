@@ -90,6 +90,7 @@ bench: $(VENV)/.dev
 
 bench-clis: $(VENV)/.dev $(MODULES)/.installed
 	@$(BIN)/python -m bench.cli_backends
+	@$(BIN)/python -m bench.codex_backend
 
 prices: $(VENV)/.dev
 	@$(BIN)/python tools/renew_prices.py
