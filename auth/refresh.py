@@ -50,6 +50,8 @@ UNCERTAIN_RETRY_SECONDS = 10.0
 """Where an answer was lost: providers that forgive a second use of a refresh token do so for half a minute."""
 _TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Which certificates to believe, where the system's own are not meant."""
+talks: set[asyncio.Task[tuple[bytes, bytes]]] = set()
+"""With children that are at work, waited for or not."""
 LOOK_SECONDS = 1.0
 """A token that somebody else has replaced is seen this soon."""
 
@@ -289,11 +291,13 @@ async def run(task: Task, environment: Mapping[str, str]) -> Told:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         cwd="/", start_new_session=True, env={"PATH": os.defpath, "PYTHONPATH": sources, **trust},
     )  # fmt: skip
-    try:
-        async with asyncio.timeout(CHILD_SECONDS_MAX):
-            out, _ = await child.communicate(msgspec.json.encode(task))
-    except TimeoutError:
+    talk = asyncio.create_task(child.communicate(msgspec.json.encode(task)))
+    talks.add(talk)
+    talk.add_done_callback(talks.discard)
+    await asyncio.wait({talk}, timeout=CHILD_SECONDS_MAX)
+    if not talk.done():
         return Told("failed", "the refresh is still under way; what it brings is used as soon as it is there")
+    out, _ = talk.result()
     try:
         return msgspec.json.decode(out, type=Told)
     except msgspec.DecodeError:

@@ -75,6 +75,7 @@ async def test_a_child_that_takes_very_long_is_left_to_its_work(
         assert (await login.renew(tmp_path, digest)).why.startswith("the refresh is still under way")
     monkeypatch.undo()
     assert "is not reached" in (await login.renew(tmp_path, digest)).why
+    await asyncio.gather(*refresh.talks)
 
 
 def test_a_refused_token_is_not_tried_again() -> None:

@@ -71,16 +71,15 @@ async def served(url: str, model: str = "gemini-2.5-flash", is_wanted: Callable[
 
 async def test_a_service_account_s_file_serves_seconds_after_it_is_dropped(tmp_path: Path) -> None:
     google = Google()
-    await google.server.start_server()
     accounts = tmp_path / "accounts"
     accounts.mkdir(mode=0o700)
     (tmp_path / "config.yaml").write_text("auth-dir: accounts\nlog-format: json\ngemini-api-key: []\n")
     service = {"client_email": "a@b", "private_key": KEY.as_pem(private=True).decode(), "project_id": "p"}
-    file = {
-        "type": "vertex", "service-account": service, "location": "global",
-        "base-url": str(google.server.make_url("/")), "token-url": str(google.server.make_url("/token")),
-    }  # fmt: skip
-    async with started(tmp_path) as running:
+    async with google.server, started(tmp_path) as running:
+        file = {
+            "type": "vertex", "service-account": service, "location": "global",
+            "base-url": str(google.server.make_url("/")), "token-url": str(google.server.make_url("/token")),
+        }  # fmt: skip
         (accounts / "new.tmp").write_bytes(msgspec.json.encode(file))
         (accounts / "new.tmp").rename(accounts / "sa.json")
         await running.logged("account.added")
@@ -89,7 +88,6 @@ async def test_a_service_account_s_file_serves_seconds_after_it_is_dropped(tmp_p
         path = "/v1/projects/p/locations/global/publishers/google/models/gemini-2.5-flash:generateContent"
         assert google.asked == [(path, "vertex-token-1")]
         told = msgspec.json.encode(running.log)
-    await google.server.close()
     assert b"PRIVATE KEY" not in told
     assert b"vertex-token" not in told
 
@@ -116,11 +114,10 @@ def said(answer: Any) -> str:
 
 async def test_a_login_of_one_s_own_client_is_kept_fresh_over_servers_that_are_killed(tmp_path: Path) -> None:
     gate = Gate()
-    await gate.server.start_server()
     accounts = tmp_path / "accounts"
     home = Homes(accounts).make("oidc")
     (tmp_path / "config.yaml").write_text("auth-dir: accounts\nlog-format: json\n")
-    async with Issuer(life=4.0) as issuer:
+    async with gate.server, Issuer(life=4.0) as issuer:
         issuer.grants.append(Grant(subject="ada", refresh="first-refresh-token"))
         put_tokens(home, OidcTokens(access=Secret("old"), refresh=Secret("first-refresh-token"), expires_at=0.0), PLAIN)
         file = {
@@ -138,6 +135,5 @@ async def test_a_login_of_one_s_own_client_is_kept_fresh_over_servers_that_are_k
                 told += msgspec.json.encode(running.log)
         assert len(issuer.living) == 1, "no refresh token came twice"
         assert len(tokens) == 5
-    await gate.server.close()
     assert not any(token.encode() in told for token in tokens - {"old"})
     assert b"first-refresh-token" not in told
