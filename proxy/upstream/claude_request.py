@@ -11,7 +11,6 @@ CLI's own, which are all switched off (official-clis.md §6.2; the aliases and t
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -227,11 +226,11 @@ def line(message: Mapping[str, JsonValue], model: str, *, is_last: bool) -> Json
             "client_composed": True,
         }
         return told if is_last else {**told, "shouldQuery": False}
-    name = uuid.UUID(bytes=digest(message))
+    name = digest(message).hex()
     return {
         "type": "assistant",
         "message": {
-            "id": f"msg_{name.hex}",
+            "id": f"msg_{name}",
             "type": "message",
             "role": "assistant",
             "model": model,
@@ -239,7 +238,7 @@ def line(message: Mapping[str, JsonValue], model: str, *, is_last: bool) -> Json
         },
         "parent_tool_use_id": None,
         "session_id": "",
-        "uuid": str(name),
+        "uuid": "-".join((name[:8], name[8:12], name[12:16], name[16:20], name[20:])),
     }
 
 
