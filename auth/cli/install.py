@@ -12,13 +12,14 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import msgspec
 
+from auth.cli.fetch import Locked, NotFetched, fetch, locked, registry_of
 from auth.cli.process import CliProcess, Ended
 from auth.store import HOMES
 
@@ -183,21 +184,40 @@ def _repair(cli: Cli) -> str:
 async def install(cli: Cli, data: Path, ours: Mapping[str, str]) -> Installed:
     """The new one stands complete beside the old one before it takes its place. Raises `CliMissing`."""
     npm = shutil.which("npm", path=ours.get("PATH", os.defpath))
-    if npm is None:
-        raise CliMissing(f"npm is needed to install {cli.name}: install Node 22 or newer, and then: {_repair(cli)}")
+    packages = [] if npm is not None or cli.needs_node or cli.unpack else [*_native(cli)]
+    registry = registry_of(ours)
+    if npm is None and not (packages and registry):
+        way = f", or name npm's registry: npm_config_registry=https://… {_repair(cli)}" if packages else ""
+        raise CliMissing(
+            f"npm is needed to install {cli.name}: install Node 22 or newer, and then: {_repair(cli)}{way}"
+        )
     folder = data / CLIS
     new = folder / f".{cli.name}-{secrets.token_hex(6)}"
     new.mkdir(mode=0o700, parents=True)
     try:
         _lay_out(cli, new)
-        await _run([npm, cli.npm, *_NPM_OPTIONS, "--prefix", str(new)], cli, ours)
+        if npm is not None:
+            await _run([npm, cli.npm, *_NPM_OPTIONS, "--prefix", str(new)], cli, ours)
+        for package, pin in packages:
+            await fetch(package, pin, new / "node_modules", registry=registry, ours=ours)
         if cli.unpack:
             node = shutil.which("node", path=ours.get("PATH", os.defpath)) or "node"
             await _run([node, str(new / "node_modules" / cli.unpack)], cli, {**ours, "HOME": str(new)})
         _swap(new, folder / cli.name)
+    except NotFetched as error:
+        raise CliMissing(f"{cli.name} {error}") from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return find(cli, data, ours)
+
+
+def _native(cli: Cli) -> Iterator[tuple[str, Locked]]:
+    """The package that holds its program on this machine."""
+    for entry in cli.entries:
+        scope, _, rest = entry.partition("/")
+        package = f"{scope}/{rest.partition('/')[0]}"
+        if (pin := locked(cli.name, package)) is not None and "musl" not in package:
+            yield package, pin
 
 
 def _lay_out(cli: Cli, folder: Path) -> None:

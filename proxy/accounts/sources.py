@@ -18,7 +18,16 @@ from proxy.config.account_files import KINDS, LOGINS, SERVICE_ACCOUNT
 from proxy.config.load import read
 from proxy.errors import ConfigError
 
-ONE_HOLDER = "needs the official CLI login: not imported yet, a login should have one holder"
+ONE_HOLDER = "stays where it is: a login should have one holder, as each refresh may end what another program holds"
+_FLAGS = {
+    "claude": "--claude-login",
+    "codex": "--codex-login",
+    "gemini": "--login",
+    "kimi": "--kimi-login",
+    "xai": "--grok-login",
+    "copilot": "--copilot-login",
+}
+"""``type`` of another program's login → how to log in here."""
 FOREIGN_FOLDER = ".cli-proxy-api"
 """Of the well-known system, in the home folder."""
 
@@ -114,7 +123,7 @@ def variables(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 def claude(folder: Path) -> Iterator[Finding]:
     if (folder / ".credentials.json").exists():
-        yield Finding(source=str(folder / ".credentials.json"), why=f"a login of Claude Code: {ONE_HOLDER}")
+        yield Finding(source=str(folder / ".credentials.json"), why=_login("claude"))
     for path, inner, key in (
         (folder / "settings.json", "env", "ANTHROPIC_API_KEY"),
         (folder.parent / ".claude.json", "", "primaryApiKey"),
@@ -126,12 +135,12 @@ def codex(folder: Path) -> Iterator[Finding]:
     path = folder / "auth.json"
     yield from _key_in(path, "", "OPENAI_API_KEY", "openai", "")
     if _fields(path).get("tokens"):
-        yield Finding(source=str(path), why=f"a login of Codex: {ONE_HOLDER}")
+        yield Finding(source=str(path), why=_login("codex"))
 
 
 def gemini(folder: Path) -> Iterator[Finding]:
     if (folder / "oauth_creds.json").exists():
-        yield Finding(source=str(folder / "oauth_creds.json"), why=f"a login of Gemini CLI: {ONE_HOLDER}")
+        yield Finding(source=str(folder / "oauth_creds.json"), why=_login("gemini"))
     for finding in variables(_dotenv(folder / ".env")):
         yield Finding(source=f"{folder / '.env'}: {finding.source}", why=finding.why, fields=finding.fields)
 
@@ -159,13 +168,19 @@ def auth_file(path: Path) -> Iterator[Finding]:
     if kind == "service_account":
         yield Finding(source=str(path), fields={"type": SERVICE_ACCOUNT, "service-account": dict(fields)})
     elif isinstance(kind, str) and kind in LOGINS:
-        yield Finding(source=str(path), why=f"a login of {LOGINS[kind]}: {ONE_HOLDER}")
+        yield Finding(source=str(path), why=_login(kind))
     elif kind == SERVICE_ACCOUNT:
         yield _translated(path, fields)
     elif kind in KINDS:
         yield Finding(source=str(path), fields=fields, name=path.name)
     else:
         yield Finding(source=str(path), why="is no account of a kind that is known")
+
+
+def _login(kind: str) -> str:
+    """Why it is not taken, and what to do instead."""
+    instead = f"; log in here, too: proxy {_FLAGS[kind]}" if kind in _FLAGS else ""
+    return f"a login of {LOGINS[kind]}, which {ONE_HOLDER}{instead}"
 
 
 def _translated(path: Path, fields: Mapping[str, JsonValue]) -> Finding:

@@ -160,7 +160,7 @@ def test_an_import(folder: Path, tmp_path: Path) -> None:
     done = run(folder, "import", environment=environment).output
     assert "+ ANTHROPIC_API_KEY: imported as claude-api-key-" in done
     assert "auth.json: OPENAI_API_KEY: imported as codex-api-key-" in done
-    assert "auth.json: a login of Codex: needs the official CLI login" in done
+    assert "auth.json: a login of Codex, which stays where it is: a login should have one holder" in done
     assert not {"key-a", "key-o"} & set((dry + done).split())
     assert len(listed(folder)) == 2
     nothing = run(folder, "import", "--from", str(tmp_path / ".codex" / "auth.json"), environment=environment).output

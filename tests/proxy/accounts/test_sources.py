@@ -67,12 +67,15 @@ def test_official_clis_keep_their_logins_and_give_their_keys(tmp_path: Path) -> 
     write(tmp_path / ".gemini/oauth_creds.json", {"access_token": "secret"})
     write(tmp_path / ".gemini/.env", b"# mine\nexport GEMINI_API_KEY='key-g'\nnonsense\n")
     assert told(everywhere(tmp_path, {}), tmp_path) == [
-        (".claude/.credentials.json", f"a login of Claude Code: {ONE_HOLDER}"),
+        (
+            ".claude/.credentials.json",
+            f"a login of Claude Code, which {ONE_HOLDER}; log in here, too: proxy --claude-login",
+        ),
         (".claude/settings.json: ANTHROPIC_API_KEY", ("claude-api-key", "key-a")),
         (".claude.json: primaryApiKey", ("claude-api-key", "key-b")),
         (".codex/auth.json: OPENAI_API_KEY", ("codex-api-key", "key-o")),
-        (".codex/auth.json", f"a login of Codex: {ONE_HOLDER}"),
-        (".gemini/oauth_creds.json", f"a login of Gemini CLI: {ONE_HOLDER}"),
+        (".codex/auth.json", f"a login of Codex, which {ONE_HOLDER}; log in here, too: proxy --codex-login"),
+        (".gemini/oauth_creds.json", f"a login of Gemini CLI, which {ONE_HOLDER}; log in here, too: proxy --login"),
         (f"{tmp_path}/.gemini/.env: GEMINI_API_KEY".removeprefix(f"{tmp_path}/"), ("gemini-api-key", "key-g")),
     ]
 
