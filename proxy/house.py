@@ -56,9 +56,10 @@ from proxy.server.clientele import Clientele, check_keys
 from proxy.server.lifecycle import serve
 from proxy.upstream.base import Upstream
 from proxy.upstream.claude_code import ClaudeCode
+from proxy.upstream.cli_choice import room_for
 from proxy.upstream.cli_health import health
 from proxy.upstream.cli_pool import CliPool
-from proxy.upstream.cli_traces import CliTraces
+from proxy.upstream.cli_traces import CliTraces, memory_bytes
 from proxy.upstream.codex import Codex
 from proxy.upstream.http import HttpUpstream
 from proxy.upstream.recorded import Door
@@ -130,7 +131,7 @@ class House:
             unix=self.clock.unix,
         )
         self.traces = CliTraces(auth_folder(self.config) / "state")
-        self.clis = CliPool(clock=self.clock.monotonic, log=self.log)
+        self.clis = CliPool(clock=self.clock.monotonic, log=self.log, room=room_for(memory_bytes()))
         self.lists = self._lists()
         self.standpoint = self._stand(self.config)
 

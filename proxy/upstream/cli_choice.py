@@ -19,6 +19,9 @@ DEMAND_SECONDS = 60.0
 """As many spares stand ready as conversations were begun in this time …"""
 WARM_SECONDS = 900.0
 """… and one for this long after the last."""
+_PROCESS_BYTES = 256 * 1024 * 1024
+"""What one takes, about."""
+_PROCESSES_MIN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,14 @@ class Room:
     age_seconds_max: float = 4 * 3600.0
     memory_bytes_max: int = 1024**3
     """Resident, of one process."""
+
+
+def room_for(memory_bytes: int) -> Room:
+    """What half of a machine's memory has room for, within reason; 0: its size is not known."""
+    if not memory_bytes:
+        return Room()
+    most = max(_PROCESSES_MIN, min(Room().processes_max, memory_bytes // 2 // _PROCESS_BYTES))
+    return Room(processes_max=most, account_processes_max=min(Room().account_processes_max, most))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,6 +118,14 @@ def resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def memory_bytes() -> int:
+    """Of the machine, or what a container leaves of it; 0: not known."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")] if hasattr(os, "sysconf") else []
+    with contextlib.suppress(OSError, ValueError):  # `max` is no number
+        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(found, default=0)
+
+
 def _write(place: Path, trace: Trace) -> None:
     """Whole or not at all."""
     new = place / f".{_TRACE}"

@@ -20,6 +20,7 @@ from proxy.upstream.cli_choice import (
     expired,
     is_too_old,
     may_add_spare,
+    room_for,
     spares_wanted,
 )
 
@@ -142,6 +143,11 @@ def test_silent_conversations_are_forgotten_and_old_processes_leave() -> None:
     assert not is_too_old(there, 700, ROOM)
     assert is_too_old(there, 20_000, ROOM)
     assert expired(there, 20_000, ROOM) == (young, silent)
+
+
+def test_a_small_machine_has_room_for_few() -> None:
+    rooms = [room_for(gigabytes * 1024**3) for gigabytes in (0, 1, 4, 64)]
+    assert [(room.processes_max, room.account_processes_max) for room in rooms] == [(16, 8), (3, 3), (8, 8), (16, 8)]
 
 
 def test_a_process_is_used_up_when_it_can_do_nothing_more() -> None:

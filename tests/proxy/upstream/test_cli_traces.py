@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.upstream.cli_traces import CliTraces, Trace, is_alive, resident_bytes, started
+from proxy.upstream.cli_traces import CliTraces, Trace, is_alive, memory_bytes, resident_bytes, started
 
 GONE = Trace(owner=2**22 + 1, owner_started=1)
 """No process has such a number."""
@@ -74,3 +74,4 @@ def test_who_lives_and_how_large_they_are() -> None:
     assert not is_alive(GONE.owner, 0)
     assert resident_bytes(me) > 1024**2
     assert resident_bytes(GONE.owner) == 0
+    assert memory_bytes() > resident_bytes(me)
