@@ -144,7 +144,9 @@ class Decoder:
 
 def decoder(header: str | None) -> Decoder | None:
     """For a content-encoding header; None when there is nothing to undo. Raises `BadEncoding` on an unknown one."""
-    names = [_SYNONYMS.get(name, name) for part in (header or "").lower().split(",") if (name := part.strip())]
+    if not header:
+        return None
+    names = [_SYNONYMS.get(name, name) for part in header.lower().split(",") if (name := part.strip())]
     names = [name for name in names if name != "identity"]
     if unknown := [name for name in names if name not in _LAYERS]:
         raise BadEncoding(f"an unknown content-encoding: {unknown[0][:40]}")

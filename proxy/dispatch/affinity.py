@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from proxy.dispatch.asked import Asked
+from proxy.dispatch.asked import FILE_MARKS, Asked
 from proxy.dispatch.decision import Candidate
 from proxy.dispatch.inquiry import Inquiry, Tie
 from proxy.errors import Malformed
@@ -59,6 +59,7 @@ class _Spoken(msgspec.Struct):
     sessionId: object = None  # noqa: N815 - the wire's own spelling
 
 
+_NAMES = frozenset(_Spoken.__struct_fields__)
 _spoken = msgspec.json.Decoder(_Spoken).decode
 _object = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -71,6 +72,8 @@ def session_of(inquiry: Inquiry) -> str | None:
         value = inquiry.headers.get(header)
         if value:
             return value[:NAME_CHARACTERS_MAX]
+    if inquiry.names is not None and inquiry.names.isdisjoint(_NAMES):
+        return None
     try:
         spoken = _spoken(inquiry.body)
     except (ValueError, RecursionError):
@@ -123,8 +126,7 @@ def _texts(parts: tuple[Part, ...]) -> Iterator[str]:
 
 def files_of(asked: Asked) -> list[str]:
     """Ids of files that lie with one account of a provider."""
-    body = asked.inquiry.body
-    if b'"file_id"' not in body and b'"fileUri"' not in body and b'"file_uri"' not in body:
+    if asked.marks.isdisjoint(FILE_MARKS):
         return []
     try:
         messages = asked.request.messages

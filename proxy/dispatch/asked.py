@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from functools import cached_property
 
 from proxy.dispatch.catalogue import Found
 from proxy.dispatch.inquiry import Inquiry
@@ -11,6 +13,14 @@ from proxy.errors import Malformed
 from proxy.hub.request import Request
 from proxy.hub.residue import JsonObject
 from proxy.wire.base import Reply, Wire, expect_object, loads
+
+TAG_MARKS = frozenset({b"px1.", b"cHgxL"})
+"""Begin another maker's signature in the history (`proxy.hub.names.tag`): no provider understands it. In plain, and as
+base64 begins where Gemini has bytes.
+"""
+FILE_MARKS = frozenset({b'file_id"', b'fileUri"', b'file_uri"'})
+_MARKS = re.compile(rb'"(px1\.|cHgxL|file(?:_id|Uri|_uri)")')
+"""All of them at once: a look through 200 KB takes 50 µs, for whatever is looked for."""
 
 
 class Asked:
@@ -25,6 +35,11 @@ class Asked:
         self._created = created
         self._body: JsonObject | None = None
         self._request: Request | None = None
+
+    @cached_property
+    def marks(self) -> frozenset[bytes]:
+        """What of it needs a closer look."""
+        return frozenset(_MARKS.findall(self.inquiry.body))
 
     @property
     def body(self) -> JsonObject:

@@ -65,9 +65,13 @@ class FrameCutter:
         return rest
 
 
-def _last_end(data: bytes) -> int:
+def _last_end(data: bytes, before: int | None = None) -> int:
     """Just behind the last end of a frame; 0 when there is none."""
-    ends = (data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4, data.rfind(b"\r\r") + 2)
+    ends = (
+        data.rfind(b"\n\n", 0, before) + 2,
+        data.rfind(b"\r\n\r\n", 0, before) + 4,
+        data.rfind(b"\r\r", 0, before) + 2,
+    )
     return max(end if end > width - 1 else 0 for end, width in zip(ends, (2, 4, 2), strict=True))
 
 
@@ -79,6 +83,13 @@ def frames(block: bytes) -> Iterator[bytes]:
         start = end.end()
     if start < len(block):
         yield block[start:]
+
+
+def frame_at(block: bytes, position: int) -> slice:
+    """Where the frame stands that holds this byte, with its end."""
+    start = _last_end(block, position)
+    end = _END.search(block, position)
+    return slice(start, len(block) if end is None else end.end())
 
 
 def payloads(block: bytes) -> list[bytes]:

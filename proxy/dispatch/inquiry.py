@@ -61,6 +61,8 @@ class Inquiry:
     """As the client wrote it."""
     is_stream: bool
     body: bytes
+    names: frozenset[str] | None = None
+    """Of the members at the top of the body; None: nobody has looked."""
     headers: Mapping[str, str]
     """The client's, case-insensitive; the client's key is taken out."""
     query: Mapping[str, str]

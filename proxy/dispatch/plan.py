@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from proxy.dispatch.asked import Asked
+from proxy.dispatch.asked import TAG_MARKS, Asked
 from proxy.dispatch.by_cli import cut, through_cli
 from proxy.dispatch.decision import Candidate
 from proxy.dispatch.genuine import is_genuine
@@ -22,10 +22,6 @@ from proxy.providers.base import PLAIN
 from proxy.wire.anthropic.breakpoints import with_breakpoints
 from proxy.wire.table import wire_named
 
-TAGS = (b"px1.", b'"cHgxL')
-"""Mark another maker's signature in the history (`proxy.hub.names.tag`): no provider understands it. In plain, and as
-base64 begins where Gemini has bytes.
-"""
 _NAMED_MAX = 10
 
 
@@ -78,7 +74,7 @@ def _must_render(asked: Asked) -> bool:
     """At home: what a suffix asked for is put into the wire's own field, and what no provider understands taken out."""
     if asked.inquiry.operation not in {"generate", "count_tokens"}:
         return False
-    return asked.found.reasoning is not None or any(tag in asked.inquiry.body for tag in TAGS)
+    return asked.found.reasoning is not None or not asked.marks.isdisjoint(TAG_MARKS)
 
 
 def strict_refusal(losses: Sequence[Loss]) -> Untranslatable:

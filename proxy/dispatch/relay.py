@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.decision import Candidate
 from proxy.dispatch.envelope import enveloped
-from proxy.dispatch.frames import FrameCutter, FrameTooLong, frames, payloads
+from proxy.dispatch.frames import FrameCutter, FrameTooLong, frame_at, frames, payloads
 from proxy.dispatch.glance import glance
 from proxy.dispatch.outgoing import call_for
 from proxy.dispatch.passage import Seen, Whole, cut_off, not_json, seen_of
@@ -274,14 +274,17 @@ class RelayPassage:
         return b"".join(value.replace(b"\n", b" ") + b"\n" for value in told)
 
     def _look(self, block: bytes) -> None:
-        if self._speech.tap.search(block):
-            for frame in frames(block):
-                if self._speech.tap.search(frame):
-                    self._note(self._tap.feed(frame))
+        found = self._speech.tap.search(block)
+        while found is not None:
+            frame = frame_at(block, found.start())
+            self._note(self._tap.feed(block[frame]))
+            found = self._speech.tap.search(block, frame.stop)
         if self._gate is not None:
-            self._note(self._gate.feed(block))
-            if self.seen.has_content:
-                self._gate = None
+            for each in frames(block):
+                self._note(self._gate.feed(each))
+                if self.seen.has_content:
+                    self._gate = None
+                    break
 
     def _glance(self, block: bytes) -> None:
         """Old completions: the hub has no words for their frames; whatever is no error is content."""

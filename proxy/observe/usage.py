@@ -6,7 +6,7 @@ Never a body, never a secret, and nothing that a client made up beyond a length.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -41,9 +41,50 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
             reasoning=_bounded(get("reasoning")),
         )
 
+    @classmethod
+    def of(cls, said: Said | None) -> Tokens:
+        """The same, of an answer's own figures; None: it told none."""
+        if said is None:
+            return _NO_TOKENS
+        return cls(
+            input_uncached=_bounded(said.input_uncached),
+            cache_read=_bounded(said.cache_read),
+            cache_write=_bounded(said.cache_write),
+            output=_bounded(said.output),
+            reasoning=_bounded(said.reasoning),
+        )
+
     @property
     def is_known(self) -> bool:
-        return any(getattr(self, name) is not None for name in BUCKETS)
+        return self != _NO_TOKENS
+
+    @property
+    def total(self) -> int:
+        return (
+            (self.input_uncached or 0)
+            + (self.cache_read or 0)
+            + (self.cache_write or 0)
+            + (self.output or 0)
+            + (self.reasoning or 0)
+        )
+
+
+class Said(Protocol):
+    """Figures as an upstream gave them."""
+
+    @property
+    def input_uncached(self) -> int | None: ...
+    @property
+    def cache_read(self) -> int | None: ...
+    @property
+    def cache_write(self) -> int | None: ...
+    @property
+    def output(self) -> int | None: ...
+    @property
+    def reasoning(self) -> int | None: ...
+
+
+_NO_TOKENS = Tokens()
 
 
 def _bounded(count: int | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from aiohttp.web import RequestPayloadError
@@ -46,6 +46,8 @@ class Peek:
 
     model: str
     is_stream: bool
+    names: frozenset[str] | None = field(default=None, compare=False)
+    """Of the members at the top; None: it is no JSON."""
 
 
 def check_head(headers: Mapping[str, str], limits: Limits, *, takes_form: bool = False) -> None:
@@ -168,6 +170,7 @@ async def peek(body: bytes, *, model: str | None = None, is_stream: bool | None 
     return Peek(
         model=_model(fields, default) if model is None else model,
         is_stream=_stream(fields) if is_stream is None else is_stream,
+        names=frozenset(fields),
     )
 
 

@@ -11,7 +11,7 @@ from proxy.hub.events import Failure
 from proxy.hub.response import Usage
 from proxy.observe.metrics import Finished
 from proxy.observe.request_line import RequestLine, through
-from proxy.observe.usage import BUCKETS, Tokens, Tried, Used
+from proxy.observe.usage import Tokens, Tried, Used
 from proxy.server.app import App
 from proxy.server.limits import Grant
 
@@ -95,7 +95,6 @@ def used_by(inquiry: Inquiry, report: Report, ended: Ended, *, at: float) -> Use
     """The ledger's row. Where nobody answered it belongs to the one who was tried last."""
     failure = report.failure or ended.failure
     last = report.attempts[-1] if report.attempts else None
-    usage = report.usage
     return Used(
         at=at,
         request_id=report.request_id,
@@ -112,24 +111,25 @@ def used_by(inquiry: Inquiry, report: Report, ended: Ended, *, at: float) -> Use
         wire_in=inquiry.wire,
         wire_out=report.wire,
         is_stream=inquiry.is_stream,
-        tokens=Tokens() if usage is None else Tokens.bounded({name: getattr(usage, name) for name in BUCKETS}),
+        tokens=Tokens.of(report.usage),
         first_byte_seconds=report.first_byte_seconds,
         finish=report.finish,
         error=None if failure is None else " ".join(filter(None, (failure.kind, failure.code))),
         session=inquiry.session
         or next((inquiry.headers[name] for name in SESSION_HEADERS if name in inquiry.headers), None),
-        losses=tuple(str(loss) for loss in report.losses),
-        attempts=tuple(
-            Tried(
-                provider=each.provider,
-                credential=each.credential,
-                model=each.model,
-                status=each.status,
-                why=each.why,
-                seconds=each.seconds,
-            )
-            for each in report.attempts
-        ),
+        losses=tuple(map(str, report.losses)),
+        attempts=tuple(map(_tried, report.attempts)),
+    )
+
+
+def _tried(attempt: AttemptRecord) -> Tried:
+    return Tried(
+        provider=attempt.provider,
+        credential=attempt.credential,
+        model=attempt.model,
+        status=attempt.status,
+        why=attempt.why,
+        seconds=attempt.seconds,
     )
 
 

@@ -31,23 +31,27 @@ async def handle(app: App, visit: Visit) -> web.StreamResponse | None:
     app.metrics.in_flight.inc()
     try:
         told = await _told(app, exchange)
+        await _give(visit, told)
     except Exception as error:
         if visit.is_gone:
             exchange.abandon()
             raise ConnectionResetError("the client is gone") from error
         app.log.exception("answer.failed", request_id=exchange.request_id, exc_info=error)
         told = _plainly()
+        await _give(visit, told)
     finally:
         exchange.finish()
         app.metrics.in_flight.dec()
         app.exchanges.discard(exchange)
         if app.is_draining:
             visit.close_after()
-    if not isinstance(told, Answer):
-        return told
-    if not told.is_begun:
+    return None if isinstance(told, Answer) else told
+
+
+async def _give(visit: Visit, told: Told) -> None:
+    """What was not told piece by piece."""
+    if isinstance(told, Answer) and not told.is_begun:
         await visit.give(told)
-    return None
 
 
 async def _told(app: App, exchange: Exchange) -> Told:

@@ -39,8 +39,8 @@ class BadHead(Exception):
 
 
 class Head:
-    """`method`, `target` as it was sent, `fields` in their order and case. `is_1_1`: and not 1.0. `length`: of the
-    body; None: it is chunked.
+    """`method`, `target` as it was sent, `fields` in their order and case. `length`: of the body; None: it is
+    chunked.
     """
 
     # Without slots: `headers`, `path` and `query` are made when somebody asks.
@@ -48,11 +48,15 @@ class Head:
     def __init__(self) -> None:
         self.method = ""
         self.target = ""
-        self.is_1_1 = True
+        self.version = "1.1"
         self.keeps_alive = True
         self.fields: list[tuple[str, str]] = []
         self.length: int | None = 0
         self.is_upgrade = False
+
+    @property
+    def is_1_1(self) -> bool:
+        return self.version == "1.1"
 
     @cached_property
     def headers(self) -> CIMultiDict[str]:
@@ -160,7 +164,7 @@ class HeadReader:
         self._is_read = True
         head, parser = self._head, self._parser
         head.method = parser.get_method().decode("ascii", "replace")
-        head.is_1_1 = parser.get_http_version() == "1.1"
+        head.version = parser.get_http_version()
         head.keeps_alive = parser.should_keep_alive()
 
     def on_body(self, data: bytes) -> None:
@@ -173,6 +177,8 @@ class HeadReader:
 
 def _judge(head: Head) -> None:
     """Raises `BadHead`."""
+    if head.version not in {"1.1", "1.0"}:
+        raise BadHead.invalid()
     seen = set()
     for name, value in head.fields:
         lower = name.lower()
@@ -184,6 +190,6 @@ def _judge(head: Head) -> None:
         if lower == "content-length":
             head.length = int(value)
         elif lower == "transfer-encoding":
-            if value.lower() != "chunked":
+            if value.lower() != "chunked" or not head.is_1_1:
                 raise BadHead.invalid()
             head.length = None

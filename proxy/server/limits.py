@@ -16,7 +16,7 @@ from proxy.dispatch.inquiry import Inquiry, Refused, Report
 from proxy.dispatch.refusal import for_client, retry_headers
 from proxy.errors import UnknownModel
 from proxy.hub.events import Failure
-from proxy.observe.usage import BUCKETS, Tokens
+from proxy.observe.usage import Tokens
 from proxy.server.access import Client
 from proxy.server.addresses import site_of
 from proxy.server.forecast import forecast
@@ -149,8 +149,7 @@ class Limits:
 
     def settle(self, grant: Grant, report: Report) -> None:
         """What the upstream told was used; what was believed, where an answer came and nothing was told."""
-        usage = report.usage
-        tokens = Tokens() if usage is None else Tokens.bounded({name: getattr(usage, name) for name in BUCKETS})
+        tokens = Tokens.of(report.usage)
         used = NOTHING
         if tokens.is_known:
             cost = self._cost(report.provider, report.model_served, tokens)
@@ -191,4 +190,4 @@ class Limits:
 
 def total(tokens: Tokens) -> int:
     """Of all kinds: what is read from a cache counts, too, as in the ledger."""
-    return sum(getattr(tokens, name) or 0 for name in BUCKETS)
+    return tokens.total

@@ -50,6 +50,7 @@ class Reader:
             model=peek.model,
             is_stream=peek.is_stream,
             body=content,
+            names=peek.names,
             headers=self.headers,
             query=query,
             framing="json-array" if is_array else "sse",

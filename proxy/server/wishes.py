@@ -44,7 +44,8 @@ class Desk:
 
 def heeded(inquiry: Inquiry, desk: Desk) -> Inquiry:
     """Raises `Malformed`."""
-    if inquiry.wire == "openai_chat" and b'"effort"' in inquiry.body and inquiry.operation == "generate":
+    is_said = "effort" in inquiry.names if inquiry.names is not None else b'"effort"' in inquiry.body
+    if is_said and inquiry.wire == "openai_chat" and inquiry.operation == "generate":
         inquiry = _with_said_effort(inquiry)
     headers = inquiry.headers
     if not any(name in headers for name in _STEERING):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dispatch.frames import HELD_BYTES_MAX, FrameCutter, FrameTooLong, frames, payloads
+from proxy.dispatch.frames import HELD_BYTES_MAX, FrameCutter, FrameTooLong, frame_at, frames, payloads
 
 COMPLETE = b'event: a\ndata: {"x":1}\n\ndata: 2\r\n\r\n: ping\n\ndata: 3\r\rdata: 4\n\n'
 REST = b"data: unfinished"
@@ -39,3 +39,17 @@ def test_frames_keep_their_ends() -> None:
 
 def test_payloads_are_the_data_alone() -> None:
     assert payloads(COMPLETE) == [b'{"x":1}', b"2", b"3", b"4"]
+
+
+@given(
+    st.lists(st.sampled_from([b"data: a", b"data: bb", b": c", b"event: d\ndata: e"]), min_size=1, max_size=8),
+    st.data(),
+)
+def test_a_byte_stands_in_its_frame(written: list[bytes], data: st.DataObject) -> None:
+    ends = [data.draw(st.sampled_from([b"\n\n", b"\r\n\r\n"])) for _ in written]
+    whole = [frame + end for frame, end in zip(written, ends, strict=True)]
+    block = b"".join(whole)
+    number = data.draw(st.integers(0, len(whole) - 1))
+    start = sum(map(len, whole[:number]))
+    position = start + data.draw(st.integers(0, len(written[number]) - 1))
+    assert block[frame_at(block, position)] == whole[number]

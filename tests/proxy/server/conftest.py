@@ -222,7 +222,8 @@ class Answer:
 
 
 TRANSPORT_TESTS = {
-    "test_connection.py", "test_lifecycle.py", "test_stream.py", "test_websocket.py", "test_responses_socket.py",
+    "test_connection.py", "test_front.py", "test_lifecycle.py", "test_stream.py", "test_websocket.py",
+    "test_responses_socket.py",
 }  # fmt: skip
 
 
