@@ -120,8 +120,10 @@ class ClaudeCode:
         if proxy_url and not proxy_url.startswith(("http://", "https://")):
             raise Unreachable("Claude Code takes an http:// or https:// egress proxy only", code="egress_proxy")
         installed = await self._checked()
-        work = self._traces.make()
-        place = self._traces.empty()
+        try:
+            work, place = self._traces.make(), self._traces.empty()
+        except OSError as error:
+            raise Unreachable(f"Claude Code has no place to work in: {error.strerror}", code="cli_start") from error
         command = self._boxed(installed, place, writes=[account.home, work])
         try:
             process = await CliProcess.start(

@@ -21,7 +21,6 @@ The decisions are in `proxy.upstream.cli_choice`; `proxy.upstream.cli_traces` cl
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +28,6 @@ from typing import Generic
 
 import structlog
 
-from proxy.errors import UpstreamError
 from proxy.upstream.base import CliAccount
 from proxy.upstream.cli_choice import (
     Begin,
@@ -158,18 +156,19 @@ class CliPool:
         waiting = _Waiting(kind, account, wish, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._seat_all()
+        claim: Claim[W_co] | None = None
         try:
             async with asyncio.timeout(seconds):
                 process, kept = await waiting.seated
                 worker = await asyncio.shield(process.starting)
+            claim = Claim(self, process, worker, kept, wish)  # type: ignore[arg-type]  # its kind is the one asked for
         except TimeoutError:
-            self._unseat(waiting)
             room = f"{self.room.account_processes_max} of one account, {self.room.processes_max} of all"
             raise Busy(f"no official CLI came free within {seconds:.0f} s ({room})") from None
-        except (asyncio.CancelledError, UpstreamError, Busy):
-            self._unseat(waiting)
-            raise
-        return Claim(self, process, worker, kept, wish)  # type: ignore[arg-type]  # its kind is the one asked for
+        finally:
+            if claim is None:
+                self._unseat(waiting)
+        return claim
 
     async def close(self) -> None:
         """Every process is gone when this returns."""
@@ -293,8 +292,8 @@ class CliPool:
         closing.add_done_callback(self._closing.discard)
 
     async def _closed(self, process: Process) -> None:
-        with contextlib.suppress(UpstreamError):
-            worker = await process.starting
+        await asyncio.wait([process.starting])
+        if (worker := process.worker) is not None:
             await worker.close()
 
     # the look

@@ -201,13 +201,15 @@ async def test_whoever_leaves_while_a_process_starts_leaves_no_process_taken(mac
 
 
 async def test_what_cannot_be_started_is_told_to_who_asked_and_leaves_nothing(machine: Machine) -> None:
-    async def hurdle() -> None:
-        raise Unreachable("no such program")
+    for error in (Unreachable("no such program"), OSError("nobody foresaw that")):
 
-    machine.hurdle = hurdle
-    with pytest.raises(Unreachable, match="no such program"):
-        await machine.claim(machine.kind(), b"hello")
-    assert machine.pool.capacity.warm == 0
+        async def hurdle(error: Exception = error) -> None:
+            raise error
+
+        machine.hurdle = hurdle
+        with pytest.raises(type(error), match=str(error)):
+            await machine.claim(machine.kind(), b"hello")
+        assert machine.pool.capacity == Capacity(active=0, warm=0, max=3, queued=0)
 
 
 async def test_spares_follow_demand(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
