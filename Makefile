@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-clients test-browser test-postgres strace faults soak check bench bench-clis lock prices format clean help
+.PHONY: run test test-clients test-browser test-postgres strace faults soak check bench bench-full bench-litellm bench-events bench-clis lock prices format clean help
 
 help:
 	@echo "make run     start the server on 127.0.0.1:8317 (ARGS='--sandbox --port 9000' passes options on)"
@@ -15,7 +15,10 @@ help:
 	@echo "make faults  the long form of the tests that kill and starve: hours of bad luck in minutes"
 	@echo "make soak    10,000 streams while everything around the server breaks: a table and JSON; some minutes"
 	@echo "make check   ruff, mypy --strict, import contracts, tidy tests"
-	@echo "make bench   what a stream event costs, next to the JSON library alone"
+	@echo "make bench   how fast it is beside nginx and plain aiohttp (3 minutes; needs a C compiler and nginx)"
+	@echo "make bench-full     the same in all its forms (20 minutes); writes docs/performance.md"
+	@echo "make bench-litellm  beside LiteLLM, which is installed for it"
+	@echo "make bench-events   what a stream event costs, next to the JSON library alone"
 	@echo "make bench-clis  what it costs that an official CLI asks, next to asking directly"
 	@echo "make format  let ruff format the tree"
 	@echo "make lock    renew the locks in requirements/"
@@ -74,6 +77,8 @@ test-browser: $(VENV)/.dev
 faults: $(VENV)/.dev $(OIDC)/node_modules/.installed strace
 	@PROXY_FAULT_ROUNDS=500 PROXY_POOL_STEPS=60000 $(BIN)/pytest tests/faults/test_pool_machine.py $(OIDC) tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py tests/faults/test_guesses.py
 	@test ! -e $(MODULES)/.installed || PROXY_FAULT_ROUNDS=500 $(BIN)/python $(CLIENTS)/offline.py $(BIN)/pytest tests/logins/test_campaign.py
+	@[ ! -e $(MODULES)/.installed ] || PROXY_FAULT_ROUNDS=200 $(BIN)/python $(CLIENTS)/offline.py \
+		$(BIN)/pytest -n 2 tests/backends/test_claude_faults.py tests/backends/test_claude_safety.py
 
 soak: $(VENV)/.dev
 	@$(BIN)/python bench/soak.py $(ARGS)
@@ -86,6 +91,23 @@ check: $(VENV)/.dev
 	@$(BIN)/pytest tests/test_tidy.py
 
 bench: $(VENV)/.dev
+	@$(BIN)/python -m bench.speed
+
+bench-full: $(VENV)/.dev
+	@$(BIN)/python -m bench.speed --full
+
+LITELLM := build/bench/litellm
+
+bench-litellm: $(VENV)/.dev $(LITELLM)/.installed
+	@$(BIN)/python -m bench.speed --gateways nginx,proxy,LiteLLM --rounds 1
+
+$(LITELLM)/.installed:
+	@echo "installing LiteLLM (300 MB) ..."
+	@$(PYTHON) -m venv $(LITELLM)
+	@$(LITELLM)/bin/pip install --quiet --disable-pip-version-check 'litellm[proxy]'
+	@touch $@
+
+bench-events: $(VENV)/.dev
 	@$(BIN)/python bench/wire_events.py
 
 bench-clis: $(VENV)/.dev $(MODULES)/.installed
