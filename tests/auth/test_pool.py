@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from auth.book import MODELS_MAX, PROBE_SECONDS_MAX, PROVEN_MIN, RECOVERY_SECONDS_MAX
+from auth.memory import render, restore
 from auth.pool import DOUBTFUL_MAX, Lease, Pool
 from auth.quota import Window
 from auth.standing import (
@@ -252,6 +253,18 @@ def test_doubt_is_a_fault_since_it_last_served() -> None:
     assert not pool.is_doubtful(("failed", "m"), "address", 99.0)
     pool.reset("overloaded")
     assert not pool.is_doubtful(("overloaded", "m"), "address", 99.0)
+
+
+def test_a_refused_key_stays_so_whatever_shorter_limit_comes_and_over_a_restart() -> None:
+    pool = Pool()
+    refused = Setback(model=ALL_MODELS, why="refused", seconds=600.0, is_refused=True)
+    pool.fail(pool.lend(KEY, 0.0), refused, 0.0)
+    burst = Setback(model=ALL_MODELS, why="limited", seconds=5.0, is_stated=True)
+    pool.fail(pool.lend(KEY, 0.0), burst, 0.0)
+    assert pool.standing(KEY, 1.0).is_refused
+    after = Pool()
+    restore(after, render(pool, 1.0, 1000.0), 1.0, 1000.0)
+    assert after.standing(KEY, 1.0).is_refused
 
 
 def test_nobody_at_an_address_out_of_reach_is_beyond_doubt() -> None:

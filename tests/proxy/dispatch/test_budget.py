@@ -155,6 +155,15 @@ async def test_whatever_stands_in_for_a_model_is_no_second_storm(lab: Any, make:
     assert world.calls <= 1_000 * 1.2
 
 
+async def test_whoever_cannot_be_tried_again_is_not_kept_waiting(lab: Any, make: Any) -> None:
+    world = World(lab, make, addresses=1, keys=4)
+    world.answer = lambda _address, _key: outage(make, "529")  # which benches nobody: there is somebody to try
+    await world.sustain(100)
+    lab.time.slept.clear()
+    await world.sustain(20)
+    assert lab.time.slept == []
+
+
 async def test_whoever_comes_back_serves_at_once(lab: Any, make: Any) -> None:
     world = World(lab, make)
     world.answer = lambda _address, _key: make.whole(FAILED, 503)
