@@ -70,7 +70,8 @@ class Masked:
         if isinstance(value, Mapping):
             return {key: self._masked(str(each)) for key, each in value.items()}
         text = str(value)
-        return self._masked(text) if "@" in urlsplit(text).netloc else text
+        parts = urlsplit(text)
+        return self._masked(text) if "@" in parts.netloc or parts.query else text
 
     def _masked(self, secret: str) -> str:
         mask = mask_of(secret)

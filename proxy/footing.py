@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
+from urllib.parse import unquote, urlsplit
 
+from auth.credential import Credential
 from auth.secret import Secret
 from proxy.config.schema import Config
 from proxy.errors import ConfigError
 from proxy.observe.database import Database, Unfit
 from proxy.observe.log_file import LogFile
 from proxy.observe.postgres import PostgresDatabase
+
+SECRET_CHARACTERS_MIN = 8
+"""Shorter words stand in too many texts to be hidden in all of them."""
 
 
 def auth_folder(config: Config) -> Path:
@@ -47,3 +53,22 @@ def is_json(config: Config) -> bool:
     if config.log_format != "auto":
         return config.log_format == "json"
     return config.logging_to_file or not sys.stderr.isatty()
+
+
+def secrets_beside(config: Config, credentials: Iterable[Credential]) -> Iterator[Secret]:
+    """What is no key, and may hold one all the same: headers, addresses with a password or a token in them."""
+    addresses = [config.proxy_url, config.usage_database, *(webhook.url for webhook in config.webhooks)]
+    for credential in credentials:
+        addresses.append(credential.proxy_url or "")
+        yield from (Secret(value) for value in credential.headers.values() if len(value) >= SECRET_CHARACTERS_MIN)
+    yield from (webhook.secret for webhook in config.webhooks)
+    for address in addresses:
+        yield from (Secret(word) for word in _words(address) if len(word) >= SECRET_CHARACTERS_MIN)
+
+
+def _words(address: str) -> Iterator[str]:
+    parts = urlsplit(address)
+    yield from (word for word in (parts.password or "", unquote(parts.password or "")) if word)
+    for pair in parts.query.split("&"):
+        word = pair.partition("=")[2]
+        yield from (word, unquote(word))

@@ -27,7 +27,7 @@ from proxy.accounts.desk import Desk
 from proxy.accounts.enrolment import Enrolment
 from proxy.accounts.login_board import LoginBoard
 from proxy.accounts.model_lists import ModelLists
-from proxy.accounts.probe import probe
+from proxy.accounts.probe import probe_account
 from proxy.banner import facts_of, show
 from proxy.cli import ServeOptions
 from proxy.config.load import Loaded
@@ -37,7 +37,7 @@ from proxy.dispatch.clock import Clock
 from proxy.dispatch.failover import Dispatcher
 from proxy.dispatch.snapshot import Snapshot
 from proxy.errors import ConfigError
-from proxy.footing import auth_folder, is_json, log_stream, logs_folder, usage_place
+from proxy.footing import auth_folder, is_json, log_stream, logs_folder, secrets_beside, usage_place
 from proxy.observe.ledger import Ledger
 from proxy.observe.log import LibraryLog, make_log
 from proxy.observe.metrics import Metrics
@@ -61,6 +61,7 @@ from proxy.upstream.cli_health import health
 from proxy.upstream.cli_pool import CliPool
 from proxy.upstream.cli_traces import CliTraces, memory_bytes
 from proxy.upstream.codex import Codex
+from proxy.upstream.discreet import Discreet
 from proxy.upstream.http import HttpUpstream
 from proxy.upstream.recorded import Door
 from proxy.upstream.replay import Deck, ReplayUpstream
@@ -219,7 +220,7 @@ class House:
             audit=Audit(logs / "audit.log", now=time.time, redact=self.scrubber.text),
             log=self.log,
             board=self.board,
-            probe=self._probe,
+            probe=lambda each: probe_account(self.standpoint.snapshot, each, self._asked["http"]),
             enrolled=lambda: self.enrolment.found,
             password=self._password,
             clients=lambda: self.clientele.standings(self.config),
@@ -230,6 +231,7 @@ class House:
         secrets_now = [key.api_key for key in self.clientele.configured(config)]
         secrets_now += [credential.secret for credential in credentials if credential.secret is not None]
         secrets_now += [config.remote_management.secret_key, Secret(self._password), *self.enrolment.secrets()]
+        secrets_now += secrets_beside(config, credentials)
         for secret in secrets_now:
             if secret and secret.digest not in self._known:
                 self._known.add(secret.digest)
@@ -278,7 +280,7 @@ class House:
         if self._options.replay is not None:
             http = ReplayUpstream(Deck.read(self._options.replay))
         door = Door(
-            http,
+            Discreet(http, self.scrubber.data),
             is_wanted=lambda: self.config.request_log,
             recorder=lambda: Recorder(logs_folder(self.config) / "requests", self.scrubber),
         )
@@ -292,17 +294,6 @@ class House:
         )
         claude = ClaudeCode(self.clis, data=auth_folder(self.config), traces=self.traces, ours=os.environ)
         return {"http": door, "sandbox": sandbox.Sandbox(), "claude-code": claude, "codex": codex}
-
-    async def _probe(self, credential_id: str) -> tuple[bool, str]:
-        """Whether an account works, by a request that costs nothing; and a sentence."""
-        snapshot = self.standpoint.snapshot
-        credential = next(each for each in snapshot.credentials if each.id == credential_id)
-        provider = next(each for each in snapshot.providers if each.name == credential.provider)
-        if provider.own_cli:
-            return False, "is a login: its own CLI alone may ask with it"
-        if provider.executor != "http":
-            return True, "works: it is simulated"
-        return await probe(self._asked["http"], provider, credential)
 
     def _dispatcher(self, upstreams: dict[str, Upstream]) -> Dispatcher:
         return Dispatcher(

@@ -10,6 +10,7 @@ import msgspec
 from auth.credential import Credential
 from proxy.dispatch.decision import Candidate
 from proxy.dispatch.outgoing import address
+from proxy.dispatch.snapshot import Snapshot
 from proxy.errors import UpstreamError
 from proxy.observe.scrub import Scrubber
 from proxy.providers.base import USER_AGENT, Provider
@@ -56,6 +57,17 @@ def call_of(provider: Provider, credential: Credential) -> Call:
         proxy_url=None if credential.proxy_url in {None, "", "direct", "none"} else credential.proxy_url,
         deadlines=_DEADLINES,
     )
+
+
+async def probe_account(snapshot: Snapshot, credential_id: str, upstream: Upstream) -> tuple[bool, str]:
+    """The same of an account of a running server."""
+    credential = next(each for each in snapshot.credentials if each.id == credential_id)
+    provider = next(each for each in snapshot.providers if each.name == credential.provider)
+    if provider.own_cli:
+        return False, "is a login: its own CLI alone may ask with it"
+    if provider.executor != "http":
+        return True, "works: it is simulated"
+    return await probe(upstream, provider, credential)
 
 
 async def probe(upstream: Upstream, provider: Provider, credential: Credential) -> tuple[bool, str]:

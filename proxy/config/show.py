@@ -29,13 +29,14 @@ def _shown(setting: Setting, value: object) -> JsonValue:
 
 
 def _masked(value: JsonValue) -> JsonValue:
-    """A URL without its user and password, an object without its values."""
+    """A URL without its user, its password and what follows ?, an object without its values."""
     if isinstance(value, dict):
         return dict.fromkeys(value, MASK)
     parts = urlsplit(str(value))
-    return (
-        str(value).replace(parts.netloc, f"{MASK}@{parts.netloc.rpartition('@')[2]}") if "@" in parts.netloc else value
-    )
+    netloc = f"{MASK}@{parts.netloc.rpartition('@')[2]}" if "@" in parts.netloc else parts.netloc
+    if netloc == parts.netloc and not parts.query:
+        return value
+    return parts._replace(netloc=netloc, query=MASK if parts.query else "").geturl()
 
 
 def jsonable(kind: Kind, value: object) -> JsonValue:

@@ -16,19 +16,19 @@ from tests.browser.conftest import REBOUND, Tab
 from tests.management.conftest import KEY
 
 ATTACKS = {
-    "T05_plain_post": "fetch(at('/config.yaml'), {method: 'POST', mode: 'no-cors', body: 'debug: true'})",
-    "T05_put_with_key": "fetch(at('/debug'), {method: 'PUT', headers: {'X-Management-Key': KEY, 'Content-Type': "
+    "T04_plain_post": "fetch(at('/config.yaml'), {method: 'POST', mode: 'no-cors', body: 'debug: true'})",
+    "T04_put_with_key": "fetch(at('/debug'), {method: 'PUT', headers: {'X-Management-Key': KEY, 'Content-Type': "
     "'application/json'}, body: '{\"value\": true}'})",
-    "T05_text_plain": "fetch(at('/reload'), {method: 'POST', mode: 'no-cors', headers: {'Content-Type': 'text/plain'}, "
+    "T04_text_plain": "fetch(at('/reload'), {method: 'POST', mode: 'no-cors', headers: {'Content-Type': 'text/plain'}, "
     "body: '{}'})",
     "T05_get_with_key": "fetch(at('/config'), {headers: {Authorization: 'Bearer ' + KEY}})",
     "T05_get_without": "fetch(at('/auth-files'))",
     "T05_credentials": "fetch(at('/auth-files'), {credentials: 'include'})",
-    "T05_upload": '(() => {const f = new FormData(); f.append(\'file\', new Blob([\'{"type": "claude-api-key", '
+    "T04_upload": '(() => {const f = new FormData(); f.append(\'file\', new Blob([\'{"type": "claude-api-key", '
     "\"api-key\": \"sk-ant-evil\"}']), 'evil.json'); return fetch(at('/auth-files'), {method: 'POST', mode: 'no-cors', "
     "body: f})})()",
-    "T05_delete": "fetch(at('/auth-files?all=true'), {method: 'DELETE', headers: {Authorization: 'Bearer ' + KEY}})",
-    "T05_beacon": "(navigator.sendBeacon(at('/reload'), '{}'), Promise.resolve(null))",
+    "T04_delete": "fetch(at('/auth-files?all=true'), {method: 'DELETE', headers: {Authorization: 'Bearer ' + KEY}})",
+    "T04_beacon": "(navigator.sendBeacon(at('/reload'), '{}'), Promise.resolve(null))",
     "T05_event_source": "new Promise((done) => {const s = new EventSource(at('/events')); s.onmessage = (e) => "
     "done(e.data); s.onerror = () => {s.close(); done('')}})",
     "T05_web_socket": "new Promise((done) => {const s = new WebSocket(BASE.replace('http', 'ws') + '/v1/responses'); "
@@ -37,13 +37,13 @@ ATTACKS = {
     "s.onload = () => done(''); s.onerror = () => done(''); document.head.append(s)})",
     "T05_image": "new Promise((done) => {const i = new Image(); i.onload = () => done('image'); i.onerror = () => "
     "done(''); i.src = at('/logs')})",
-    "T05_login": "fetch(at('/codex-auth-url'), {mode: 'no-cors'})",
-    "T26_callback": "fetch(at('/oauth-callback'), {method: 'POST', mode: 'no-cors', body: '{\"provider\": \"codex\", "
+    "T04_login": "fetch(at('/codex-auth-url'), {mode: 'no-cors'})",
+    "T25_callback": "fetch(at('/oauth-callback'), {method: 'POST', mode: 'no-cors', body: '{\"provider\": \"codex\", "
     '"code": "x", "state": "forged"}\'})',
-    "T14_chat": "fetch(BASE + '/v1/chat/completions', {method: 'POST', mode: 'no-cors', headers: {'Content-Type': "
+    "T05_v1_chat": "fetch(BASE + '/v1/chat/completions', {method: 'POST', mode: 'no-cors', headers: {'Content-Type': "
     '\'text/plain\'}, body: \'{"model": "sandbox-gpt", "messages": [{"role": "user", "content": "x"}]}\'})',
-    "T14_models": "fetch(BASE + '/v1/models')",
-    "T14_health": "fetch(BASE + '/health')",
+    "T05_v1_models": "fetch(BASE + '/v1/models')",
+    "T05_v1_health": "fetch(BASE + '/health')",
 }
 READ = """async (attack) => {
     try {
@@ -89,7 +89,7 @@ async def test_G9_a_page_reads_and_changes_nothing(tab: Tab, stage: Any, elsewhe
     assert await state_of(stage) == before
 
 
-async def test_T04_a_rebound_name_reaches_nothing(tab: Tab, stage: Any) -> None:
+async def test_T03_a_rebound_name_reaches_nothing(tab: Tab, stage: Any) -> None:
     """The attacker's own name leads here, so that the browser takes us for the attacker's own site."""
     port = stage.url.rpartition(":")[2]
     before = await state_of(stage)
