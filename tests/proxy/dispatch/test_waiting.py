@@ -64,7 +64,7 @@ async def test_one_seat_serves_the_first_who_came() -> None:
     assert not bank.room.has_line(MODEL)
 
 
-async def test_clients_take_turns_however_many_requests_one_has() -> None:
+async def test_T36_clients_take_turns_however_many_requests_one_has() -> None:
     bank = Bank()
     crowd = [("greedy", f"g{n}") for n in range(40)] + [("modest", f"m{n}") for n in range(4)]
     waiting = [asyncio.create_task(bank.wait(name, client=client)) for client, name in crowd]
