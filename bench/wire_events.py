@@ -1,4 +1,4 @@
-"""What one event of a stream costs: parsed and rendered, next to the JSON library alone. `make bench`
+"""What one event of a stream costs: parsed and rendered, next to the JSON library alone. `make bench-events`
 
 Each figure is the median over rounds, in microseconds an event; wires and baselines take turns in each round, so that a
 machine whose speed drifts moves all of them. The ratio to the baseline is what can be compared between machines.

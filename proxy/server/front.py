@@ -46,7 +46,7 @@ class Front(asyncio.Protocol):
     """One connection of a client."""
 
     __slots__ = (
-        "_drained", "_held", "_is_lingering", "_loop", "_next", "_reader", "_reception", "_stalled_at",
+        "_drained", "_held", "_is_ahead", "_is_lingering", "_loop", "_next", "_reader", "_reception", "_stalled_at",
         "_task", "_visit", "deadline", "is_slow", "local", "peer", "transport",
     )  # fmt: skip
 
@@ -60,7 +60,7 @@ class Front(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._stalled_at = 0
-        self._is_lingering = False
+        self._is_ahead = self._is_lingering = False
         self.is_slow = False
         self.deadline = NEVER
         self.peer: Peer = None
@@ -119,10 +119,9 @@ class Front(asyncio.Protocol):
             return
         if not visit.content.is_complete:
             data = visit.content.feed(data)
-            if visit.content.is_full:
-                self.transport.pause_reading()
         self._held += data
-        if len(self._held) > AHEAD_BYTES_MAX:
+        if len(self._held) > AHEAD_BYTES_MAX and not self._is_ahead:
+            self._is_ahead = True
             self.transport.pause_reading()
 
     def eof_received(self) -> None:
@@ -191,12 +190,16 @@ class Front(asyncio.Protocol):
             self._hand_over(data)
             return
         self.deadline = NEVER
-        visit = self._visit = FrontVisit(self, head, Intake(head, self._reader))
+        visit = self._visit = FrontVisit(self, head, self._intake(head))
         self._held = visit.content.feed(data[end:]) if not visit.content.is_complete else data[end:]
         if self._task is None:
             self._task = self._loop.create_task(self._serve())
         elif self._next is not None and not self._next.done():
             self._next.set_result(None)
+
+    def _intake(self, head: Head) -> Intake:
+        transport = self.transport
+        return Intake(head, self._reader, transport.pause_reading, transport.resume_reading)
 
     def _wait_for_head(self, data: bytes) -> None:
         """Raises `BadHead` for what cannot become one."""
@@ -227,6 +230,8 @@ class Front(asyncio.Protocol):
 
     def _hand_over(self, data: bytes) -> None:
         self._leave()
+        if self._is_ahead:
+            self.transport.resume_reading()
         protocol = self._reception.elsewhere()
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
@@ -265,8 +270,10 @@ class Front(asyncio.Protocol):
         held, self._held = self._held, b""
         self._expect(self._reception.patience.keepalive_seconds)
         if held:
-            self.transport.resume_reading()
             self._begin(held)
+            if self._is_ahead and len(self._held) <= AHEAD_BYTES_MAX:
+                self._is_ahead = False
+                self.transport.resume_reading()
         return not self.transport.is_closing()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from proxy.server.head import BadHead, Head, HeadReader
 from proxy.server.visit import BrokenBody
@@ -12,22 +13,25 @@ READ_AHEAD_BYTES = 256 * 1024
 
 
 class Intake:
-    """`proxy.server.visit.Source`. `feed` gives back what comes behind the body."""
+    """`proxy.server.visit.Source`. `feed` gives back what comes behind the body. `hold` and `go_on`: stop the sender,
+    and let it go on, when somebody has read.
+    """
 
-    __slots__ = ("_error", "_left", "_parts", "_reader", "_size", "_waiter", "is_complete")
+    __slots__ = (
+        "_error", "_go_on", "_hold", "_is_held", "_left", "_parts", "_reader", "_size", "_waiter", "is_complete"
+    )  # fmt: skip
 
-    def __init__(self, head: Head, reader: HeadReader) -> None:
+    def __init__(self, head: Head, reader: HeadReader, hold: Callable[[], None], go_on: Callable[[], None]) -> None:
         self._left = head.length
         self._reader = reader
+        self._hold = hold
+        self._go_on = go_on
+        self._is_held = False
         self._parts: list[bytes] = []
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
         self._error: Exception | None = None
         self.is_complete = head.length == 0
-
-    @property
-    def is_full(self) -> bool:
-        return self._size > READ_AHEAD_BYTES
 
     def feed(self, data: bytes) -> bytes:
         if self._left is None:
@@ -61,6 +65,9 @@ class Intake:
         if data:
             self._parts.append(data)
             self._size += len(data)
+            if self._size > READ_AHEAD_BYTES and not self.is_complete:
+                self._is_held = True
+                self._hold()
         self._wake()
 
     def fail(self, error: Exception) -> None:
@@ -70,10 +77,6 @@ class Intake:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-    def drop(self) -> None:
-        """What has come is wanted by nobody."""
-        self._parts, self._size = [], 0
 
     @property
     def is_overrun(self) -> bool:
@@ -94,6 +97,8 @@ class Intake:
                 await self._waiter
             finally:
                 self._waiter = None
-        parts = self._parts
-        self.drop()
+        parts, self._parts, self._size = self._parts, [], 0
+        if self._is_held:
+            self._is_held = False
+            self._go_on()
         return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -86,6 +86,13 @@ class TestFraming:
             await asyncio.sleep(0)
         assert [(await peer.answer())[2] for _ in range(2)] == [BODY, b'{"model":"other"}']
 
+    @pytest.mark.parametrize("size", [300_000, 3_000_000])
+    async def test_a_large_body_that_comes_at_once(self, house: House, connect: Connect, size: int) -> None:
+        peer = await connect()
+        for _ in range(2):
+            peer.writer.write(post(house, b'{"model":"big","x":"' + b"y" * size + b'"}'))
+            assert (await peer.answer())[2] == BODY
+
     async def test_a_chunked_body(self, house: House, connect: Connect) -> None:
         peer = await connect()
         head = post(house, b"", b"Transfer-Encoding: chunked", length=False)
@@ -163,8 +170,9 @@ class TestOrder:
 
         house.dispatcher.answer = wait
         peer = await connect()
-        count = 20 * AHEAD_BYTES_MAX // len(post(house))
-        peer.writer.write(post(house) * count)
+        large = post(house, b'{"model":"big","x":"' + b"y" * 10_000 + b'"}')
+        count = 50 * AHEAD_BYTES_MAX // len(large)
+        peer.writer.write(large * count)
         while not house.app.exchanges:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.01)
         (exchange,) = house.app.exchanges
