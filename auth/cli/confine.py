@@ -39,7 +39,7 @@ READS = _READ | _LIST
 RUNS = READS | _EXECUTE
 WRITES = READS | _WRITE | _MAKE | _REFER | _TRUNCATE
 SYSTEM: Mapping[str, int] = {
-    **dict.fromkeys(("/lib", "/lib64", "/usr/lib", "/usr/lib64"), RUNS),
+    **dict.fromkeys(("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/nix/store"), RUNS),
     **dict.fromkeys(
         (
             "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/ca-certificates.conf", "/usr/share/ca-certificates",
