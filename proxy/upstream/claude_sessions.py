@@ -42,11 +42,16 @@ class Sessions:
         """With what was said before in front, unless the request tells a history of its own."""
         if any(message["role"] == "assistant" for message in request.messages):
             return request
-        before = await asyncio.to_thread(self._load, name)
+        before = await self.said(name)
         if not before:
             return request
         said = tuple(digest(message) for message in before)
         return replace(request, messages=(*before, *request.messages), said=(*said, *request.said))
+
+    async def said(self, name: str) -> tuple[JsonObject, ...]:
+        """What was kept; nothing, where there is nothing or it is too old."""
+        await self.close()
+        return await asyncio.to_thread(self._load, name)
 
     def keep(self, name: str, messages: Sequence[JsonObject]) -> None:
         """In the background."""
@@ -55,6 +60,7 @@ class Sessions:
         task.add_done_callback(self._saving.discard)
 
     async def close(self) -> None:
+        """When all is written that was to be kept."""
         if self._saving:
             await asyncio.wait(self._saving)
 

@@ -7,11 +7,13 @@ backend answers comes back untouched (`proxy.upstream.codex_relay`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from proxy.errors import Broken
+from proxy.hub.residue import JsonObject
 from proxy.upstream.base import Answer, Call, CliAccount, Upstream
+from proxy.upstream.claude_sessions import Sessions
 from proxy.upstream.cli_choice import Home, Seats, Wish
 from proxy.upstream.cli_pool import Busy, CliPool
 from proxy.upstream.cli_traces import CliTraces
@@ -46,6 +48,7 @@ class Codex:
         self._pool = pool
         self._relay = CodexRelay(http, clock=clock)
         self._starter = CodexStarter(data, ours, traces=traces, relay=self._relay)
+        self._sessions = Sessions(traces.state)
         self._ways: dict[str, Way] = {}
         self._kind = Kind(name="codex", start=self._start, seats=SEATS)
 
@@ -57,6 +60,9 @@ class Codex:
             turn = read_turn(call.body)
         except (ValueError, RecursionError) as error:
             return Told(400, f"the request cannot be read: {error}")
+        name = f"codex-{call.session}" if call.is_resuming and call.session else ""
+        if name and not turn.has_history:
+            turn = turn.after(await self._sessions.said(name))
         way = self._ways[account.id] = Way(base=call.url.removesuffix(_BACKEND), proxy_url=call.proxy_url)
         home = Home(kind=self._kind.name, account=account.id, variant=_variant(call, way))
         wish = Wish(
@@ -70,10 +76,16 @@ class Codex:
             claim = await self._pool.claim(self._kind, account, wish, seconds=SEAT_SECONDS_MAX)
         except Busy as error:
             return Told(503, str(error))
-        return await CodexTurn(claim, call, turn).run()
+
+        def remember(items: Sequence[JsonObject]) -> None:
+            if name:
+                self._sessions.keep(name, items)
+
+        return await CodexTurn(claim, call, turn, remember).run()
 
     async def close(self) -> None:
         """After the pool."""
+        await self._sessions.close()
         await self._relay.close()
 
     async def _start(self, account: CliAccount, _variant: str) -> CodexProcess:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import TypedDict, cast
 
 import msgspec
 
@@ -45,21 +45,37 @@ class Turn:
         """Behind the first `known` that were said."""
         return self.items[self.places[known - 1] + 1 :] if known else self.items
 
+    @property
+    def has_history(self) -> bool:
+        """Whether the caller tells what the model has said, too."""
+        return any(item.get("role") == "assistant" or item.get("type") in _CALLS for item in self.items)
+
+    def after(self, before: Sequence[JsonObject]) -> Turn:
+        """The same, with what was said before in front."""
+        return replace(self, **_said((*before, *self.items)))
+
+
+class _Said(TypedDict):
+    items: tuple[JsonObject, ...]
+    said: tuple[bytes, ...]
+    places: tuple[int, ...]
+
+
+def _said(items: tuple[JsonObject, ...]) -> _Said:
+    told = [(digest(item), at) for at, item in enumerate(items) if item.get("type") != "reasoning"]
+    return {"items": items, "said": tuple(each for each, _ in told), "places": tuple(at for _, at in told)}
+
 
 def read_turn(body: bytes) -> Turn:
     """Raises `ValueError` (of which `msgspec.DecodeError` is one) for what is no request."""
     request = _decode_object(body)
-    items = tuple(_items(request.get("input")))
-    told = [(digest(item), at) for at, item in enumerate(items) if item.get("type") != "reasoning"]
     thread = _thread(request)
     turn = _turn(request)
     sticky: JsonObject = {**thread, **{key: value for key, value in turn.items() if key != "outputSchema"}}
     return Turn(
         model=str(request.get("model")),
         is_stream=bool(request.get("stream")),
-        items=items,
-        said=tuple(each for each, _ in told),
-        places=tuple(at for _, at in told),
+        **_said(tuple(_items(request.get("input")))),
         terms=hashlib.sha256(_canonical(sticky)).digest(),
         thread=thread,
         turn=turn,

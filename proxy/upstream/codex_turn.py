@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 from multidict import CIMultiDict
@@ -25,9 +25,18 @@ ASKED_SECONDS_MAX = 60.0
 
 
 class CodexTurn:
-    """`run`, once. `claim`: the seat in its process; the turn leaves it, however it ends."""
+    """`run`, once. `claim`: the seat in its process; the turn leaves it, however it ends. `remember`: is called with
+    all that has been said, when the answer is whole.
+    """
 
-    def __init__(self, claim: Claim[CodexProcess], call: Call, turn: Turn) -> None:
+    def __init__(
+        self,
+        claim: Claim[CodexProcess],
+        call: Call,
+        turn: Turn,
+        remember: Callable[[Sequence[JsonObject]], None] = lambda _items: None,
+    ) -> None:
+        self._remember = remember
         self._claim = claim
         self._worker = claim.worker
         self._call = call
@@ -104,6 +113,8 @@ class CodexTurn:
         if thread is None:
             return
         self._thread = None
+        if heard.is_completed:
+            self._remember((*self._turn.items, *heard.items))
         if heard.is_completed and not thread.is_broken and can_be_parked(heard.items, thread.tools):
             thread.pending = frozenset(calls_of(heard.items))
             answered = [digest(item) for item in heard.items if item.get("type") != "reasoning"]

@@ -165,6 +165,48 @@ async def test_a_conversation_outlives_a_restart_of_the_server(codex: CodexStage
     assert turn.items[1]["encrypted_content"] == "gAAAAB"
 
 
+async def test_a_conversation_is_resumed_by_its_name_alone(codex: CodexStage) -> None:
+    codex.backend.in_turn(said("Three boats.", thought="Count them."), said("Quite sure."), said("As I said."))
+    for number, question in enumerate(("How many boats?", "Sure?", "Really?")):
+        async with codex.clients() as clients:
+            messages: Any = [{"role": "user", "content": question}]
+            headers = {"x-claude-session-id": "the-harbour"}
+            await clients.openai.chat.completions.create(model=MODEL, messages=messages, extra_headers=headers)
+        if number == 1:
+            await codex.close()
+            await codex.start()
+    said_at_last = ["How many boats?", "Three boats.", "Sure?", "Quite sure.", "Really?"]
+    for turn, count in zip(codex.backend.turns, (1, 3, 5), strict=True):
+        assert [text for role, text in turn.told if role in {"user", "assistant"}] == said_at_last[:count]
+    assert codex.backend.turns[-1].items[1]["encrypted_content"] == "gAAAAB"
+
+
+@pytest.mark.parametrize("model", ["gpt-6-sol", "gpt-99-of-tomorrow"])
+async def test_no_history_is_made_shorter_and_tools_go_along_whatever_the_model(codex: CodexStage, model: str) -> None:
+    """Codex knows the one, and speaks to it in its own way; of the other it knows nothing."""
+    much = b'"input_tokens":30,', b'"input_tokens":900000,'
+    codex.backend.in_turn(
+        called(("call_1", "weather", {"place": "Kiel"})).replace(*much),
+        said("It rains.").replace(*much),
+        said("Gladly."),
+    )
+    async with codex.clients() as clients:
+        messages: Any = [{"role": "user", "content": "What is it like?"}]
+        first = await clients.openai.chat.completions.create(model=model, messages=messages, tools=TOOLS)
+        calls = first.choices[0].message.tool_calls
+        assert calls is not None
+        assert calls[0].to_dict()["function"] == {"name": "weather", "arguments": '{"place":"Kiel"}'}
+        messages += [first.choices[0].message.to_dict(), {"role": "tool", "tool_call_id": "call_1", "content": "rain"}]
+        second = await clients.openai.chat.completions.create(model=model, messages=messages, tools=TOOLS)
+        messages += [second.choices[0].message.to_dict(), {"role": "user", "content": "Thanks."}]
+        await clients.openai.chat.completions.create(model=model, messages=messages, tools=TOOLS)
+    told = [item for item in codex.backend.turns[-1].items if item["type"] != "additional_tools"]
+    assert [item["type"] for item in told] == [
+        "message", "function_call", "function_call_output", "message", "message",
+    ]  # fmt: skip
+    assert all(turn.body["model"] == model for turn in codex.backend.turns)
+
+
 async def test_images_and_mid_conversation_instructions(codex: CodexStage) -> None:
     async with codex.clients() as clients:
         source: Any = {"type": "base64", "media_type": "image/png", "data": PIXEL}

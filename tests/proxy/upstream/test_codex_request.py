@@ -95,6 +95,15 @@ def test_what_is_new_stands_behind_what_was_said() -> None:
     assert asked.said[:2] == turn(input=[history[0], history[2]]).said, "thoughts are not repeated by everybody"
 
 
+def test_what_was_said_before_stands_in_front_of_what_is_new() -> None:
+    whole = turn(input=[{"role": "user", "content": "hello"}, {"role": "assistant", "content": "Ahoy."}])
+    assert (whole.has_history, turn().has_history) == (True, False)
+    goes_on = turn(input="more").after(whole.items)
+    assert goes_on.said[:2] == whole.said
+    assert goes_on.new_items(2) == (user("more"),)
+    assert goes_on.terms == whole.terms
+
+
 @pytest.mark.parametrize(
     "other",
     [
