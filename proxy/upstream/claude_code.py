@@ -34,6 +34,7 @@ VERSION_MIN = (2, 1, 328)
 """The first that is known to have every switch of `claude_process`, and to heed it."""
 SEAT_SECONDS_MAX = 30.0
 """For a process to come free."""
+LIMITS_SECONDS = 300.0
 _TRUST = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _JSON = "application/json"
 _SSE = "text/event-stream"
@@ -47,8 +48,10 @@ class ClaudeCode:
         self._data = data
         self._traces = traces
         self._ours = ours
-        self._limits: dict[str, Mapping[str, str]] = {}
-        """By account, what was said last of its usage windows, as headers."""
+        self._limits: dict[str, tuple[float, Mapping[str, str]]] = {}
+        """By account, what was said last of its usage windows, as headers, and when. The CLI says it behind an answer,
+        so the next one tells it.
+        """
         self._sessions = Sessions(traces.state)
         self._versions: dict[tuple[str, int], str] = {}
         """By program, and when it was last changed."""
@@ -110,11 +113,16 @@ class ClaudeCode:
         if isinstance(first, Fault):
             if not first.status:
                 raise Broken(first.message, code="cut")
-            return _refused(first, self._limits.pop(account.id, {}))
-        headers = self._limits.get(account.id, {})
+            return _refused(first, self._windows(account))
+        headers = self._windows(account)
         if isinstance(first, End):
             return WholeAnswer(200, {"content-type": _JSON, **headers}, exchange.whole)
         return StreamedAnswer(exchange, first, {"content-type": _SSE, **headers})
+
+    def _windows(self, account: CliAccount) -> Mapping[str, str]:
+        """Told once, and only while it is news."""
+        at, limits = self._limits.pop(account.id, (0.0, {}))
+        return limits if asyncio.get_running_loop().time() - at < LIMITS_SECONDS else {}
 
     async def _start(self, account: CliAccount, proxy_url: str) -> ClaudeProcess:
         if proxy_url and not proxy_url.startswith(("http://", "https://")):
@@ -139,7 +147,7 @@ class ClaudeCode:
         self._traces.mark(work, process.pid)
 
         def note(limits: Mapping[str, str]) -> None:
-            self._limits[account.id] = limits
+            self._limits[account.id] = (asyncio.get_running_loop().time(), limits)
 
         return ClaudeProcess(process, work=work, traces=self._traces, on_limits=note)
 
