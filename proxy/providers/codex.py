@@ -5,11 +5,14 @@ else asks is served by the account's own Codex (`proxy.upstream.codex`).
 from __future__ import annotations
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from proxy.providers import codex_cli, openai
 from proxy.providers.base import Endpoint
 from proxy.providers.profiles import profiles
 
+OFFERED = ("gpt-5.[5-9]*", "gpt-6*")
+"""The models that Codex 0.169 lists; which of them an account has is its plan's to say."""
 PROVIDER = replace(
     openai.PROVIDER,
     name="codex",
@@ -18,6 +21,11 @@ PROVIDER = replace(
         "generate": Endpoint(path="/responses"),
         "compact": Endpoint(path="/responses/compact"),
     },
+    models=tuple(
+        replace(model, modalities=("text", "image"))
+        for model in openai.PROVIDER.models
+        if any(fnmatchcase(model.id, each) for each in OFFERED)
+    ),
     families=("gpt-*", "codex-*"),
     channel="codex",
     own_cli="Codex",
