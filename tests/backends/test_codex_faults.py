@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 import time
 from typing import Any
 
+import msgspec
 import pytest
 from openai import APIError, RateLimitError
 
@@ -17,6 +19,7 @@ from tests.backends.stage import CodexStage
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 
 QUESTION: Any = [{"role": "user", "content": "Who is there?"}]
+ROUNDS = int(os.environ.get("PROXY_FAULT_ROUNDS", "20"))
 CANCEL_SECONDS_MAX = 0.5
 """On a machine that runs other tests, too; alone it is a tenth of that."""
 
@@ -143,6 +146,85 @@ async def test_who_hangs_up_is_not_answered_any_further(codex: CodexStage) -> No
     answer = await asked(codex)
     assert answer.choices[0].message.content == "Still here."
     assert len(codex.backend.turns) == 2
+
+
+async def test_many_who_hang_up_at_any_moment_leave_nothing_behind(codex: CodexStage) -> None:
+    begun, words, ended = pieces("Ahoy from the quay.")
+    held = asyncio.Event()
+    codex.backend.plays = lambda turn: [begun, words, held, ended] if "odd" in turn.told[-1][1] else [held, begun]
+    room = asyncio.Semaphore(8)
+
+    async def leave(number: int) -> None:
+        async with room:
+            question: Any = [{"role": "user", "content": f"Who is there? {'odd' if number % 2 else 'even'} {number}"}]
+            asking = asyncio.create_task(
+                clients.openai.chat.completions.create(model=MODEL, messages=question, stream=True)
+            )
+            await asyncio.wait([asking], timeout=number % 7 * 0.05)
+            asking.cancel()
+            await asyncio.wait([asking])
+            if not asking.cancelled() and asking.exception() is None:
+                await asking.result().close()
+
+    async with codex.clients() as clients:
+        await asyncio.gather(*(leave(number) for number in range(ROUNDS)))
+    held.set()
+    codex.backend.in_turn(said("Still here."))
+    answer = await asked(codex)
+    assert answer.choices[0].message.content == "Still here."
+    assert [pid for pid in codex.processes() if is_zombie(pid)] == []
+
+
+async def test_accounts_never_mix(codex: CodexStage) -> None:
+    """Conversations of both accounts at the same time, each with tools and over several turns."""
+    await codex.close()
+    for file in codex.data.glob("*.json"):
+        known = msgspec.json.decode(file.read_bytes())
+        file.write_bytes(msgspec.json.encode({**known, "priority": 0}))
+    await codex.start()
+    codex.backend.plays = lambda turn: (
+        called(("call_1", "tide", {})) if turn.items[-1]["type"] == "message" else said(turn.told[0][1])
+    )
+    tool: Any = {"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}
+
+    async def talk(number: int) -> None:
+        headers = {"x-session-id": f"talk-{number}"}
+        messages: Any = [{"role": "user", "content": f"I am {number}."}]
+        for turn in range(4):
+            answer = await clients.openai.chat.completions.create(
+                model=MODEL, messages=messages, tools=[tool], extra_headers=headers
+            )
+            message = answer.choices[0].message
+            messages.append(message.to_dict())
+            if turn % 2 == 0:
+                messages.append({"role": "tool", "tool_call_id": "call_1", "content": f"The tide of {number}."})
+            else:
+                assert message.content == f"I am {number}."
+                messages.append({"role": "user", "content": f"Still {number}."})
+
+    async with codex.clients() as clients:
+        await asyncio.gather(*(talk(number) for number in range(8)))
+    accounts: dict[str, set[str]] = {}
+    for turn in codex.backend.turns:
+        assert len({number for _, text in turn.told if (number := text.strip(".").split()[-1:][0]).isdigit()}) == 1
+        accounts.setdefault(turn.told[0][1], set()).add(turn.account)
+        assert account_of(turn.headers["authorization"]) == turn.account
+    assert {len(each) for each in accounts.values()} == {1}
+    assert {account for each in accounts.values() for account in each} == {"harbour", "quay"}
+
+
+def account_of(authorization: str) -> str:
+    body = authorization.split(".")[1]
+    claims = msgspec.json.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    return str(claims["https://api.openai.com/auth"]["chatgpt_account_id"])
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123 - read at once, or gone
+            return stat.read().rpartition(b")")[2].split()[0] == b"Z"
+    except FileNotFoundError:
+        return False
 
 
 async def test_a_refused_token_is_renewed_once_and_the_request_tried_again(codex: CodexStage) -> None:
