@@ -183,9 +183,20 @@ def _heard(blocks: Iterable[JsonValue]) -> Iterator[JsonValue]:
 
 def beginning(request: ClaudeRequest) -> JsonObject:
     """Of the control request ``initialize``."""
+    system: JsonObject = {"systemPrompt": [request.system] if request.system else []}
     names = sorted(request.tool_names)
-    tools: JsonObject = {"sdkMcpServers": [SERVER], "toolAliases": dict.fromkeys(names, TOOL_NAME)} if names else {}
-    return {"systemPrompt": [request.system] if request.system else [], **tools}
+    if not names:
+        return system
+    handshake: JsonObject = {
+        "initializeResult": tool_answer("initialize", {}),
+        "toolsListResult": tool_answer("tools/list", {}),
+    }
+    return {
+        **system,
+        "sdkMcpServers": [SERVER],
+        "sdkMcpServerManifests": {SERVER: handshake},  # said before it asks
+        "toolAliases": dict.fromkeys(names, TOOL_NAME),
+    }
 
 
 def settings(request: ClaudeRequest) -> JsonObject:

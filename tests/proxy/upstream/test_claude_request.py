@@ -131,11 +131,10 @@ def test_terms_are_the_model_the_system_prompt_and_the_tools() -> None:
 
 def test_every_tool_is_an_alias_of_ours() -> None:
     request = asked(system="Be kind.", tools=[{"name": "Bash"}, {"type": "web_search_20250305", "name": "web_search"}])
-    assert beginning(request) == {
-        "systemPrompt": ["Be kind."],
-        "sdkMcpServers": ["api"],
-        "toolAliases": {"Bash": TOOL_NAME, "web_search": TOOL_NAME},
-    }
+    told: Any = beginning(request)
+    assert (told["systemPrompt"], told["sdkMcpServers"]) == (["Be kind."], ["api"])
+    assert told["toolAliases"] == {"Bash": TOOL_NAME, "web_search": TOOL_NAME}
+    assert told["sdkMcpServerManifests"]["api"]["toolsListResult"] == tool_answer("tools/list", {})
     assert beginning(asked()) == {"systemPrompt": []}
 
 
