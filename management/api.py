@@ -18,6 +18,7 @@ from management.refusal import Refusal
 from management.resources import (
     adoption,
     auth_files,
+    bulk,
     bundle,
     calls,
     client_keys,
@@ -63,6 +64,7 @@ TABLE = Table(
         *client_keys.ROUTES,
         *maps.ROUTES,
         *auth_files.ROUTES,
+        *bulk.ROUTES,
         *logins.ROUTES,
         *vertex.ROUTES,
         *bundle.ROUTES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 import msgspec
 
@@ -97,6 +98,17 @@ def schema_of(shape: Schema | type) -> dict[str, JsonValue]:
         return dict(shape)
     (schemas, components) = msgspec.json.schema_components([shape])
     (schema,) = schemas
-    name = str(schema.get("$ref", "")).rpartition("/")[2]
-    found: dict[str, JsonValue] = components.get(name, schema)
-    return found
+    return cast("dict[str, JsonValue]", _whole(schema, components))
+
+
+def _whole(schema: JsonValue, components: Mapping[str, JsonValue]) -> JsonValue:
+    """With what it refers to in its place."""
+    match schema:
+        case {"$ref": str(reference)}:
+            return _whole(components[reference.rpartition("/")[2]], components)
+        case dict():
+            return {name: _whole(each, components) for name, each in schema.items()}
+        case list():
+            return [_whole(each, components) for each in schema]
+        case _:
+            return schema

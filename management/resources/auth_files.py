@@ -19,6 +19,7 @@ from management.resources.resting import EVERYTHING, excluding
 from management.resources.uploads import Upload, uploads
 from management.resources.usage import NO_COUNTS, counts
 from management.routes import FORM, JSON, OK, Ask, Parameter, Reply, Route, Schema
+from management.selection import BY, WORDS, selected
 from management.state import State
 from proxy.config.settings import JsonValue
 
@@ -34,17 +35,7 @@ async def list_accounts(ask: Ask) -> Reply:
     served = await counts(ask)
     for each in told:
         each.update(served.get(str(each["id"]), NO_COUNTS))
-    query = ask.query
-    filters = {
-        name: query[name] for name in ("name", "auth_index", "type", "provider", "status", "source") if query.get(name)
-    }
-    words = query.get("q", "").lower()
-    chosen = [
-        each
-        for each in told
-        if all(each[name] == value for name, value in filters.items())
-        and words in f"{each['name']} {each['label']} {each['email']} {each['note']}".lower()
-    ]
+    chosen = selected(told, ask.query)
     offset = ask.number("offset", 0, low=0, high=10**6)
     limit = ask.number("limit", len(chosen) or 1, low=1, high=max(PAGE_MAX, len(chosen)))
     by_status: dict[str, int] = {}
@@ -241,8 +232,8 @@ ROUTES = (
         handler=list_accounts,
         sentence="The accounts, with state, cooldowns and usage windows; never a secret.",
         parameters=(
-            *_words("name", "auth_index", "type", "provider", "status", "source"),
-            Parameter(name="q", sentence="A part of name, label, e-mail address or note."),
+            *_words(*BY),
+            Parameter(name=WORDS, sentence="A part of name, label, e-mail address or note."),
             Parameter(name="limit", sentence="How many.", schema={"type": "integer", "minimum": 1}),
             Parameter(name="offset", sentence="After so many.", schema={"type": "integer", "minimum": 0}),
         ),

@@ -48,14 +48,19 @@ async def probe(ask: Ask) -> Reply:
     named = body if isinstance(body, dict) else {}
     name, index = named.get("name"), named.get("auth_index")
     account = found(ask.state, name if isinstance(name, str) else None, index if isinstance(index, str) else None)
+    told = await probed(ask.state, account)
+    ask.changes["probe"] = {"account": account.id, "works": told["works"], "cleared": told["cleared"]}
+    return Reply(body={"auth_index": auth_index(account.id), **told})
+
+
+async def probed(state: State, account: Account) -> dict[str, object]:
+    """Whether it works, why, and what is over therefore. Raises `Refusal`."""
     if account.credential is None:
         raise invalid("this account serves nothing that could be tried")
-    if ask.state.probe is None:
+    if state.probe is None:
         raise Refusal(503, "this server asks no provider")
-    works, why = await ask.state.probe(account.credential.id)
-    cleared = _clear(ask.state, account) if works else []
-    ask.changes["probe"] = {"account": account.id, "works": works, "cleared": cleared}
-    return Reply(body={"auth_index": auth_index(account.id), "works": works, "why": why, "cleared": cleared})
+    works, why = await state.probe(account.credential.id)
+    return {"works": works, "why": why, "cleared": _clear(state, account) if works else []}
 
 
 def _clear(state: State, account: Account) -> list[str]:

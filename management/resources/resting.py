@@ -17,7 +17,7 @@ EVERYTHING = "*"
 
 def excluding(state: State, tree: Tree, ids: Collection[str], *, is_excluded: bool) -> list[Edit]:
     """What makes them rest, or serve again. Raises `Refusal` for an account that is no entry of its own."""
-    places = _places(state.config())
+    places = places_of(state.config())
     if missing := sorted(set(ids) - places.keys()):
         raise Refusal(409, f"{', '.join(missing)}: change its entry in config.yaml")
     edits: list[Edit] = []
@@ -30,7 +30,7 @@ def excluding(state: State, tree: Tree, ids: Collection[str], *, is_excluded: bo
     return edits
 
 
-def _places(config: Config) -> dict[str, tuple[str, int]]:
+def places_of(config: Config) -> dict[str, tuple[str, int]]:
     return {
         key_id(setting, key.api_key, key.base_url): (setting, index)
         for setting in PROVIDER_OF

@@ -99,6 +99,9 @@ class AttemptRecord:
     status: int | None = None
     why: str = ""
     seconds: float = 0.0
+    first_byte_seconds: float | None = None
+    """From its own start to the first content; None: nothing of it reached the client."""
+    usage: Usage | None = None
 
 
 @dataclass(slots=True, kw_only=True)

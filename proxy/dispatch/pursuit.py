@@ -48,6 +48,7 @@ class Pursuit:
         self._last: tuple[Failed, Verdict] | None = None
         self._chosen: Chosen | None = None
         self._attempt_began = 0.0
+        self._answering: AttemptRecord | None = None
 
     async def run(self) -> Attempt:
         """The attempt whose first content is there. Raises `Refused`."""
@@ -104,7 +105,7 @@ class Pursuit:
                 self._commit(chosen, attempt)
                 tether.settle(chosen.candidate)
                 return self._tell(asked, chosen.candidate, attempt)
-            verdict = self._fail(chosen, failed)
+            verdict = self._fail(chosen, failed, attempt)
             if verdict.action == "stop":
                 self._is_over = asked is self._asked  # of a model that goes on in its place it need not be true
                 return failed.failure
@@ -162,9 +163,9 @@ class Pursuit:
 
     # what was learnt
 
-    def _fail(self, chosen: Chosen, failed: Failed) -> Verdict:
+    def _fail(self, chosen: Chosen, failed: Failed, attempt: Attempt) -> Verdict:
         verdict = self._learn(chosen, failed.failure, failed.headers)
-        self._record(chosen.candidate, failed.status, verdict.why)
+        self._record(chosen.candidate, failed.status, verdict.why).usage = attempt.seen.usage
         self._shared.waiting.wake()
         self._last = (failed, verdict)
         return verdict
@@ -173,18 +174,17 @@ class Pursuit:
         request_id = self.inquiry.request_id
         return learn(self._shared, chosen.candidate, chosen.lease, failure, headers, request_id=request_id)
 
-    def _record(self, candidate: Candidate, status: int | None, why: str = "") -> None:
+    def _record(self, candidate: Candidate, status: int | None, why: str = "") -> AttemptRecord:
         seconds = self._shared.clock.monotonic() - self._attempt_began
-        self.report.attempts.append(
-            AttemptRecord(
-                provider=candidate.provider.name,
-                credential=candidate.credential.id,
-                model=candidate.model,
-                status=status,
-                why=why,
-                seconds=seconds,
-            )
+        record = AttemptRecord(
+            provider=candidate.provider.name,
+            credential=candidate.credential.id,
+            model=candidate.model,
+            status=status,
+            why=why,
+            seconds=seconds,
         )
+        self.report.attempts.append(record)
         if why and self.decision is not None:
             self._shared.log.info(
                 "attempt.failed",
@@ -197,6 +197,7 @@ class Pursuit:
                 seconds=round(seconds, 3),
                 decision=decision_line(self.decision),
             )
+        return record
 
     def _settle(self, chosen: Chosen) -> None:
         self._shared.pool.give_back(chosen.lease)
@@ -208,7 +209,8 @@ class Pursuit:
         shared.pool.succeed(chosen.lease)
         shared.budget.count_success()
         shared.waiting.wake()
-        self._record(chosen.candidate, attempt.status)
+        record = self._answering = self._record(chosen.candidate, attempt.status)
+        record.first_byte_seconds = record.seconds
 
     def _tell(self, asked: Asked, candidate: Candidate, attempt: Attempt) -> Attempt:
         report = self.report
@@ -231,6 +233,9 @@ class Pursuit:
         report.finish = seen.finish.reason if seen.finish is not None else None
         report.failure = seen.failure
         report.losses = attempt.losses()
+        if self._answering is not None:
+            self._answering.usage = seen.usage
+            self._answering.seconds = self._shared.clock.monotonic() - self._attempt_began
         if self._chosen is None:
             return
         if seen.failure is not None:

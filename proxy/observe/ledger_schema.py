@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from proxy.observe.database import Connection
-from proxy.observe.usage import BUCKETS, LOSSES_MAX, Cell, Used, clipped
+from proxy.observe.usage import BUCKETS, LOSSES_MAX, Cell, Tokens, Used, clipped
 
 HOUR, DAY = 3600, 86400
 
@@ -58,8 +58,8 @@ Row = tuple[Cell, ...]
 """A request's cells, in the order of `COLUMNS`."""
 
 
-class _Told(msgspec.Struct):
-    """An attempt, as it is written."""
+class _Told(msgspec.Struct, omit_defaults=True):
+    """An attempt, as it is written: what is not known of it is left out."""
 
     provider: str
     credential: str
@@ -67,6 +67,8 @@ class _Told(msgspec.Struct):
     status: int | None
     why: str | None
     seconds: float
+    first_byte_seconds: float | None = None
+    tokens: Tokens | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -79,7 +81,16 @@ def row_of(used: Used, cost: float | None, redact: Callable[[str], str]) -> Row:
         return None if text is None else redact(clipped(text))
 
     attempts = [
-        _Told(each.provider, each.credential, clean(each.model), each.status, clean(each.why), round(each.seconds, 4))
+        _Told(
+            each.provider,
+            each.credential,
+            clean(each.model),
+            each.status,
+            clean(each.why),
+            round(each.seconds, 4),
+            None if each.first_byte_seconds is None else round(each.first_byte_seconds, 4),
+            each.tokens,
+        )
         for each in used.attempts
     ]
     first, tokens = used.first_byte_seconds, used.tokens

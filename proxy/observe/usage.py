@@ -20,7 +20,7 @@ BUCKETS = ("input_uncached", "cache_read", "cache_write", "output", "reasoning")
 Cell: TypeAlias = "str | int | float | None"
 
 
-class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None: the upstream did not say, which is not zero."""
 
     input_uncached: int | None = None
@@ -92,7 +92,9 @@ def _bounded(count: int | None) -> int | None:
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt. `status`: None where no answer came; `why`: what its failure meant."""
+    """One attempt. `status`: None where no answer came; `why`: what its failure meant. `tokens`: None where nothing was
+    said of them.
+    """
 
     provider: str
     credential: str
@@ -100,6 +102,8 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None = None
     why: str = ""
     seconds: float = 0.0
+    first_byte_seconds: float | None = None
+    tokens: Tokens | None = None
 
 
 class Used(msgspec.Struct, frozen=True, kw_only=True):

@@ -130,6 +130,8 @@ def _tried(attempt: AttemptRecord) -> Tried:
         status=attempt.status,
         why=attempt.why,
         seconds=attempt.seconds,
+        first_byte_seconds=attempt.first_byte_seconds,
+        tokens=None if attempt.usage is None else Tokens.of(attempt.usage),
     )
 
 

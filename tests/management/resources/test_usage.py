@@ -8,6 +8,7 @@ from typing import Any
 
 from management.resources.usage import as_csv
 from proxy.observe.ledger_schema import COLUMNS
+from proxy.observe.usage import BUCKETS
 
 
 async def test_what_was_asked_is_told(open_stage: Any) -> None:
@@ -26,6 +27,9 @@ async def test_what_was_asked_is_told(open_stage: Any) -> None:
         ids = [each["request_id"] for each in (*page["requests"], *rest["requests"])]
         assert ids == ["r-bad", "r-2", "r-1", "r-0"]
         assert {each["session"] for each in rest["requests"]} == {"talk"}
+        (tried,) = rest["requests"][0]["attempts"]
+        assert tried["tokens"] == {name: n for name in BUCKETS if (n := rest["requests"][0][name]) is not None}
+        assert 0 <= tried["first_byte_seconds"] <= tried["seconds"]
         account = rest["requests"][0]["credential"]
         (found,) = [each for each in (await stage.get("/auth-files"))["files"] if each["id"] == account]
         by_index = await stage.get(f"/usage?account={found['auth_index']}")

@@ -109,6 +109,20 @@ async def test_failover_inside_a_200_before_content(lab: Any, make: Any, pieces:
     assert lab.upstream.answers[0].is_aborted
 
 
+async def test_each_attempt_has_its_own_tokens_and_its_first_byte(lab: Any, make: Any) -> None:
+    broken = (START, sse(OVERLOADED | {"type": "error"}))
+    dispatcher = lab.dispatcher(
+        config(make, "k1", "k2", "k3"), [Unreachable("refused"), make.stream(*broken), make.stream(*GOOD)]
+    )
+    outcome = await dispatcher.open(lab.inquiry("anthropic", BODY, is_stream=True))
+    await lab.read(outcome)
+    unreachable, broken_off, good = outcome.report.attempts
+    assert (unreachable.usage, unreachable.first_byte_seconds) == (None, None)
+    assert (broken_off.usage.input_uncached, broken_off.first_byte_seconds) == (3, None)
+    assert good.usage == outcome.report.usage
+    assert good.first_byte_seconds <= good.seconds
+
+
 @pytest.mark.parametrize(
     "answer",
     [b"<!DOCTYPE html><html>login</html>", OVERLOADED, b"", b"{"],
