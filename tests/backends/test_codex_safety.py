@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from auth.cli.confine import version
 from tests.backends.codex_backend import MODEL, called, said
 from tests.backends.stage import CodexStage
 
@@ -83,6 +86,65 @@ async def test_a_call_of_codex_s_own_tools_is_the_caller_s_to_judge(codex: Codex
     async with codex.clients() as clients:
         messages = [{"role": "user", "content": "Are you there?"}]
         assert (await clients.openai.chat.completions.create(model=MODEL, messages=messages)).choices
+
+
+@pytest.mark.skipif(shutil.which("strace") is None or version() < 1, reason="needs strace and Landlock")
+async def test_nothing_is_run_and_nothing_read_outside_its_places(codex: CodexStage) -> None:
+    """By the system calls of its processes, as strace sees them."""
+    trace = codex.folder / "trace"
+    await codex.close()
+    seen = "trace=execve,openat,open,clone,clone3,fork,vfork"
+    await codex.start("strace", "-D", "-f", "-qq", "-s", "300", "-e", seen, "-o", str(trace))
+    mark = str(codex.folder / "mark")
+    codex.backend.in_turn(
+        called(("call_1", "exec_command", {"cmd": f"touch {mark}"}), ("call_2", "shell", {"command": ["id"]})),
+        called(("call_3", "view_image", {"path": "/etc/hostname"}), ("call_4", "read_file", {"path": "/etc/hostname"})),
+        said("Ahoy from the quay."),
+    )
+    async with codex.clients() as clients:
+        for prompt in ("@/etc/hostname", "/init", "!id"):
+            messages: Any = [{"role": "user", "content": prompt}]
+            await clients.openai.chat.completions.create(model=MODEL, messages=messages)
+    await codex.close()
+    await settled(trace)
+    run, opened = calls_of_codex(trace.read_text(errors="replace"))
+    assert run == []
+    places = re.escape(str(codex.data / "state" / "clis"))
+    allowed = re.compile(
+        rf"{places}/|/(usr/)?lib(64)?/|/proc/(self|meminfo|cpuinfo|stat|version|sys|\d+)/?|/sys/(fs/cgroup|devices/system/cpu|kernel/mm)"
+        r"|/dev/(null|u?random|zero)|/etc/(ssl|ld\.so\.cache|resolv\.conf|hosts|host\.conf|nsswitch\.conf|gai\.conf"
+        r"|localtime|passwd|group|os-release|services)|/usr/share/(zoneinfo|ca-certificates|locale)|.*/bin/codex$"
+    )
+    assert sorted(path for path in opened if not allowed.match(path)) == []
+
+
+def calls_of_codex(trace: str) -> tuple[list[str], set[str]]:
+    """What was run by the processes of the Codex that asks for others, and what they have opened with success."""
+    ours: set[str] = set()
+    opened, run = set(), []
+    for line in trace.splitlines():
+        thread, _, call = line.partition(" ")
+        call = call.strip()
+        if re.match(r"execve\(.* = 0$", call):
+            if '/bin/codex"' in call.partition(",")[0] and "--strict-config" in call:
+                ours.add(thread)
+            elif thread in ours:
+                run.append(call)
+        elif thread in ours and (born := re.search(r"(?:clone3?|v?fork)\(.*= (\d+)$", call)):
+            ours.add(born[1])
+        elif thread in ours and (read := re.match(r'open(?:at)?\((?:AT_FDCWD, )?"([^"]+)".* = \d+$', call)):
+            opened.add(read[1])
+    assert ours, "no codex was seen"
+    return run, opened
+
+
+async def settled(trace: Path) -> None:
+    """It is a little behind those whom it watches."""
+    sizes = [-1]
+    async with asyncio.timeout(30):
+        while len(sizes) < 2 or sizes[-1] != sizes[-2]:
+            await asyncio.sleep(0.5)
+            sizes.append(await asyncio.to_thread(lambda: trace.stat().st_size))
 
 
 async def test_codex_sees_nothing_of_the_machine(codex: CodexStage) -> None:
