@@ -69,6 +69,12 @@ def wrap(body: bytes, trace_id: str) -> bytes:
     return b'{"response":%b,"traceId":%b}' % (body, dumps(trace_id))
 
 
+def wrap_frames(block: bytes, trace_id: str) -> bytes:
+    """Complete frames, each in its envelope; anything else as it is."""
+    told = [b"data: %b\r\n\r\n" % wrap(payload, trace_id) for payload in payloads(block)]
+    return b"".join(told) or block
+
+
 class Wrapped:
     """A stream, each frame in its envelope. `body` gives complete frames."""
 
@@ -80,9 +86,7 @@ class Wrapped:
         return self
 
     async def __anext__(self) -> bytes:
-        block = await anext(self._body)
-        told = [b"data: %b\r\n\r\n" % wrap(payload, self._trace_id) for payload in payloads(block)]
-        return b"".join(told) or block
+        return wrap_frames(await anext(self._body), self._trace_id)
 
     async def aclose(self) -> None:
         await close(self._body)

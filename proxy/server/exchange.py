@@ -279,8 +279,8 @@ class Exchange:
             framing=self._inquiry.framing,
         )
         renderer = self._app.wire(self._inquiry.wire).stream_renderer(reply)
-        rendered = renderer.feed(event)
-        return rendered + renderer.finish() if isinstance(event, Failure) else rendered
+        rendered = renderer.feed(event) + (renderer.finish() if isinstance(event, Failure) else b"")
+        return code_assist.wrap_frames(rendered, self.request_id) if self._route.is_enveloped else rendered
 
     # The way out
 

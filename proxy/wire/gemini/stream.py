@@ -38,6 +38,7 @@ Unwrap: TypeAlias = Callable[[JsonObject], JsonObject]
 Wrap: TypeAlias = Callable[[bytes], bytes]
 
 _BREAK = b"\r\n\r\n"
+_SILENCE = dumps(chunk([{"text": ""}], {}, {}))
 _DONE = b"[DONE]"
 """Not Gemini's, but gateways that speak OpenAI elsewhere send it."""
 
@@ -263,10 +264,11 @@ class GeminiRenderer:
         return frames + self._frame(dumps(chunk([{"text": ""}], closing.candidate(), top)))
 
     def _heartbeat(self) -> bytes:
-        """Blank lines: Google's SDKs for Python and Go take a comment for a broken frame. White space is legal between
-        the items of an array, and before it.
+        """An empty text, as Gemini itself sends one: Google's SDKs for Python and Go take a comment for a broken frame,
+        and its older one for JavaScript (LangChain's) reads nothing more after a blank line. White space is legal
+        between the items of an array, and before it.
         """
-        return b"\n" if self._is_array else _BREAK
+        return b"\n" if self._is_array else self._frame(_SILENCE)
 
     def _opaque(self, event: OpaqueEvent) -> bytes:
         if event.wire != NAME or event.name != "candidate":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.proxy.server.conftest import House, Open
 
 FRAME = b'data: {"n":1}\n\n'
+NOTHING = b'{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"index":0}]}'
 
 
 class Script:
@@ -155,14 +156,18 @@ class TestHeartbeats:
         [
             ("/v1/messages", b'event: ping\ndata: {"type": "ping"}\n\n'),
             ("/v1/responses", b": keep-alive\n\n"),
-            ("/v1beta/models/g:streamGenerateContent?alt=sse", b"\r\n\r\n"),
+            ("/v1beta/models/g:streamGenerateContent?alt=sse", b"data: %b\r\n\r\n" % NOTHING),
+            (
+                "/v1internal:streamGenerateContent?alt=sse",
+                b'data: {"response":%b,"traceId":"made-1"}\r\n\r\n' % NOTHING,
+            ),
             ("/v1beta/models/g:streamGenerateContent", b"\n"),
         ],
     )
     async def test_each_dialect_has_its_own(self, open_house: Open, ask: Ask, path: str, heartbeat: bytes) -> None:
         house = await open_house(keepalive_seconds=1)
         Script().play(house)
-        client = await ask(house, path)
+        client = await ask(house, path, b'{"model":"big","stream":true,"request":{}}')
         await client.head()
         assert await client.chunk() == heartbeat
 

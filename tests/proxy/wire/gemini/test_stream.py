@@ -532,13 +532,20 @@ class TestRender:
         assert chunks[1] == {"error": {"code": 529, "message": "busy", "status": "UNAVAILABLE"}}
         assert next(iter(chunks[1])) == "error"  # Google's SDK looks at the first key
 
-    def test_a_heartbeat_is_white_space(self) -> None:
-        """Google's SDKs for Python and Go fail on SSE comments."""
+    def test_a_heartbeat_is_an_empty_text(self) -> None:
+        """Google's SDKs fail on SSE comments, or on blank lines."""
         renderer = WIRE.stream_renderer(REPLY)
-        data = renderer.feed(Heartbeat()) + renderer.feed(START) + renderer.feed(Heartbeat()) + renderer.feed(END)
-        assert b":" not in data.split(b"data: ", maxsplit=1)[0]
-        assert len(frames(data)) == 1
-        assert fold(parsed(data)).finish == Finish("stop", "STOP")
+        thought = [PartStart(0, Thinking(sections=("",))), PartDelta(0, "a"), Heartbeat(), PartDelta(0, "b")]
+        events = [Heartbeat(), START, Heartbeat(), *thought, PartEnd(0, Thinking(sections=("ab",))), Heartbeat(), END]
+        data = b"".join(map(renderer.feed, events)) + renderer.finish()
+        assert frames(data)[0] == {
+            "candidates": [{"content": {"parts": [{"text": ""}], "role": "model"}, "index": 0}],
+        }
+        assert all(block.startswith(b"data: {") for block in data.removesuffix(b"\r\n\r\n").split(b"\r\n\r\n"))
+        told = fold(parsed(data))
+        assert told.finish == Finish("stop", "STOP")
+        assert [part.sections for part in told.parts if isinstance(part, Thinking)] == [("ab",)]
+        assert len(told.parts) == 1
 
     def test_other_candidates_and_other_wires_events(self) -> None:
         other = OpaqueEvent("gemini", "candidate", {"index": 1, "content": {}})
