@@ -65,7 +65,7 @@ async def impatient(server: ReplayServer, tmp_path_factory: pytest.TempPathFacto
     """The clients of a server that waits for upstreams no longer than a test does."""
     house = House(folder=tmp_path_factory.mktemp("impatient"))
     accounts = {
-        wire: [account(wire, "home"), *(account(wire, f"lane{n}", keys=2) for n in range(3))] for wire in FORMATS
+        wire: [account(wire, "home"), *(account(wire, f"lane{n}", keys=2) for n in range(7))] for wire in FORMATS
     }
     house.configure(settings(server.url, accounts, streaming={"keepalive-seconds": 1}, **IMPATIENT))
     async with house, Clients(house.url, "any-word") as clients:
