@@ -6,6 +6,7 @@ from auth.standing import State
 from proxy.dispatch.affinity import files_of, prefix_of, session_key, session_of
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.decision import Candidate
+from proxy.dispatch.genuine import is_genuine
 from proxy.dispatch.inquiry import Tie
 from proxy.dispatch.policy import standing_of
 from proxy.dispatch.shared import Shared
@@ -49,12 +50,19 @@ class Tether:
         return self._shared.affinity.find(self._key, now)
 
     def _prefix(self) -> str | None:
-        if not self._routing.prefix_affinity or self._asked.inquiry.operation != "generate":
+        """Always asked for where an official CLI answers: it has the conversation in its memory, another's has not."""
+        is_wanted = self._routing.prefix_affinity or self._is_by_cli()
+        if not is_wanted or self._asked.inquiry.operation != "generate":
             return None
         try:
             return prefix_of(self._asked.request)
         except Malformed:
             return None  # whoever is asked will say so
+
+    def _is_by_cli(self) -> bool:
+        inquiry = self._asked.inquiry
+        providers = {each.provider.name: each.provider for each in self._asked.found.candidates}.values()
+        return any(each.cli_executor and not is_genuine(each, inquiry.headers, inquiry.envelope) for each in providers)
 
     def settle(self, served: Candidate) -> None:
         """The session stays with whom it was, over transient faults of theirs and while they have too much to do; it

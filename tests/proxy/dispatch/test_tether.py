@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -14,6 +15,10 @@ from proxy.config.schema import Config, Routing
 from proxy.config.settings import Duration
 from proxy.dispatch.inquiry import Refused, Tie
 from proxy.dispatch.snapshot import Snapshot
+from proxy.dispatch.tether import Tether
+from proxy.providers import anthropic, claude_code
+from proxy.providers.base import Provider
+from proxy.wire.table import wire_named
 
 MODEL = "claude-opus-5"
 BODY = {"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
@@ -216,3 +221,25 @@ async def test_googles_way_of_saying_so_opens_no_login(lab: Any, make: Any) -> N
         await dispatcher.open(lab.inquiry("gemini", msgspec.json.encode(ask), model="gemini-3-pro-preview"))
     assert (refused.value.failure.status, refused.value.failure.kind) == (404, "not_found")
     assert list(lab.pool.standings(lab.time.now)) == []
+
+
+@pytest.mark.parametrize(
+    ("provider", "headers", "is_kept"),
+    [
+        (claude_code.PROVIDER, {}, True),
+        (claude_code.PROVIDER, {"user-agent": "claude-cli/2", "x-claude-code-session-id": ""}, False),
+        (anthropic.PROVIDER, {}, False),
+    ],
+    ids=["by the CLI", "the CLI's own", "by a key"],
+)
+async def test_a_conversation_that_a_cli_remembers_needs_no_name(
+    lab: Any, provider: Provider, headers: Mapping[str, str], *, is_kept: bool
+) -> None:
+    inquiry = lab.inquiry("anthropic", BODY, headers=CIMultiDict(headers))
+    asked = SimpleNamespace(
+        inquiry=inquiry,
+        found=SimpleNamespace(candidates=[SimpleNamespace(provider=provider)] * 2),
+        request=wire_named("anthropic").parse_request(BODY),  # type: ignore[arg-type]
+    )
+    tether = Tether(cast("Any", None), cast("Any", SimpleNamespace(config=Config())), cast("Any", asked))
+    assert (tether._prefix() is not None) == is_kept
