@@ -114,6 +114,8 @@ class Book:
 
     def lend(self, owner: str, model: str, serial: int, now: float) -> None:
         """A request goes there: where a cooldown has ended, it is one of those that try whether that is true."""
+        if owner not in self.pages:
+            return
         for record in list(self.about(owner, model)):
             if record.is_over(now):
                 self._forget(owner, record)
@@ -122,6 +124,8 @@ class Book:
 
     def succeed(self, owner: str, model: str, serial: int, lent_at: float) -> bool:
         """The request has shown that it serves. True: something has changed."""
+        if owner not in self.pages:
+            return False
         news = [record for record in self.about(owner, model) if record.until is not None and serial > record.wave]
         for record in news:
             record.unproven.pop(serial, None)
@@ -134,6 +138,8 @@ class Book:
         return bool(news)
 
     def give_back(self, owner: str, model: str, serial: int) -> None:
+        if owner not in self.pages:
+            return
         for record in self.about(owner, model):
             record.unproven.pop(serial, None)
 

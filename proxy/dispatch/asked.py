@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import cached_property
 
 from proxy.dispatch.catalogue import Found
 from proxy.dispatch.inquiry import Inquiry
@@ -34,12 +33,15 @@ class Asked:
         self.is_fallback = is_fallback
         self._created = created
         self._body: JsonObject | None = None
+        self._marks: frozenset[bytes] | None = None
         self._request: Request | None = None
 
-    @cached_property
+    @property
     def marks(self) -> frozenset[bytes]:
         """What of it needs a closer look."""
-        return frozenset(_MARKS.findall(self.inquiry.body))
+        if self._marks is None:
+            self._marks = frozenset(_MARKS.findall(self.inquiry.body))
+        return self._marks
 
     @property
     def body(self) -> JsonObject:

@@ -22,6 +22,7 @@ from proxy.dispatch.glance import glance
 from proxy.dispatch.outgoing import call_for
 from proxy.dispatch.passage import Seen, Whole, cut_off, not_json, seen_of
 from proxy.dispatch.payload import Edits
+from proxy.dispatch.sameness import Sameness
 from proxy.dispatch.splice import joined, members, raw, replaced
 from proxy.dispatch.spoken import spoken_for
 from proxy.dispatch.translate import TranslationPlan
@@ -42,6 +43,8 @@ class Speech:
     """
 
     tap: re.Pattern[bytes]
+    is_alike: bool = False
+    """One frame is like another (`proxy.dispatch.sameness`), and looking through it costs something."""
     frame_model: tuple[str, ...] = ("model",)
     whole_model: tuple[str, ...] = ("model",)
 
@@ -56,6 +59,7 @@ _SPEECH: Mapping[str, Speech] = {
             rb'"finish_reason"\s*:\s*"|"usage"\s*:\s*\{|"error"\s*:\s*[{"]|data: ?\[DONE\]'
             rb'|"tool_calls"\s*:\s*\[|"refusal"\s*:\s*"'
         ),
+        is_alike=True,
     ),
     "openai_responses": Speech(
         tap=re.compile(rb'"type"\s*:\s*"(?:response\.(?:created|completed|incomplete|failed|error)|error)"'),
@@ -76,6 +80,7 @@ _SPEECH: Mapping[str, Speech] = {
 _ONE_ACCOUNTS = b"codex.rate_limits"
 _LIMITS = re.compile(rb'"type"\s*:\s*"codex\.rate_limits"')
 """Codex's backend tells in it how much one account has used, which is one of many here."""
+_END = b"\n\n"
 _NO_DATA = b"[]"
 _ERROR = re.compile(rb'"error"\s*:\s*[{"]')
 _ERROR_EVENT = re.compile(rb'"type"\s*:\s*"error"')
@@ -229,6 +234,7 @@ class RelayPassage:
         self._gate: StreamParser | None = reader.stream_parser(maker=maker) if self._is_known else None
         self._tap = reader.stream_parser(maker=maker)
         self._start: ResponseStart | None = None
+        self._sameness = Sameness()
         self._is_array = asked.inquiry.framing == "json-array"
         self._has_begun = False
         self._last = b""
@@ -274,17 +280,32 @@ class RelayPassage:
         return b"".join(value.replace(b"\n", b" ") + b"\n" for value in told)
 
     def _look(self, block: bytes) -> None:
-        found = self._speech.tap.search(block)
-        while found is not None:
-            frame = frame_at(block, found.start())
-            self._note(self._tap.feed(block[frame]))
-            found = self._speech.tap.search(block, frame.stop)
+        if self._speech.is_alike and b"\r" not in block:
+            for frame in block.split(_END):
+                if not self._sameness.fits(frame):
+                    self._look_at(frame)
+        else:
+            self._look_through(block)
         if self._gate is not None:
             for each in frames(block):
                 self._note(self._gate.feed(each))
                 if self.seen.has_content:
                     self._gate = None
                     break
+
+    def _look_at(self, frame: bytes) -> None:
+        """`frame`: without its end."""
+        if self._speech.tap.search(frame):
+            self._note(self._tap.feed(frame + _END))
+        else:
+            self._sameness.learn(frame)
+
+    def _look_through(self, block: bytes) -> None:
+        found = self._speech.tap.search(block)
+        while found is not None:
+            frame = frame_at(block, found.start())
+            self._note(self._tap.feed(block[frame]))
+            found = self._speech.tap.search(block, frame.stop)
 
     def _glance(self, block: bytes) -> None:
         """Old completions: the hub has no words for their frames; whatever is no error is content."""

@@ -74,6 +74,8 @@ class WaitingRoom:
 
     def wake(self) -> None:
         """Somebody has become free, for whichever model: the first of each line looks."""
+        if not self._lines:
+            return
         for group in list(self._lines):
             self._wake_next(group)
 

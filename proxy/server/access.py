@@ -6,7 +6,7 @@ import functools
 import hmac
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -224,11 +224,13 @@ def admit(visitor: Visitor, keys: ClientKeys, origins: Collection[str], now: flo
 
 
 def _admit_keyed(visitor: Visitor, keys: ClientKeys) -> Client:
-    offered = [key for key in _offered_keys(visitor) if key]
-    for key in offered:
-        if client := keys.find(key):
-            return client
-    if offered:
+    is_offered = False
+    for key in _offered_keys(visitor):
+        if key:
+            is_offered = True
+            if client := keys.find(key):
+                return client
+    if is_offered:
         raise AccessDenied("this client key is not known here; api-keys lists those that are", code="invalid_api_key")
     raise AccessDenied(
         "a client key is needed: send one of api-keys as Authorization: Bearer, x-api-key or x-goog-api-key",
@@ -236,14 +238,15 @@ def _admit_keyed(visitor: Visitor, keys: ClientKeys) -> Client:
     )
 
 
-def _offered_keys(visitor: Visitor) -> list[str]:
+def _offered_keys(visitor: Visitor) -> Iterator[str]:
+    """In the order in which they are tried; the empty ones, too."""
     scheme, _, token = visitor.headers.get("authorization", "").partition(" ")
-    return [
-        token.strip() if scheme.lower() == "bearer" else "",
-        *(visitor.headers.get(name, "") for name in KEY_HEADERS),
-        visitor.query.get(KEY_PARAMETER, ""),
-        *protocol_keys(visitor.headers),
-    ]
+    if scheme.lower() == "bearer":
+        yield token.strip()
+    for name in KEY_HEADERS:
+        yield visitor.headers.get(name, "")
+    yield visitor.query.get(KEY_PARAMETER, "")
+    yield from protocol_keys(visitor.headers)
 
 
 def protocol_keys(headers: Mapping[str, str]) -> list[str]:

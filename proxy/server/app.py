@@ -51,7 +51,7 @@ class Edition:
 
     def within(self, reach: Reach) -> Edition:
         """What a client sees of it."""
-        return self if reach == EVERYTHING else replace(self, listing=self.listing.within(reach))
+        return self if reach is EVERYTHING or reach == EVERYTHING else replace(self, listing=self.listing.within(reach))
 
     def caller(self, client: Client, address: str) -> Caller:
         """Who asks, and by which limits."""

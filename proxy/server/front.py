@@ -280,47 +280,25 @@ class Front(asyncio.Protocol):
 class FrontVisit:
     """`proxy.server.visit.Visit`."""
 
-    __slots__ = ("_front", "_head", "_unsent", "_writer", "content", "is_last")
+    __slots__ = (
+        "_front", "_unsent", "_writer", "content", "fields", "headers", "is_last", "local", "method", "path", "peer",
+        "query", "target",
+    )  # fmt: skip
 
     def __init__(self, front: Front, head: Head, content: Intake) -> None:
         self._front = front
-        self._head = head
         self._writer = Writer(is_1_1=head.is_1_1, keeps_alive=head.keeps_alive, is_head=head.method == "HEAD")
         self._unsent = b""
         self.content = content
         self.is_last = not head.keeps_alive
-
-    @property
-    def method(self) -> str:
-        return self._head.method
-
-    @property
-    def target(self) -> str:
-        return self._head.target
-
-    @property
-    def path(self) -> str:
-        return self._head.path
-
-    @property
-    def query(self) -> Mapping[str, str]:
-        return self._head.query
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self._head.headers
-
-    @property
-    def fields(self) -> Sequence[tuple[str, str]]:
-        return self._head.fields
-
-    @property
-    def peer(self) -> Peer:
-        return self._front.peer
-
-    @property
-    def local(self) -> Peer:
-        return self._front.local
+        self.method = head.method
+        self.target = head.target
+        self.path = head.path
+        self.query: Mapping[str, str] = head.query
+        self.headers: Mapping[str, str] = head.headers
+        self.fields: Sequence[tuple[str, str]] = head.fields
+        self.peer = front.peer
+        self.local = front.local
 
     @property
     def is_gone(self) -> bool:

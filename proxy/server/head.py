@@ -6,10 +6,10 @@ ways, a line folded or ended by LF alone, two hosts, a transfer coding beside ``
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Mapping
 
 import httptools
-from multidict import CIMultiDict, MultiDict
+from multidict import CIMultiDict, MultiDict, MultiDictProxy
 from yarl import URL
 
 LINE_BYTES_MAX = 8190
@@ -17,6 +17,7 @@ LINE_BYTES_MAX = 8190
 FIELDS_MAX = 128
 HEAD_BYTES_MAX = 64 * 1024
 END = b"\r\n\r\n"
+_NO_QUERY: Mapping[str, str] = MultiDictProxy(MultiDict())
 _ONCE = frozenset({"host", "content-length", "transfer-encoding", "content-type"})
 
 
@@ -43,7 +44,7 @@ class Head:
     chunked.
     """
 
-    # Without slots: `headers`, `path` and `query` are made when somebody asks.
+    __slots__ = ("_headers", "fields", "is_upgrade", "keeps_alive", "length", "method", "target", "version")
 
     def __init__(self) -> None:
         self.method = ""
@@ -53,24 +54,28 @@ class Head:
         self.fields: list[tuple[str, str]] = []
         self.length: int | None = 0
         self.is_upgrade = False
+        self._headers: CIMultiDict[str] | None = None
 
     @property
     def is_1_1(self) -> bool:
         return self.version == "1.1"
 
-    @cached_property
+    @property
     def headers(self) -> CIMultiDict[str]:
-        return CIMultiDict(self.fields)
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = CIMultiDict(self.fields)
+        return headers
 
-    @cached_property
+    @property
     def path(self) -> str:
         """Decoded."""
         target = self.target
         return target if _is_plain(target) else self._url.path
 
-    @cached_property
-    def query(self) -> MultiDict[str]:
-        return MultiDict(self._url.query) if "?" in self.target else MultiDict()
+    @property
+    def query(self) -> Mapping[str, str]:
+        return self._url.query if "?" in self.target else _NO_QUERY
 
     @property
     def _url(self) -> URL:
