@@ -22,6 +22,18 @@ SERVER = "api"
 """How the CLI calls us, who have its only tool."""
 TOOL = "call"
 TOOL_NAME = f"mcp__{SERVER}__{TOOL}"
+OWN_TOOLS = frozenset(
+    {
+        "Agent", "AskUserQuestion", "Bash", "BashOutput", "Edit", "EnterPlanMode", "ExitPlanMode", "Glob", "Grep",
+        "KillBash", "KillShell", "LS", "LSP", "ListMcpResourcesTool", "MultiEdit", "NotebookEdit", "NotebookRead",
+        "PowerShell", "Read", "ReadMcpResourceTool", "SendMessage", "Skill", "SlashCommand", "StructuredOutput", "Task",
+        "TaskCreate", "TaskGet", "TaskList", "TaskOutput", "TaskStop", "TaskUpdate", "TodoRead", "TodoWrite",
+        "ToolSearch", "WebFetch", "WebSearch", "Workflow", "Write",
+    }
+)  # fmt: skip
+"""The CLI has none of them now. A model that calls one all the same has its call handed back as any other, too: of a
+name that the CLI does not know it makes an error, and goes on.
+"""
 _TOLD_OTHERWISE = frozenset({"messages", "system", "stream", "metadata", "cache_control"})
 """Of the body. The CLI has ``metadata`` and cache marks of its own: the loss is told where the body is rendered."""
 _RESULT_CHARACTERS_MAX = 400_000
@@ -54,8 +66,9 @@ class ClaudeRequest:
 
     @property
     def tool_names(self) -> frozenset[str]:
-        """Of the tools that the caller carries out."""
-        return frozenset(_names(self.extra.get("tools")))
+        """Whose calls are the caller's to carry out; none where the caller has no tools."""
+        own = frozenset(_names(self.extra.get("tools")))
+        return own | OWN_TOOLS | {TOOL_NAME} if own else own
 
 
 def read(body: bytes, betas: str = "") -> ClaudeRequest:
@@ -184,7 +197,7 @@ def _heard(blocks: Iterable[JsonValue]) -> Iterator[JsonValue]:
 def beginning(request: ClaudeRequest) -> JsonObject:
     """Of the control request ``initialize``."""
     system: JsonObject = {"systemPrompt": [request.system] if request.system else []}
-    names = sorted(request.tool_names)
+    names = request.tool_names
     if not names:
         return system
     handshake: JsonObject = {
@@ -195,7 +208,7 @@ def beginning(request: ClaudeRequest) -> JsonObject:
         **system,
         "sdkMcpServers": [SERVER],
         "sdkMcpServerManifests": {SERVER: handshake},  # said before it asks
-        "toolAliases": dict.fromkeys(names, TOOL_NAME),
+        "toolAliases": dict.fromkeys(names - {TOOL_NAME}, TOOL_NAME),
     }
 
 
