@@ -60,7 +60,9 @@ def plan_for(asked: Asked, candidate: Candidate, *, snapshot: Snapshot, recall: 
     if inquiry.is_strict and rendered.losses:
         raise strict_refusal(rendered.losses)
     if is_home and not rendered.names.received:
-        return RelayPlan(asked, candidate, edits, body=rendered.body, losses=rendered.losses)
+        relay = RelayPlan(asked, candidate, edits, body=rendered.body, losses=rendered.losses)
+        relay.is_relay = not is_by_cli  # a CLI has its provider keep nothing: what is gone on from, we keep
+        return relay
 
     def remember(parts: Sequence[Part]) -> None:
         recall.remember(

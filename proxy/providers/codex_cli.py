@@ -33,7 +33,7 @@ _WHY: Mapping[str, tuple[str, str]] = {
 """Key → the path that clients know it by, and why it is left out."""
 _SAME: Mapping[str, tuple[JsonValue, ...]] = {
     "parallel_tool_calls": (True,),
-    "store": (False, None),
+    "store": (True, False),  # what is to be stored, the server stores itself
     "truncation": ("disabled", "auto"),
     "background": (False,),
     "generate": (True,),

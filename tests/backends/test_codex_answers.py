@@ -181,6 +181,18 @@ async def test_a_conversation_is_resumed_by_its_name_alone(codex: CodexStage) ->
     assert codex.backend.turns[-1].items[1]["encrypted_content"] == "gAAAAB"
 
 
+async def test_a_conversation_that_the_server_keeps(codex: CodexStage) -> None:
+    """Codex's backend keeps nothing; what goes on from an answer goes on all the same."""
+    codex.backend.in_turn(said("Three boats."), said("Quite sure."))
+    async with codex.clients() as clients:
+        first = await clients.openai.responses.create(model=MODEL, input="How many boats?")
+        second = await clients.openai.responses.create(model=MODEL, input="Sure?", previous_response_id=first.id)
+    assert second.output_text == "Quite sure."
+    told = codex.backend.turns[-1].told
+    assert told == [("user", "How many boats?"), ("assistant", "Three boats."), ("user", "Sure?")]
+    assert len({turn.body["prompt_cache_key"] for turn in codex.backend.turns}) == 1
+
+
 @pytest.mark.parametrize("model", ["gpt-6-sol", "gpt-99-of-tomorrow"])
 async def test_no_history_is_made_shorter_and_tools_go_along_whatever_the_model(codex: CodexStage, model: str) -> None:
     """Codex knows the one, and speaks to it in its own way; of the other it knows nothing."""

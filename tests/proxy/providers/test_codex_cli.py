@@ -32,7 +32,7 @@ def test_what_it_can_say_stays() -> None:
 
 def test_what_it_does_anyway_is_no_loss() -> None:
     told = cut(
-        store=False,
+        store=True,
         parallel_tool_calls=True,
         truncation="disabled",
         background=False,
@@ -56,7 +56,6 @@ def test_what_it_does_anyway_is_no_loss() -> None:
         ("max_output_tokens", 99, "max_tokens"),
         ("top_logprobs", 3, "logprobs"),
         ("parallel_tool_calls", False, "parallel_tool_calls"),
-        ("store", True, "store"),
         ("user", "ada", "user"),
         ("metadata", {"a": "b"}, "metadata"),
         ("prompt_cache_key", "k", "prompt_cache_key"),
