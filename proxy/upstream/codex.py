@@ -24,8 +24,8 @@ from proxy.upstream.codex_request import read_turn
 from proxy.upstream.codex_start import CodexStarter
 from proxy.upstream.codex_turn import CodexTurn, Told, can_follow
 
-SEATS = Seats(at_once=32, conversations_max=150)
-"""Each conversation leaves 1.7 MB behind in its process, ended or not."""
+SEATS = Seats(at_once=32, conversations_max=300)
+"""A conversation takes 1.7 MB, until a minute after it was let go; what a process has taken, it keeps."""
 SEAT_SECONDS_MAX = 30.0
 _BACKEND = "/codex/responses"
 
