@@ -249,6 +249,10 @@ class Connection(asyncio.Protocol):
 
     # what llhttp says
 
+    def on_message_begin(self) -> None:
+        if self.is_complete:
+            self.keep_alive = False  # nobody has asked for another
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.status:
             return  # a trailer
@@ -263,6 +267,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
+        if self.is_complete:
+            return
         if status < 200:
             self.headers, self.encoding = [], b""
             self._is_to_the_end = True

@@ -24,6 +24,7 @@ from proxy.upstream.base import Call
 from proxy.upstream.connection import BODY_BYTES_MAX, Connection
 from proxy.upstream.failures import RAISED, in_body, no_head, not_sent, too_long
 from proxy.upstream.headers import outgoing
+from proxy.upstream.names import Names
 
 CONNECTIONS_MAX = 4096
 """In use and idle. A call beyond waits for one within its `Deadlines.connect`."""
@@ -77,6 +78,7 @@ class DirectUpstream:
     def __init__(self, tls: ssl.SSLContext) -> None:
         self._tls = tls
         self._alarm = Alarm()
+        self._names = Names()
         self._connections: set[Connection] = set()
         self._idle: dict[Origin, list[Connection]] = {}
         self._opening = 0
@@ -115,6 +117,7 @@ class DirectUpstream:
         for connection in tuple(self._connections):
             connection.abort()
         self._alarm.close()
+        await self._names.close()
         await asyncio.sleep(0)  # transports say goodbye in the loop's next turn
 
     # connections
@@ -150,8 +153,12 @@ class DirectUpstream:
                 self._opening -= 1
 
     async def _connected(self, loop: asyncio.AbstractEventLoop, address: Address, seconds: float) -> Connection:
-        infos = await loop.getaddrinfo(address.host, address.port, type=1)
-        socket = await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=EYEBALLS_SECONDS, loop=loop)
+        infos = await self._names.find(address.host, address.port)
+        try:
+            socket = await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=EYEBALLS_SECONDS, loop=loop)
+        except OSError:
+            self._names.forget(address.host, address.port)
+            raise
         connection: Connection | None = None
         try:
             _, connection = await loop.create_connection(
