@@ -7,6 +7,7 @@ with the status and the usage windows that the CLI tells of.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from auth.cli.process import CliProcess, Ended
 from proxy.errors import Broken, Silent, Unreachable
 from proxy.hub.residue import JsonObject
 from proxy.upstream.base import Call, CliAccount
+from proxy.upstream.claude_home import HOME, furnish
 from proxy.upstream.claude_lines import End, Fault, Frame
 from proxy.upstream.claude_process import FLAGS, Asked, ClaudeProcess, variables
 from proxy.upstream.claude_request import ClaudeRequest, Unanswerable, digest, goes_on, read
@@ -96,7 +98,7 @@ class ClaudeCode:
             return goes_on(request, len(kept.said), _calls(kept))
 
         wish = Wish(
-            home=Home(kind=NAME, account=account.id, variant=call.proxy_url or ""),
+            home=Home(kind=NAME, account=account.id, variant=_variant(call)),
             session=call.session,
             terms=request.terms,
             said=request.said,
@@ -124,7 +126,8 @@ class ClaudeCode:
         at, limits = self._limits.pop(account.id, (0.0, {}))
         return limits if asyncio.get_running_loop().time() - at < LIMITS_SECONDS else {}
 
-    async def _start(self, account: CliAccount, proxy_url: str) -> ClaudeProcess:
+    async def _start(self, account: CliAccount, variant: str) -> ClaudeProcess:
+        proxy_url = variant.partition(" ")[2]
         if proxy_url and not proxy_url.startswith(("http://", "https://")):
             raise Unreachable("Claude Code takes an http:// or https:// egress proxy only", code="egress_proxy")
         installed = await self._checked()
@@ -132,18 +135,17 @@ class ClaudeCode:
             work, place = self._traces.make(), self._traces.empty()
         except OSError as error:
             raise Unreachable(f"Claude Code has no place to work in: {error.strerror}", code="cli_start") from error
-        command = self._boxed(installed, place, writes=[account.home, work])
         try:
             process = await CliProcess.start(
-                command,
-                home=account.home,
-                variables=variables(CLAUDE.variables(account.home), work, proxy_url),
+                self._boxed(installed, place, work),
+                home=work / HOME,
+                variables=variables(furnish(work, account.home), work, proxy_url),
                 ours=self._ours,
                 work=place,
             )
-        except Ended as error:
+        except (Ended, OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             self._traces.remove(work)
-            raise Unreachable(str(error), code="cli_start") from error
+            raise Unreachable(f"Claude Code cannot be started: {error}", code="cli_start") from error
         self._traces.mark(work, process.pid)
 
         def note(limits: Mapping[str, str]) -> None:
@@ -151,11 +153,11 @@ class ClaudeCode:
 
         return ClaudeProcess(process, work=work, traces=self._traces, on_limits=note)
 
-    def _boxed(self, installed: Installed, place: Path, writes: list[Path]) -> list[str]:
+    def _boxed(self, installed: Installed, place: Path, work: Path) -> list[str]:
         """With what the operator's environment names to say whom TLS trusts."""
         authorities = [Path(self._ours[name]) for name in _TRUST if self._ours.get(name)]
         programs = [Path(each).resolve() for each in installed.command]
-        return boxed([*installed.command, *FLAGS], runs=programs, reads=[place, *authorities], writes=writes)
+        return boxed([*installed.command, *FLAGS], runs=programs, reads=[place, *authorities], writes=[work])
 
     async def _checked(self) -> Installed:
         """The CLI, where it is one that can be trusted. A new one is looked at once."""
@@ -336,4 +338,14 @@ def _refused(fault: Fault, headers: Mapping[str, str] | None = None) -> WholeAns
 
 
 def _betas(call: Call) -> str:
-    return next((value for name, value in call.headers if name.lower() == "anthropic-beta"), "")
+    return _header(call, "anthropic-beta")
+
+
+def _variant(call: Call) -> str:
+    """What is said to a process when it is started, and never again: with which token it asks, and by which way."""
+    token = hashlib.sha256(_header(call, "authorization").encode()).hexdigest()[:16]
+    return f"{token} {call.proxy_url or ''}"
+
+
+def _header(call: Call, wanted: str) -> str:
+    return next((value for name, value in call.headers if name.lower() == wanted), "")

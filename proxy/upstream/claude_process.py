@@ -77,7 +77,7 @@ _encode = msgspec.json.encode
 
 
 def variables(config: Mapping[str, str], work: Path, proxy_url: str) -> dict[str, str]:
-    """`config`: leads to the account's home. `work`: for its temporary files. `proxy_url`: http(s), or empty."""
+    """`config`: leads to its home. `work`: for its temporary files. `proxy_url`: http(s), or empty."""
     egress = dict.fromkeys(_PROXIES, proxy_url) if proxy_url else {}
     return {**ENVIRONMENT, **config, **egress, "TMPDIR": str(work), "CLAUDE_CODE_TMPDIR": str(work)}
 

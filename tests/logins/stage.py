@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from auth.tokens import read_token
-from tests.logins.vendor import Vendor
+from tests.logins.vendor import ASKED, Vendor
 
 if TYPE_CHECKING:
     from tests.logins.conftest import House
@@ -83,14 +83,6 @@ async def says_hello(house: House, server: Server, kind: str) -> str:
         house, "codex", "exec", "--skip-git-repo-check", "-c", f"model_providers.p={provider}",
         "-c", 'model_provider="p"', "-m", "gpt-5.5", "hello", THE_KEY=KEY,
     )  # fmt: skip
-
-
-ASKED = {
-    "/v1/messages",
-    "/backend-api/codex/responses",
-    "/v1internal:streamGenerateContent",
-}
-"""Where models are asked."""
 
 
 def tokens(house: House) -> list[str]:

@@ -17,8 +17,7 @@ from auth.tokens import mark_refused, read_token
 from proxy.accounts.login_terminal import Place, qr_code
 from tests.logins.conftest import MODULES, House
 from tests.logins.person import comes_back
-from tests.logins.stage import ASKED
-from tests.logins.vendor import Vendor
+from tests.logins.vendor import ASKED, Vendor
 
 SECONDS_MAX = 60
 

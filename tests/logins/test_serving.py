@@ -11,8 +11,8 @@ from auth.refresh import LOOK_SECONDS
 from auth.tokens import TOKEN_FILES
 from tests.logins.conftest import House
 from tests.logins.person import comes_back
-from tests.logins.stage import ASKED, KEY, SECONDS_MAX, Server, says_hello, served, tokens
-from tests.logins.vendor import Person, Vendor
+from tests.logins.stage import KEY, SECONDS_MAX, Server, says_hello, served, tokens
+from tests.logins.vendor import ASKED, Person, Vendor
 
 
 async def test_claude_code_s_own_request_goes_on_with_the_account_s_token(

@@ -11,8 +11,8 @@ import pytest
 
 from tests.logins.conftest import House
 from tests.logins.person import comes_back
-from tests.logins.stage import ASKED, KEY, SECONDS_MAX, Server
-from tests.logins.vendor import Vendor
+from tests.logins.stage import KEY, SECONDS_MAX, Server
+from tests.logins.vendor import ASKED, Vendor
 
 
 @pytest.mark.parametrize(("kind", "plan"), [("claude-code", "max_20x"), ("codex", "pro")])

@@ -39,6 +39,13 @@ ROTATING = {
 }
 """Who gives a refresh token that is good for one use, and for what."""
 
+ASKED = {
+    "/v1/messages",
+    "/backend-api/codex/responses",
+    "/v1internal:streamGenerateContent",
+}
+"""Where models are asked."""
+
 Json: TypeAlias = Mapping[str, Any]
 
 
@@ -80,6 +87,9 @@ class Vendor:
     held: asyncio.Event | None = None
     """Refreshes are done, and answered when this is set."""
     is_holding: asyncio.Event = field(default_factory=asyncio.Event)
+    thinking: asyncio.Event | None = None
+    """Models answer when this is set."""
+    is_thinking: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[Asked] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
     _server: asyncio.Server | None = None
@@ -138,6 +148,9 @@ class Vendor:
         if self.held is not None and asked.body.get("grant_type") == "refresh_token":
             self.is_holding.set()
             await self.held.wait()
+        if self.thinking is not None and asked.path in ASKED:
+            self.is_thinking.set()
+            await self.thinking.wait()
         body = msgspec.json.encode(told) if not isinstance(told, str) else told.encode()
         kind = "text/event-stream" if isinstance(told, str) else "application/json"
         writer.write(

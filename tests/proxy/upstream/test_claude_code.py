@@ -16,6 +16,7 @@ from proxy.errors import Broken, Silent, Unreachable
 from proxy.upstream import claude_code
 from proxy.upstream.base import Answer, Call, CliAccount, Deadlines
 from proxy.upstream.claude_code import ClaudeCode, outdated
+from proxy.upstream.claude_home import LOGIN
 from proxy.upstream.cli_choice import Room
 from proxy.upstream.cli_pool import CliPool
 from proxy.upstream.cli_traces import CliTraces
@@ -36,6 +37,8 @@ class Harbour:
 
     def asking(self, messages: list[Any], *, account: str = "one", **body: Any) -> Call:
         whole = {"model": "m", "max_tokens": 9, "messages": messages, **body}
+        (self.folder / account).mkdir(exist_ok=True)
+        (self.folder / account / LOGIN).write_text('{"claudeAiOauth": {"accessToken": "a", "refreshToken": "r"}}')
         return Call(
             method="POST",
             url="https://api.anthropic.com/v1/messages",
@@ -112,6 +115,23 @@ async def test_what_is_new_is_told_to_the_process_that_knows_the_rest(harbour: H
 async def test_accounts_have_processes_of_their_own(harbour: Harbour) -> None:
     await harbour.said("One.")
     assert await harbour.said("One.", "0 before", "Two.", account="two") == "2 before"
+
+
+async def test_another_token_is_another_process(harbour: Harbour) -> None:
+    """One that runs has no way to a new one: it cannot renew."""
+    old, new = ((("Authorization", f"Bearer {token}"),) for token in ("old", "new"))
+    await harbour.told(replace(harbour.call("One.", stream=False), headers=old))
+    again = await harbour.told(replace(harbour.call("One.", "0 before", "Two.", stream=False), headers=old))
+    assert (again["content"][0]["text"], harbour.pool.capacity.warm) == ("1 before", 1)
+    after = await harbour.told(replace(harbour.call("One.", "0 before", "Two.", stream=False), headers=new))
+    assert (after["content"][0]["text"], harbour.pool.capacity.warm) == ("2 before", 2)
+
+
+async def test_a_login_that_cannot_be_read_is_no_reason_to_hang(harbour: Harbour) -> None:
+    call = harbour.call("One.")
+    (harbour.folder / "one" / LOGIN).write_bytes(b'{"claudeAiOauth": {"accessToken": "\xff')
+    with pytest.raises(Unreachable, match="cannot be started"):
+        await harbour.claude.send(call)
 
 
 async def test_a_call_waits_in_its_process_for_the_result(harbour: Harbour) -> None:

@@ -1,0 +1,82 @@
+"""A login serves and is refreshed at the same time: the CLIs that serve hold nothing that could renew it, so nobody can
+use a refresh token twice, and nobody who is killed while serving loses one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import aiohttp
+import pytest
+
+from auth.refresh import run_child
+from tests.logins.conftest import House
+from tests.logins.stage import KEY, SECONDS_MAX, Server
+from tests.logins.test_campaign import refresh_token
+from tests.logins.test_refresh import age, logged_in, token_of
+from tests.logins.vendor import Vendor
+
+ROUNDS = int(os.environ.get("PROXY_FAULT_ROUNDS", "3"))
+MODELS = {"claude-code": "claude-sonnet-5", "codex": "gpt-5.5"}
+
+
+async def asks(server: Server, kind: str, number: int) -> str:
+    """As a client that is none of the official CLIs."""
+    body = {"model": MODELS[kind], "messages": [{"role": "user", "content": f"hello {number}"}]}
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session,
+        session.post(f"{server.url}/v1/chat/completions", json=body) as response,
+    ):
+        return await response.text()
+
+
+def in_reach(house: House) -> str:
+    """Of the CLIs that serve: all that stands in their folders, and their environments."""
+    found = [
+        path.read_bytes()
+        for path in (house.folder / "state" / "clis").rglob("*")
+        if path.is_file() and path.stat().st_size < 1_000_000
+    ]
+    return b"\n".join(found).decode(errors="replace")
+
+
+@pytest.mark.parametrize("kind", MODELS)
+async def test_F1_a_refresh_while_a_turn_runs_loses_nothing(
+    house: House, server: Server, vendor: Vendor, kind: str
+) -> None:
+    login = await logged_in(house, kind)
+    await server.start()
+    for number in range(ROUNDS):
+        age(kind, house.folder / "homes" / login.home)
+        vendor.thinking, vendor.is_thinking = asyncio.Event(), asyncio.Event()
+        vendor.asked.clear()
+        turn = asyncio.create_task(asks(server, kind, number))
+        thinking = asyncio.create_task(vendor.is_thinking.wait())
+        await asyncio.wait({turn, thinking}, timeout=SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
+        assert thinking.done(), f"round {number}: {turn}"
+        assert refresh_token(house, login) not in in_reach(house), f"round {number}"
+        told = await run_child(house.folder, login, token_of(house, login).access.digest)
+        assert told.outcome in {"refreshed", "fresh"}, f"round {number}: {told}"
+        vendor.thinking.set()
+        assert "Ahoy from the quay." in await turn, f"round {number}"
+        assert vendor.reused == [], f"round {number}"
+        assert refresh_token(house, login) == vendor.newest, f"round {number}: the login is lost"
+
+
+@pytest.mark.parametrize("kind", MODELS)
+async def test_a_refused_token_is_refreshed_while_its_cli_serves_others(
+    house: House, server: Server, vendor: Vendor, kind: str
+) -> None:
+    login = await logged_in(house, kind)
+    if kind == "claude-code":
+        await run_child(house.folder, login, token_of(house, login).access.digest)
+    await server.start()
+    assert "Ahoy" in await asks(server, kind, 0)
+    vendor.expelled.add(token_of(house, login).access.reveal())
+    vendor.asked.clear()
+    answers = await asyncio.gather(*(asks(server, kind, number) for number in range(3)))
+    assert all("Ahoy" in answer for answer in answers), answers
+    assert sum(asked.body.get("grant_type") == "refresh_token" for asked in vendor.asked) == 1
+    assert vendor.reused == []
+    assert refresh_token(house, login) == vendor.newest
