@@ -106,6 +106,10 @@ class Passage(Protocol):
         """The dialect's terminal error, after what has been given already."""
         ...
 
+    def look_back(self) -> None:
+        """It will not come to its end: what was told of its usage by now is all that will be."""
+        ...
+
     def losses(self) -> tuple[Loss, ...]:
         """What the answer lost so far."""
         ...

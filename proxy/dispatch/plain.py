@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from proxy.dispatch import form
 from proxy.dispatch.frames import FrameCutter, FrameTooLong
+from proxy.dispatch.kept import outgoing_body
 from proxy.dispatch.outgoing import call_for
 from proxy.dispatch.passage import Seen, Whole, cut_off
-from proxy.dispatch.relay import outgoing_body
 from proxy.dispatch.splice import members
 from proxy.errors import Broken, Malformed
 from proxy.hub.events import Failure
@@ -105,6 +105,9 @@ class PlainPassage:
         if self._cutter is not None and self._cutter.finish().strip():
             self.seen.note(cut_off())
         return b""
+
+    def look_back(self) -> None:
+        """It is not read."""
 
     def fail(self, failure: Failure) -> bytes:
         """Raises `Broken` where the format has no room for an error: then the connection has to tell it."""

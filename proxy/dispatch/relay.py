@@ -19,19 +19,21 @@ from proxy.dispatch.decision import Candidate
 from proxy.dispatch.envelope import enveloped
 from proxy.dispatch.frames import FrameCutter, FrameTooLong, frame_at, frames, payloads
 from proxy.dispatch.glance import glance
+from proxy.dispatch.kept import outgoing_body
 from proxy.dispatch.outgoing import call_for
 from proxy.dispatch.passage import Seen, Whole, cut_off, not_json, seen_of
 from proxy.dispatch.payload import Edits
 from proxy.dispatch.sameness import Sameness
-from proxy.dispatch.splice import joined, members, raw, replaced
+from proxy.dispatch.splice import members, replaced
 from proxy.dispatch.spoken import spoken_for
 from proxy.dispatch.translate import TranslationPlan
+from proxy.dispatch.unasked import is_unasked, without_usage
 from proxy.errors import Malformed, Rejected, UpstreamError
 from proxy.hub.events import Event, Failure, ResponseStart
 from proxy.hub.loss import Loss
-from proxy.hub.residue import JsonObject, JsonValue
+from proxy.hub.residue import JsonObject
 from proxy.upstream.base import Call
-from proxy.wire.base import RenderedRequest, StreamParser, Wire, dumps, expect_object, loads, loads_upstream
+from proxy.wire.base import RenderedRequest, StreamParser, Wire, dumps, expect_object, loads_upstream
 from proxy.wire.gemini import CODE_ASSIST
 
 
@@ -120,7 +122,9 @@ class RelayPlan:
         self.call: Call = replace(call, spoken=spoken_for(inquiry, candidate, sent))
 
     def passage(self) -> RelayPassage:
-        return RelayPassage(self._asked, maker=self._maker, echo=self._echo, reader=self._reader)
+        passage = RelayPassage(self._asked, maker=self._maker, echo=self._echo, reader=self._reader)
+        passage.hides_usage = is_unasked(self._asked, self._candidate)
+        return passage
 
     @property
     def _reader(self) -> Wire:
@@ -180,51 +184,12 @@ def read_whole(wire: Wire, body: bytes, maker: str) -> Seen:
         return Seen(has_content=True, is_ended=True)
 
 
-def outgoing_body(asked: Asked, candidate: Candidate, edits: Edits) -> bytes:
-    """The client's bytes, or the client's members in their order with what must change replaced."""
-    inquiry = asked.inquiry
-    is_renamed = inquiry.model != candidate.model
-    if not is_renamed and not edits and not candidate.provider.patches:
-        return inquiry.body
-    fields = members(inquiry.body)
-    renamed = _renamed(asked, candidate.model) if is_renamed else {}
-    renamed = {key: value for key, value in renamed.items() if key in fields}
-    if not renamed and not edits and not candidate.provider.patches:
-        return inquiry.body
-    fields.update((key, raw(value)) for key, value in renamed.items())
-    edits.apply_shallow(fields)
-    if not candidate.provider.patches:
-        return joined(fields)
-    body = expect_object(loads(joined(fields)), "")
-    for patch in candidate.provider.patches:
-        patch(body)
-    return dumps(body)
-
-
-def _renamed(asked: Asked, model: str) -> Mapping[str, JsonValue]:
-    """The members that name the model. Gemini names it in the path; a body may repeat it, and then must agree."""
-    if asked.wire.name != "gemini":
-        return {"model": model}
-    renamed: JsonObject = {"model": f"models/{model}"}
-    match asked.inquiry.operation:
-        case "embed_batch":
-            requests = asked.body.get("requests")
-            entries = requests if isinstance(requests, list) else []
-            renamed["requests"] = [_with_model(each, model) for each in entries]
-        case "count_tokens":
-            renamed["generateContentRequest"] = _with_model(asked.body.get("generateContentRequest"), model)
-    return renamed
-
-
-def _with_model(value: JsonValue, model: str) -> JsonValue:
-    return {**value, "model": f"models/{model}"} if isinstance(value, dict) else value
-
-
 class RelayPassage:
     def __init__(self, asked: Asked, *, maker: str, echo: bytes | None, reader: Wire | None = None) -> None:
         """`reader`: the answer's wire, where it is not the client's."""
         reader = reader or asked.wire
         self.seen = Seen()
+        self.hides_usage = False
         self._asked = asked
         self._wire = asked.wire
         self._speech = _speech(reader)
@@ -260,6 +225,8 @@ class RelayPassage:
             self._glance(block)
         self._last = block
         self._has_told_failure = self.seen.failure is not None
+        if self.hides_usage:
+            block = without_usage(block)
         if self._echo is not None:
             block = b"".join(replaced(frame, self._speech.frame_model, self._echo) for frame in frames(block))
         return self._framed(block)
@@ -346,6 +313,10 @@ class RelayPassage:
         if self._is_array and self.seen.failure is None:
             told += b"]" if self._has_begun else _NO_DATA
         return told
+
+    def look_back(self) -> None:
+        self._tap.feed(self._last)  # of Gemini's frames each one tells how much it is by then
+        self.seen.usage = self._tap.usage or self.seen.usage
 
     def fail(self, failure: Failure) -> bytes:
         if self._has_told_failure:

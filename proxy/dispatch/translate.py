@@ -158,5 +158,8 @@ class TranslationPassage:
             self.seen.note(cut_off())
         return told if self.seen.failure is not None else told + self._renderer.finish()
 
+    def look_back(self) -> None:
+        self.seen.usage = self._parser.usage or self.seen.usage
+
     def fail(self, failure: Failure) -> bytes:
         return self._renderer.feed(failure) + self._renderer.finish()

@@ -16,7 +16,7 @@ from proxy.hub.names import NameMap
 from proxy.hub.profile import Profile
 from proxy.hub.request import Request
 from proxy.hub.residue import JsonObject, JsonValue
-from proxy.hub.response import Response
+from proxy.hub.response import Response, Usage
 from proxy.wire.unicode import well_formed
 
 T_co = TypeVar("T_co", covariant=True)
@@ -61,6 +61,11 @@ class StreamParser(Protocol):
     """Upstream's bytes → events. Cuts may fall anywhere. Never raises on what an upstream sends: a broken stream gives
     a `Failure` event, after which everything is ignored.
     """
+
+    @property
+    def usage(self) -> Usage | None:
+        """What was told of it before the end, for an answer that has none; None also where events tell all there is."""
+        ...
 
     def feed(self, data: bytes) -> list[Event]: ...
 

@@ -21,6 +21,7 @@ from proxy.hub.events import (
 from proxy.hub.fold import opened
 from proxy.hub.parts import Part, ToolCall
 from proxy.hub.residue import JsonObject, JsonValue, Residue
+from proxy.hub.response import Usage
 from proxy.wire.anthropic.blocks import NAME, BlockReader
 from proxy.wire.anthropic.response import frame_residue, identified, parse_finish, parse_head
 from proxy.wire.base import loads, loads_upstream
@@ -55,6 +56,8 @@ class _Block:
 
 class AnthropicStreamParser:
     """One event of the wire is one small method. Blocks are kept by the upstream's index while they are open."""
+
+    usage: Usage | None = None
 
     def __init__(self, *, maker: str) -> None:
         self._splitter = SseSplitter()

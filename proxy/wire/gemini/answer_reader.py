@@ -11,7 +11,7 @@ from proxy.hub.fold import StreamCorrupt, opened
 from proxy.hub.names import synthetic_call_id
 from proxy.hub.parts import Opaque, Part, Text, Thinking, ToolCall
 from proxy.hub.residue import JsonObject, JsonValue, Residue
-from proxy.hub.response import Finish
+from proxy.hub.response import Finish, Usage
 from proxy.wire.base import dumps
 from proxy.wire.fault import fault_of
 from proxy.wire.gemini.part_reader import PartReader
@@ -84,6 +84,11 @@ class AnswerReader:
         self._others: list[JsonValue] = []
         self.is_done = False
 
+    @property
+    def usage(self) -> Usage | None:
+        """Of all that was read: each chunk tells how much it is by then."""
+        return parse_usage(self._usage) if self._usage else None
+
     def read(self, chunk: JsonObject) -> list[Event]:
         if self.is_done:
             return []
@@ -124,8 +129,7 @@ class AnswerReader:
         blocked = Finish("refusal", block) if raw is None and isinstance(block, str) else None
         calls = [ToolCall(id="", name="")] if self._has_call else []
         self.is_done = True
-        usage = parse_usage(self._usage) if self._usage else None
-        events.append(ResponseEnd(finish=blocked or finish_of(raw, calls), usage=usage, residue=self._residue()))
+        events.append(ResponseEnd(finish=blocked or finish_of(raw, calls), usage=self.usage, residue=self._residue()))
         return events
 
     def _start(self, chunk: JsonObject) -> ResponseStart:

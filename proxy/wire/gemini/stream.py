@@ -24,6 +24,7 @@ from proxy.hub.fold import StreamCorrupt
 from proxy.hub.loss import Loss
 from proxy.hub.parts import Part, Refusal, Text, Thinking, ToolCall
 from proxy.hub.residue import JsonObject, JsonValue
+from proxy.hub.response import Usage
 from proxy.wire.arguments import may_be_cut
 from proxy.wire.base import Reply, dumps, loads_upstream
 from proxy.wire.fields import residue_losses
@@ -54,6 +55,10 @@ class GeminiParser:
         self._splitter = SseSplitter()
         self._is_sse: bool | None = None
         self._body = bytearray()
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._reader.usage
 
     def feed(self, data: bytes) -> list[Event]:
         if self._reader.is_done:

@@ -107,6 +107,11 @@ class ChatStreamParser:
         self._left: dict[str, JsonObject] = {"": {}, CHOICE: {}, MESSAGE: {}}
         self._sound = _Sound()
 
+    @property
+    def usage(self) -> Usage | None:
+        """Some tell it with every chunk."""
+        return self._usage
+
     def feed(self, data: bytes) -> list[Event]:
         if self._is_over:
             return []

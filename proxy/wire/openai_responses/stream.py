@@ -28,7 +28,7 @@ from proxy.hub.events import (
 from proxy.hub.fold import opened
 from proxy.hub.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
 from proxy.hub.residue import JsonObject, JsonValue, Residue
-from proxy.hub.response import Finish
+from proxy.hub.response import Finish, Usage
 from proxy.wire.base import loads_upstream
 from proxy.wire.fault import fault_of, read_fault
 from proxy.wire.openai_responses.echo import finish_of
@@ -72,6 +72,8 @@ _NAMED_DELTAS: Mapping[bytes, _DeltaKind] = {name.encode(): kind for name, kind 
 
 class StreamParser:
     """See `proxy.wire.base.StreamParser`."""
+
+    usage: Usage | None = None
 
     def __init__(self, *, maker: str) -> None:
         self._maker = maker

@@ -453,6 +453,36 @@ async def test_closing_the_body_aborts_the_upstream_at_once(lab: Any, make: Any)
     assert lab.pool.standing((outcome.report.credential, MODEL), lab.time.now) is READY
 
 
+def counted(text: str, output: int, **more: Any) -> bytes:
+    """A chunk of Gemini's, which tells how many tokens it is by then."""
+    candidate = {"content": {"parts": [{"text": text}], "role": "model"}, "index": 0, **more}
+    usage = {"promptTokenCount": 9, "cachedContentTokenCount": 4, "candidatesTokenCount": output}
+    return b"data: " + msgspec.json.encode({"candidates": [candidate], "usageMetadata": usage}) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("wire", ["gemini", "anthropic"], ids=["relayed", "translated"])
+@pytest.mark.parametrize("end", ["left", "cut"])
+async def test_a_gemini_stream_without_its_end_has_the_tokens_told_by_then(
+    lab: Any, make: Any, wire: str, end: str
+) -> None:
+    last: Any = asyncio.Event() if end == "left" else Broken("cut")
+    pieces = [counted("A", 3), counted("B", 7), last]
+    dispatcher = lab.dispatcher(Config(gemini_api_key=make.keys("k1")), [make.stream(*pieces)])
+    model = "gemini-3.5-flash"
+    body = {**BODY, "model": model} if wire == "anthropic" else {"contents": [{"parts": [{"text": "x"}]}]}
+    outcome = await dispatcher.open(lab.inquiry(wire, body, model=model, is_stream=True))
+    chunks = aiter(outcome.body)
+    told = await anext(chunks)
+    while b"B" not in told:
+        told += await anext(chunks)
+    if end == "cut":
+        await anext(chunks)
+    await outcome.body.aclose()
+    usage = outcome.report.usage
+    assert (usage.input_uncached, usage.cache_read, usage.output) == (5, 4, 7)
+    assert outcome.report.attempts[0].usage == usage
+
+
 async def test_closing_a_body_that_nobody_read(lab: Any, make: Any) -> None:
     dispatcher = lab.dispatcher(config(make, "k1"), [make.stream(START, OPEN, DELTA, asyncio.Event())])
     outcome = await dispatcher.open(lab.inquiry("anthropic", BODY, is_stream=True))
