@@ -12,6 +12,8 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
+from management.api import TABLE
+from management.audit import Audit
 from management.openapi import schema_of
 from management.resources.logins import PANEL_NAMES
 from management.routes import PREFIX
@@ -27,6 +29,8 @@ NASTY: list[Any] = [
 RAW = [b"", b"{", b"\xff\xfe", b'"\\ud800"', b"[" * 5000, b"NaN", b'{"a":1,"a":2}', b"1" * 400, b"debug: true\n- x"]
 LEFT_OUT = {"/server/connections-max", "/events", "/logins", *(f"/{name}-auth-url" for name in PANEL_NAMES)}
 """The first may shut this very test out, the second has no end, the others start programs."""
+
+NOTED = {f"{route.method} {route.path}" for route in TABLE.routes if route.is_change and route.is_noted}
 
 
 def fitting(schema: Any, chance: random.Random, depth: int = 0) -> Any:
@@ -98,7 +102,16 @@ def path_of(path: str, operation: Any, chance: random.Random) -> str:
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_no_request_is_a_fault_of_ours(open_stage: Any, seed: int) -> None:
+async def test_no_request_is_a_fault_of_ours(open_stage: Any, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: set[object] = set()
+    changed: set[object] = set()
+    note = Audit.note
+
+    def spy(audit: Audit, **fields: object) -> None:
+        noted.add(fields["action"])
+        note(audit, **fields)
+
+    monkeypatch.setattr(Audit, "note", spy)
     chance = random.Random(seed)  # noqa: S311 - the same each time
     text = (
         "claude-api-key: [{api-key: sk-ant-x-of-mine}]\nopenai-compatibility: [{name: a, base-url: 'https://a.test'}]\n"
@@ -124,10 +137,14 @@ async def test_no_request_is_a_fault_of_ours(open_stage: Any, seed: int) -> None
                 assert str(answer.status) in operation["responses"], told
                 assert b"of-mine" not in answer.body or "download" in path, told
                 statuses[answer.status] = statuses.get(answer.status, 0) + 1
+                if answer.status < 300:
+                    changed.add(f"{method.upper()} {path.removeprefix(PREFIX)}")
             stage.config.write_bytes(good)
             await stage.ask("POST", "/reload")
     assert statuses[200] > 100
     assert statuses[400] > 100
+    assert noted & NOTED == changed & NOTED, "whatever changes something is in the audit log"
+    assert len(noted & NOTED) > 20
 
 
 def test_a_type_has_the_schema_of_its_json() -> None:
