@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import hypothesis.strategies as st
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from auth.book import MODELS_MAX, PROBE_SECONDS_MAX, PROVEN_MIN, RECOVERY_SECONDS_MAX
+from auth.book import MODELS_MAX, PROBE_SECONDS_MAX, PROVEN_MIN, RECOVERY_SECONDS_MAX, Record
 from auth.memory import render, restore
 from auth.pool import DOUBTFUL_MAX, Lease, Pool
 from auth.quota import Window
@@ -19,6 +20,7 @@ from auth.standing import (
     TRANSIENT_SECONDS_MAX,
     UNNAMED,
     Setback,
+    cooldown_seconds,
 )
 
 KEY = ("account-1", "model-a")
@@ -547,3 +549,145 @@ class PoolMachine(RuleBasedStateMachine):
 
 TestPoolMachine = PoolMachine.TestCase
 TestPoolMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+# What is worth remembering
+
+
+def test_the_revision_changes_with_whatever_is_worth_remembering_and_with_nothing_else() -> None:
+    pool = Pool()
+
+    def is_news(act: Callable[[], object]) -> bool:
+        before = pool.revision
+        act()
+        return pool.revision != before
+
+    first = pool.lend(KEY, 0.0)
+    assert not is_news(lambda: pool.give_back(pool.lend(OTHER_MODEL, 0.0)))
+    assert not is_news(lambda: pool.succeed(first)), "nothing was held against it"
+    assert is_news(lambda: pool.fail(first, limited(10.0), 0.0))
+    assert is_news(lambda: pool.succeed(pool.lend(KEY, 1.0)))
+    assert is_news(lambda: pool.read("account-1", [reading(used=0.5)], 0.0))
+    assert is_news(lambda: pool.reset("account-1"))
+    assert not is_news(lambda: pool.reset("account-1"))
+    refused = Setback(model=ALL_MODELS, why="refused", seconds=60.0, is_refused=True)
+    assert is_news(lambda: pool.fail(pool.lend(KEY, 2.0), refused, 2.0))
+    assert is_news(lambda: pool.renew("account-1"))
+    assert not is_news(lambda: pool.renew("account-1"))
+    pool.fail(pool.lend(KEY, 3.0), limited(10.0), 3.0)
+    assert not is_news(lambda: pool.retain({"account-1"}))
+    assert is_news(lambda: pool.retain(set()))
+
+
+def test_it_is_known_when_each_last_served() -> None:
+    pool = Pool()
+    assert pool.served_at("account-1") is None
+    lease = pool.lend(KEY, 5.0)
+    pool.fail(pool.lend(KEY, 6.0), fault(), 6.0)
+    assert pool.served_at("account-1") is None
+    pool.succeed(lease)
+    assert pool.served_at("account-1") == 5.0
+    pool.retain({"account-1"})
+    assert pool.served_at("account-1") == 5.0
+    pool.retain(set())
+    assert pool.served_at("account-1") is None
+
+
+def test_readings_are_kept_until_somebody_forgets_the_account() -> None:
+    pool = Pool()
+
+    def told() -> list[str]:
+        return [credential_id for credential_id, _ in pool.quotas.all()]
+
+    pool.read("account-1", [reading(used=0.95)], 0.0)
+    assert told() == ["account-1"]
+    assert not pool.quotas.is_tight("account-1"), "all of it may be used"
+    pool.read("account-1", [reading(used=0.95)], 0.0, most=0.9)
+    assert pool.quotas.is_tight("account-1")
+    pool.reset("account-1", "model-a")
+    assert told() == ["account-1"], "of one model only"
+    pool.reset("account-1")
+    assert told() == []
+    pool.read("account-1", [reading(used=0.5)], 0.0)
+    pool.retain({"account-1"})
+    assert told() == ["account-1"]
+    pool.retain({"other"})
+    assert told() == []
+
+
+def test_an_account_that_is_gone_is_not_disabled_when_it_comes_back() -> None:
+    pool = Pool()
+    pool.disable("account-1")
+    pool.disable("account-2")
+    pool.retain({"account-1"})
+    assert pool.standing(KEY, 0.0).state == "disabled"
+    assert pool.standing(("account-2", "m"), 0.0) is READY
+
+
+def test_who_looks_is_shown_each_once_and_nobody_who_is_ready() -> None:
+    pool = Pool()
+    for name in ("cooling", "disabled", "over"):
+        seconds = 1.0 if name == "over" else 60.0
+        pool.fail(pool.lend((name, "m"), 0.0), limited(seconds, "m"), 0.0)
+    pool.disable("disabled")
+    assert [(key, each.state) for key, each in pool.standings(2.0)] == [
+        (("disabled", ALL_MODELS), "disabled"),
+        (("cooling", "m"), "cooling"),
+    ]
+
+
+def test_a_probe_of_what_is_shared_comes_back_with_its_lease() -> None:
+    pool = Pool()
+    pool.fail_shared(pool.lend(KEY, 0.0, shared=("vendor",)), "vendor", fault(), 0.0)
+    probe = pool.lend(KEY, 5.0, shared=("vendor",))
+    assert pool.overload(["vendor"], "model-a", 5.0).state == "probing"
+    pool.give_back(probe)
+    assert pool.overload(["vendor"], "model-a", 5.0) is READY
+
+
+def test_one_that_may_have_two_at_once_is_clear_with_one_and_not_with_two() -> None:
+    pool = Pool()
+    one = pool.lend(KEY, 0.0, at_most=2)
+    assert pool.is_clear("account-1", [])
+    pool.lend(KEY, 0.0, at_most=2)
+    assert not pool.is_clear("account-1", [])
+    pool.give_back(one)
+    assert pool.is_clear("account-1", [])
+    assert pool.in_flight("account-1") == 1
+
+
+def test_what_comes_from_before_a_restart_is_hearsay() -> None:
+    pool = Pool()
+    pool.remember([(KEY, Record(until=60.0, why="limited"))])
+    assert pool.standing(KEY, 0.0).is_remembered
+    assert [key for key, _ in pool.cooldowns()] == [KEY]
+
+
+def test_a_reading_by_the_last_request_of_a_wave_is_no_fresher_one_by_the_next_is() -> None:
+    pool = Pool()
+    first, last = pool.lend(KEY, 0.0), pool.lend(KEY, 0.0)
+    full = Setback(model="model-a", why="full", seconds=60.0, is_stated=True, window="5h")
+    pool.fail(first, full, 0.0)
+    pool.read("account-1", [reading(used=0.5)], 1.0, lease=last)
+    assert pool.standing(KEY, 1.0).state == "cooling"
+    pool.read("account-1", [reading(used=0.5)], 1.0)
+    assert pool.standing(KEY, 1.0) is READY
+
+
+@pytest.mark.parametrize(
+    ("setback", "step", "chance", "seconds"),
+    [
+        (guessed(1.0), 1, 0.0, 0.5),
+        (guessed(1.0), 1, 1.0, 1.0),
+        (guessed(1.0), 4, 1.0, 8.0),
+        (guessed(1.0), 99, 1.0, GUESS_SECONDS_MAX),
+        (fault(1.0), 99, 0.0, TRANSIENT_SECONDS_MAX / 2),
+        (limited(59.0), 9, 1.0, 59.0),
+        (limited(60.0), 9, 1.0, 63.0),
+        (limited(600.0), 1, 0.5, 615.0),
+        (limited(36_000.0), 1, 1.0, 36_030.0),
+        (limited(1e9), 1, 0.0, STATED_SECONDS_MAX),
+    ],
+)
+def test_how_long_a_cooldown_is(setback: Setback, step: int, chance: float, seconds: float) -> None:
+    assert cooldown_seconds(setback, step, chance) == pytest.approx(seconds)

@@ -348,3 +348,77 @@ def test_a_last_resort_keeps_to_its_limit() -> None:
     assert names(decide(alone, pool, ask(), 1.0)) == [("a", "busy: 1 of 1 requests are under way")]
     pool.give_back(lease)
     assert decide(alone, pool, ask(), 1.0).chosen is alone[0]
+
+
+def test_who_is_passed_over_only_because_it_is_not_his_turn_is_named_on_demand_alone() -> None:
+    assert decide(ABC, Pool(), Ask(group="m"), 0.0).passed_over == ()
+    assert len(decide(ABC, Pool(), Ask(group="m", wants_all=True), 0.0).passed_over) == 2
+
+
+def test_a_readmitted_one_keeps_its_priority() -> None:
+    ranked = [candidate("a", priority=2), candidate("b", priority=2), candidate("low")]
+    pool = Pool()
+    bench(pool, "a", 30.0, is_transient=True)
+    bench(pool, "b", 60.0, is_transient=True)
+    assert [serve(ranked, pool, ask(), 1.0) for _ in range(2)] == ["a", "a"]
+
+
+def test_weights_count_from_one_and_only_where_they_are_asked_for() -> None:
+    both = [candidate("a", weight=1), candidate("b", weight=2), candidate("c", weight=0)]
+    pool = Pool()
+    assert Counter(serve(both[:2], pool, ask("weighted-round-robin")) for _ in range(300)) == {"a": 100, "b": 200}
+    pool = Pool()
+    assert Counter(serve(both, pool, ask()) for _ in range(300)) == {"a": 100, "b": 100, "c": 100}
+
+
+def test_of_an_overloaded_provider_each_candidate_is_named_with_the_reason() -> None:
+    pool = Pool()
+    lease = pool.lend(ABC[0].key, 0.0, shared=ABC[0].shared)
+    setback = Setback(model=ALL_MODELS, why="overloaded", seconds=9.0, is_stated=True, is_transient=True)
+    pool.fail_shared(lease, ABC[0].shared[0], setback, 0.0)
+    decision = decide(ABC, pool, ask(), 1.0)
+    assert decision.chosen is ABC[0]
+    assert names(decision) == [("b", "cooling: overloaded"), ("c", "cooling: overloaded")]
+
+
+def test_a_reserve_of_one_window_is_not_taken_for_that_of_another() -> None:
+    kept = candidate("a", reserve_percent=20)
+    pool = Pool()
+    pool.read("a", [window(0.9, slot="7d_opus", models="*opus*"), window(0.5)], 0.0, most=0.8)
+    assert decide([kept], pool, ask(), 0.0).chosen is kept
+
+
+def test_full_and_reserved_windows_are_quota() -> None:
+    both = [candidate("spent"), candidate("reserved", reserve_percent=20), candidate("c")]
+    pool = Pool()
+    for name, most in (("spent", 1.0), ("reserved", 0.8)):
+        pool.read(name, [window(1.0)], 0.0, most=most)
+    assert [(each.is_quota, each.is_busy) for each in decide(both, pool, ask(), 0.0).passed_over] == [(True, False)] * 2
+
+
+def test_of_memories_the_one_that_ends_first_is_tried_first() -> None:
+    pool = Pool()
+    for name, until in (("a", None), ("b", 90.0), ("c", 50.0)):
+        pool.remember([((name, ALL_MODELS), Record(until=until, why="full"))])
+    assert decide(ABC, pool, ask(), 1.0).chosen is ABC[2]
+    assert decide(ABC[:2], pool, ask(), 1.0).chosen is ABC[1]
+
+
+def test_the_owners_reserve_is_no_headroom() -> None:
+    both = [candidate("a", reserve_percent=40), candidate("b")]
+    pool = Pool()
+    for name, most in (("a", 0.6), ("b", 1.0)):
+        pool.read(name, [window(0.3)], 0.0, most=most)
+    decision = decide(both, pool, ask("quota-aware", wants_all=True), 0.0)
+    assert decision.chosen is both[1]
+    assert names(decision) == [("a", "ready: scores 0.54, the chosen 1.26")]
+
+
+def test_of_equals_the_one_that_served_of_late_is_warm() -> None:
+    pool = Pool()
+    for name in "abc":
+        pool.read(name, [window(0.2, resets_at=20_000.0)], 9_000.0)
+    lease = pool.lend(ABC[1].key, 9_900.0)
+    pool.succeed(lease)
+    pool.give_back(lease)
+    assert decide(ABC, pool, ask("quota-aware"), 10_000.0).chosen is ABC[1]

@@ -237,3 +237,144 @@ def test_recorded_errors() -> None:
         if (told.action == "retry") is not is_accounts:
             wrong.append((path.name, answer["status"], told))
     assert wrong == []
+
+
+# Each row, by its status and its words
+
+
+def meant(
+    status: int, message: str = "m", *, code: str | None = None, wire: str = "openai_chat", **headers: str
+) -> str:
+    failure = Failure(kind="invalid_request", status=status, message=message, code=code)
+    return judge(wire, failure, headers, NOW).why
+
+
+@pytest.mark.parametrize(
+    ("statuses", "message", "why"),
+    [
+        ((400, 403, 404), "No such file: f-1", "it does not have the file"),
+        ((400, 401, 403), "Your organization was suspended", "the account is disabled or its login was revoked"),
+        ((402,), "m", "its balance or spending limit is used up"),
+        ((400, 403, 429), "Your credit balance is too low", "its balance or spending limit is used up"),
+        ((401,), "m", "its key or login was refused"),
+        ((529,), "m", "the provider is overloaded"),
+        ((429, 500, 503), "We are at capacity", "the provider is overloaded"),
+        ((429,), "m", "it is rate limited"),
+        ((403,), "m", "it is not permitted to use this model or region"),
+        ((408, 504, 524), "m", "it took too long"),
+        ((500, 501, 502, 503, 505, 525, 530, 599), "m", "the provider failed"),
+        ((400, 404, 405, 409, 413, 415, 422, 430, 499, 600), "m", "the request is at fault"),
+        ((404, 422), "Your credit balance is too low", "the request is at fault"),
+        ((402,), "We are at capacity", "its balance or spending limit is used up"),
+        ((422,), "We are at capacity", "the request is at fault"),
+        ((402, 404), "Your organization was suspended", None),
+    ],
+)
+def test_each_status_has_its_row(statuses: tuple[int, ...], message: str, why: str | None) -> None:
+    broken = "the account is disabled or its login was revoked"
+    found = {status: meant(status, message) for status in statuses}
+    if why is None:
+        assert broken not in found.values()
+    else:
+        assert found == dict.fromkeys(statuses, why)
+
+
+@pytest.mark.parametrize(
+    ("wire", "status", "message", "code", "why"),
+    [
+        ("gemini", 400, "API key expired. Renew it.", None, "its key or login was refused"),
+        ("gemini", 400, "User location is not supported", None, "the provider does not serve its region"),
+        ("gemini", 404, "User location is not supported", None, "the request is at fault"),
+        (
+            "openai_responses",
+            403,
+            "m",
+            "unsupported_country_region_territory",
+            "the provider does not serve its region",
+        ),
+        ("openai_responses", 400, "m", "unsupported_country_region_territory", "the request is at fault"),
+        ("anthropic", 400, "You have exceeded your API usage limit", None, "its usage limit is reached"),
+        ("anthropic", 404, "You have exceeded your API usage limit", None, "the request is at fault"),
+        ("openai_chat", 429, "m", "quota_exhausted", "its quota is exhausted"),
+        ("openai_chat", 200, "m", "stream_corrupt", "its answer was broken"),
+        ("openai_chat", 502, "m", "unreachable", "it cannot be reached"),
+    ],
+)
+def test_each_wires_own_words(wire: str, status: int, message: str, code: str | None, why: str) -> None:
+    assert meant(status, message, code=code, wire=wire) == why
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "headers", "flags"),
+    [
+        # is_stated, is_transient, is_quota, is_refused, window
+        (429, None, {}, (False, False, False, False, "")),
+        (429, None, {"retry-after": "7"}, (True, False, False, False, "")),
+        (429, None, {"retry-after": "900"}, (True, False, False, False, "")),
+        (429, None, {"retry-after": "901"}, (True, False, True, False, "?")),
+        (429, "usage_limit_reached", {}, (False, False, True, False, "?")),
+        (429, "usage_limit_reached", {"retry-after": "7"}, (True, False, True, False, "?")),
+        (402, None, {}, (False, False, True, False, "")),
+        (401, None, {}, (False, False, False, True, "")),
+        (403, None, {}, (False, False, False, True, "")),
+        (403, "token_revoked", {}, (False, False, False, True, "")),
+        (500, None, {}, (False, True, False, False, "")),
+        (503, None, {"retry-after": "900"}, (True, True, False, False, "")),
+        (503, None, {"retry-after": "901"}, (False, True, False, False, "")),
+        (529, None, {}, (False, True, False, False, "")),
+    ],
+)
+def test_what_kind_of_a_setback_it_is(
+    status: int, code: str | None, headers: dict[str, str], flags: tuple[bool, bool, bool, bool, str]
+) -> None:
+    failure = Failure(kind="invalid_request", status=status, message="m", code=code)
+    told = judge("openai_chat", failure, headers, NOW)
+    assert (told.is_stated, told.is_transient, told.is_quota, told.is_refused, told.window) == flags
+
+
+def test_a_rejected_window_is_named_and_its_reading_may_end_it() -> None:
+    headers = {
+        "anthropic-ratelimit-unified-5h-status": "rejected",
+        "anthropic-ratelimit-unified-5h-reset": str(int(NOW + 600)),
+    }
+    told = verdict("anthropic", 429, anthropic("rate_limit_error"), headers)
+    assert (told.is_quota, told.is_stated, told.why) == (True, True, "the 5-hour window is exhausted")
+    assert told.window
+    assert told.window != "?"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "scope", "seconds"),
+    [
+        (529, None, "provider", 2.0),
+        (502, "unreachable", "address", 1.0),
+        (500, None, "model", 1.0),
+        (429, None, "model", 1.0),
+        (429, "usage_limit_reached", "credential", 300.0),
+        (402, None, "credential", 300.0),
+        (401, None, "credential", 120.0),
+        (403, None, "model", 120.0),
+        (403, "unsupported_country_region_territory", "credential", 300.0),
+    ],
+)
+def test_the_first_guess_where_nobody_said_how_long(status: int, code: str | None, scope: str, seconds: float) -> None:
+    told = judge("openai_responses", Failure(kind="x", status=status, message="m", code=code), {}, NOW)
+    assert (told.scope, told.cooldown_seconds) == (scope, seconds)
+
+
+def test_a_spending_limit_is_a_quota() -> None:
+    body = anthropic("invalid_request_error", "You have reached your specified API usage limits.")
+    assert verdict("anthropic", 400, body).is_quota
+
+
+@pytest.mark.parametrize("nest", [lambda inner: {"x": inner}, lambda inner: [inner]], ids=["objects", "lists"])
+def test_words_are_looked_for_eight_levels_deep_and_no_deeper(nest: Any) -> None:
+    def told(depth: int) -> str:
+        raw: Any = {"code": "overloaded_error"}
+        for _ in range(depth):
+            raw = nest(raw)
+        failure = Failure(kind="invalid_request", status=400, message="m", raw={"error": raw})
+        return judge("openai_chat", failure, {}, NOW).why
+
+    assert told(6) == "the provider is overloaded"
+    assert told(7) == told(5_000) == "the request is at fault"
