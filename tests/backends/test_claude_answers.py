@@ -261,14 +261,14 @@ async def test_a_session_is_resumed_by_its_name_alone_also_after_a_restart(claud
             messages: Any = [{"role": "user", "content": text}]
             await clients.openai.chat.completions.create(model=MODEL, messages=messages, extra_headers=headers)
 
-    named = {"X-Claude-Session-ID": "the boat's"}
+    named = {"X-Claude-Session-ID": "the-boat"}
     for number, text in enumerate(("One.", "Two.")):
         claude.backend.in_turn(said(f"Ahoy {number}."))
         await ask(text, **named)
     await claude.close()
     await claude.start()
     await ask("Three.", **named)
-    await ask("Alone.", **{"X-Session-ID": "the boat's"})
+    await ask("Alone.", **{"X-Session-ID": "the-boat"})
     turns = claude.backend.turns
     history = [
         ("user", "One."),

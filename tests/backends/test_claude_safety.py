@@ -128,6 +128,7 @@ async def test_claude_code_sees_nothing_of_the_machine(claude: ClaudeStage) -> N
     assert turn.account == "harbour"
     assert "whales" not in str(turn.body)
     assert "a-secret-of-the-server" not in str(turn.body)
+    assert "@example.test" not in str(turn.body), "whose account it is"
     assert not turn.body.get("tools")
     assert not mark.exists()
     for pid in claude.processes():

@@ -5,9 +5,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from proxy.upstream import cli_login
 from proxy.upstream.claude_home import KNOWN, LOGIN, furnish
 
 SAVED = {"accessToken": "the-access", "refreshToken": "the-renewal", "expiresAt": 1, "scopes": ["user:inference"]}
+BROAD = {**SAVED, "scopes": ["user:inference", "user:profile"]}
 
 
 def account(folder: Path, **files: object) -> Path:
@@ -18,9 +20,9 @@ def account(folder: Path, **files: object) -> Path:
     return home
 
 
-def test_the_login_without_what_could_renew_it(tmp_path: Path) -> None:
-    home = account(tmp_path, credentials={"claudeAiOauth": SAVED, "mcpOAuth": {"x": "a-token-of-another"}})
-    variables = furnish(tmp_path, home)
+async def test_the_login_without_what_could_renew_it(tmp_path: Path) -> None:
+    home = account(tmp_path, credentials={"claudeAiOauth": BROAD, "mcpOAuth": {"x": "a-token-of-another"}})
+    variables = await furnish(tmp_path, home, "")
     own = Path(variables["CLAUDE_CONFIG_DIR"])
     assert own.is_relative_to(tmp_path)
     assert own != home
@@ -31,21 +33,24 @@ def test_the_login_without_what_could_renew_it(tmp_path: Path) -> None:
     assert b"the-renewal" in (home / LOGIN).read_bytes()
 
 
-def test_it_is_the_same_installation_and_brings_nothing_else_along(tmp_path: Path) -> None:
+async def test_it_is_the_same_installation_and_brings_nothing_else_along(tmp_path: Path) -> None:
     told = {"userID": "u", "machineID": "m", "oauthAccount": {"accountUuid": "a"}}
-    home = account(tmp_path, credentials={"claudeAiOauth": SAVED}, claude={**told, "mcpServers": {"x": {}}})
-    own = Path(furnish(tmp_path, home)["CLAUDE_CONFIG_DIR"])
-    assert msgspec.json.decode((own / KNOWN).read_bytes()) == told
+    person = {"accountUuid": "a", "emailAddress": "ada@example.test", "displayName": "Ada", "fullName": "Ada L."}
+    saved = {**told, "oauthAccount": person, "mcpServers": {"x": {}}}
+    home = account(tmp_path, credentials={"claudeAiOauth": SAVED}, claude=saved)
+    own = Path((await furnish(tmp_path, home, "the-token"))["CLAUDE_CONFIG_DIR"])
+    assert msgspec.json.decode((own / KNOWN).read_bytes()) == told, "which account it is, but not who"
 
 
 @pytest.mark.parametrize("saved", [b"", b"{", b"[]", b"{}", b'{"claudeAiOauth": 1}', b"\xff"])
-def test_a_login_that_is_being_written_is_none_yet(tmp_path: Path, saved: bytes) -> None:
+async def test_what_is_no_login_serves_nobody(tmp_path: Path, saved: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli_login, "LOOK_SECONDS", 0.0)
     home = account(tmp_path)
     (home / LOGIN).write_bytes(saved)
-    with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
-        furnish(tmp_path, home)
+    with pytest.raises(ValueError, match=r"JSON|Invalid|Expected|truncated|utf-8|Object|empty"):
+        await furnish(tmp_path, home, "")
 
 
-def test_no_login_is_an_error_of_the_system_s(tmp_path: Path) -> None:
+async def test_no_login_is_an_error_of_the_system_s(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        furnish(tmp_path, account(tmp_path))
+        await furnish(tmp_path, account(tmp_path), "")
