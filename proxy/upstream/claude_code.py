@@ -27,6 +27,7 @@ from proxy.upstream.claude_process import FLAGS, Asked, ClaudeProcess, variables
 from proxy.upstream.claude_request import ClaudeRequest, Unanswerable, digest, goes_on, read
 from proxy.upstream.claude_sessions import Sessions
 from proxy.upstream.cli_choice import Home, Kept, Seats, Wish
+from proxy.upstream.cli_login import bearer
 from proxy.upstream.cli_pool import Busy, Claim, CliPool
 from proxy.upstream.cli_traces import CliTraces
 from proxy.upstream.cli_worker import Kind
@@ -57,6 +58,10 @@ class ClaudeCode:
         self._sessions = Sessions(traces.state)
         self._versions: dict[tuple[str, int], str] = {}
         """By program, and when it was last changed."""
+        self._ways: dict[str, tuple[str, str]] = {}
+        """By variant, what is said to a process when it is started, and never again: by which egress proxy it asks,
+        and with which token.
+        """
         self._kind = Kind(name=NAME, start=self._start, seats=Seats(), has_spares=True)
 
     async def send(self, call: Call) -> WholeAnswer | StreamedAnswer:
@@ -97,8 +102,11 @@ class ClaudeCode:
         def accepts(kept: Kept) -> bool:
             return goes_on(request, len(kept.said), _calls(kept))
 
+        way = (call.proxy_url or "", bearer(call))
+        home = Home(kind=NAME, account=account.id, variant=_variant(*way))
+        self._ways[home.variant] = way
         wish = Wish(
-            home=Home(kind=NAME, account=account.id, variant=_variant(call)),
+            home=home,
             session=call.session,
             terms=request.terms,
             said=request.said,
@@ -127,7 +135,7 @@ class ClaudeCode:
         return limits if asyncio.get_running_loop().time() - at < LIMITS_SECONDS else {}
 
     async def _start(self, account: CliAccount, variant: str) -> ClaudeProcess:
-        proxy_url = variant.partition(" ")[2]
+        proxy_url, access = self._ways[variant]
         if proxy_url and not proxy_url.startswith(("http://", "https://")):
             raise Unreachable("Claude Code takes an http:// or https:// egress proxy only", code="egress_proxy")
         installed = await self._checked()
@@ -139,11 +147,11 @@ class ClaudeCode:
             process = await CliProcess.start(
                 self._boxed(installed, place, work),
                 home=work / HOME,
-                variables=variables(furnish(work, account.home), work, proxy_url),
+                variables=variables(await furnish(work, account.home, access), work, proxy_url),
                 ours=self._ours,
                 work=place,
             )
-        except (Ended, OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (Ended, OSError, ValueError) as error:
             self._traces.remove(work)
             raise Unreachable(f"Claude Code cannot be started: {error}", code="cli_start") from error
         self._traces.mark(work, process.pid)
@@ -338,14 +346,8 @@ def _refused(fault: Fault, headers: Mapping[str, str] | None = None) -> WholeAns
 
 
 def _betas(call: Call) -> str:
-    return _header(call, "anthropic-beta")
+    return next((value for name, value in call.headers if name.lower() == "anthropic-beta"), "")
 
 
-def _variant(call: Call) -> str:
-    """What is said to a process when it is started, and never again: with which token it asks, and by which way."""
-    token = hashlib.sha256(_header(call, "authorization").encode()).hexdigest()[:16]
-    return f"{token} {call.proxy_url or ''}"
-
-
-def _header(call: Call, wanted: str) -> str:
-    return next((value for name, value in call.headers if name.lower() == wanted), "")
+def _variant(proxy_url: str, access: str) -> str:
+    return hashlib.sha256(f"{proxy_url}\0{access}".encode()).hexdigest()[:16]

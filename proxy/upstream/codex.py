@@ -15,6 +15,7 @@ from proxy.hub.residue import JsonObject
 from proxy.upstream.base import Answer, Call, CliAccount, Upstream
 from proxy.upstream.claude_sessions import Sessions
 from proxy.upstream.cli_choice import Home, Seats, Wish
+from proxy.upstream.cli_login import bearer
 from proxy.upstream.cli_pool import Busy, CliPool
 from proxy.upstream.cli_traces import CliTraces
 from proxy.upstream.cli_worker import Kind
@@ -49,7 +50,8 @@ class Codex:
         self._relay = CodexRelay(http, clock=clock)
         self._starter = CodexStarter(data, ours, traces=traces, relay=self._relay)
         self._sessions = Sessions(traces.state)
-        self._ways: dict[str, Way] = {}
+        self._ways: dict[str, tuple[Way, str]] = {}
+        """By variant, and the token with which is asked."""
         self._kind = Kind(name="codex", start=self._start, seats=SEATS)
 
     async def send(self, call: Call) -> Answer:
@@ -63,8 +65,9 @@ class Codex:
         name = f"codex-{call.session}" if call.is_resuming and call.session else ""
         if name and not turn.has_history:
             turn = turn.after(await self._sessions.said(name))
-        way = self._ways[account.id] = Way(base=call.url.removesuffix(_BACKEND), proxy_url=call.proxy_url)
+        way = Way(base=call.url.removesuffix(_BACKEND), proxy_url=call.proxy_url)
         home = Home(kind=self._kind.name, account=account.id, variant=_variant(call, way))
+        self._ways[home.variant] = way, bearer(call)
         wish = Wish(
             home=home,
             session=call.session,
@@ -88,8 +91,8 @@ class Codex:
         await self._sessions.close()
         await self._relay.close()
 
-    async def _start(self, account: CliAccount, _variant: str) -> CodexProcess:
-        return await self._starter.start(account.home, self._ways[account.id])
+    async def _start(self, account: CliAccount, variant: str) -> CodexProcess:
+        return await self._starter.start(account.home, *self._ways[variant])
 
 
 def _variant(call: Call, way: Way) -> str:

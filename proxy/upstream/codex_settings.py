@@ -105,13 +105,16 @@ def _plain(model: dict[str, object]) -> dict[str, object]:
     }
 
 
-def login(saved: bytes) -> bytes:
-    """Raises `msgspec.DecodeError` when the account's file is none."""
+def login(saved: bytes, access: str) -> bytes:
+    """`access`: the token to ask with, as the account's file may hold another one by now; empty: the file's. Raises
+    `msgspec.DecodeError` when the file is none.
+    """
     told = msgspec.json.decode(saved, type=dict[str, object])
     tokens = told.get("tokens")
     if not isinstance(tokens, dict):
         raise msgspec.ValidationError("it holds no tokens")
-    return msgspec.json.encode({**told, "tokens": {**tokens, "refresh_token": ""}})
+    asked = {"access_token": access} if access else {}
+    return msgspec.json.encode({**told, "tokens": {**tokens, **asked, "refresh_token": ""}})
 
 
 def refusal(user_agent: str) -> str | None:

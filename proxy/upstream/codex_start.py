@@ -7,14 +7,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from auth.cli.confine import boxed
 from auth.cli.dialogue import Refusal
 from auth.cli.install import CODEX, CliMissing, Installed, find
 from auth.cli.process import CliProcess, Ended
 from proxy.errors import Broken
 from proxy.upstream import codex_settings as settings
+from proxy.upstream.cli_login import saved_login
 from proxy.upstream.cli_traces import CliTraces
 from proxy.upstream.codex_process import CodexProcess
 from proxy.upstream.codex_relay import CodexRelay, Line, Way
@@ -33,21 +32,21 @@ class CodexStarter:
         self._relay = relay
         self._models: dict[tuple[str, int], bytes] = {}
 
-    async def start(self, account: Path, way: Way) -> CodexProcess:
-        """`account`: its home. Raises `Broken`."""
+    async def start(self, account: Path, way: Way, access: str) -> CodexProcess:
+        """`account`: its home. `access`: the token to ask with. Raises `Broken`."""
         folder = await asyncio.to_thread(self._traces.make)
         line = await self._relay.open(way)
         try:
-            return await self._opened(account, folder, line)
-        except (CliMissing, Ended, Refusal, OSError, TimeoutError, msgspec.DecodeError) as error:
+            return await self._opened(account, folder, line, access)
+        except (CliMissing, Ended, Refusal, OSError, TimeoutError, ValueError) as error:
             why = " ".join(str(error).split())[:500] or "it does not answer"
             raise Broken(f"the codex CLI cannot serve: {why}") from error
 
-    async def _opened(self, account: Path, folder: Path, line: Line) -> CodexProcess:
+    async def _opened(self, account: Path, folder: Path, line: Line, access: str) -> CodexProcess:
         worker: CodexProcess | None = None
         is_open = False
         try:
-            process = await self._spawned(account, folder, line)
+            process = await self._spawned(account, folder, line, access)
             worker = CodexProcess(process, folder, line, traces=self._traces, relay=self._relay)
             await worker.open()
             is_open = True
@@ -59,11 +58,12 @@ class CodexStarter:
                 await asyncio.to_thread(self._traces.remove, folder)
         return worker
 
-    async def _spawned(self, account: Path, folder: Path, line: Line) -> CliProcess:
+    async def _spawned(self, account: Path, folder: Path, line: Line, access: str) -> CliProcess:
         command = await asyncio.to_thread(_program, find(CODEX, self._data, self._ours))
         home = folder / settings.HOME
         models = await self._known_models(command, home)
-        await asyncio.to_thread(_furnish, folder, account, line.address, models)
+        saved = await saved_login(account / settings.LOGIN, lambda raw: settings.login(raw, access))
+        await asyncio.to_thread(_furnish, folder, account, line.address, models, saved)
         process = await CliProcess.start(
             _boxed([*command, "app-server", "--strict-config"], folder),
             home=home,
@@ -109,15 +109,15 @@ def _boxed(command: Sequence[str], folder: Path) -> Sequence[str]:
     return boxed(command, runs=[program], writes=[folder])
 
 
-def _furnish(folder: Path, account: Path, relay: str, models: bytes) -> None:
-    """Raises `OSError`, `msgspec.DecodeError`."""
+def _furnish(folder: Path, account: Path, relay: str, models: bytes, login: bytes) -> None:
+    """Raises `OSError`."""
     home = folder / settings.HOME
     home.mkdir(mode=0o700, exist_ok=True)
     (folder / settings.EMPTY).mkdir(mode=0o700)
     files = {
         settings.CONFIG: settings.config(home, relay=relay).encode(),
         settings.MODELS: models,
-        settings.LOGIN: settings.login((account / settings.LOGIN).read_bytes()),
+        settings.LOGIN: login,
     }
     for name, content in files.items():
         path = home / name

@@ -58,14 +58,14 @@ def test_what_is_no_list_of_models(told: bytes) -> None:
 
 def test_a_login_is_served_without_what_could_renew_it() -> None:
     saved = {"auth_mode": "chatgpt", "tokens": {"access_token": "at", "refresh_token": "rt", "account_id": "a"}, "x": 1}
-    served = msgspec.json.decode(settings.login(msgspec.json.encode(saved)))
+    served = msgspec.json.decode(settings.login(msgspec.json.encode(saved), ""))
     assert served == {**saved, "tokens": {"access_token": "at", "refresh_token": "", "account_id": "a"}}
 
 
 @pytest.mark.parametrize("saved", [b"", b"{}", b'{"tokens": null}', b'{"tokens": "x"}'])
 def test_what_is_no_login(saved: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
-        settings.login(saved)
+        settings.login(saved, "")
 
 
 @pytest.mark.parametrize(
