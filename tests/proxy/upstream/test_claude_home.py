@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,10 @@ def account(folder: Path, **files: object) -> Path:
     return home
 
 
+def modes(*paths: Path) -> list[int]:
+    return [path.stat().st_mode & 0o777 for path in paths]
+
+
 async def test_the_login_without_what_could_renew_it(tmp_path: Path) -> None:
     home = account(tmp_path, credentials={"claudeAiOauth": BROAD, "mcpOAuth": {"x": "a-token-of-another"}})
     variables = await furnish(tmp_path, home, "")
@@ -27,9 +32,8 @@ async def test_the_login_without_what_could_renew_it(tmp_path: Path) -> None:
     assert own.is_relative_to(tmp_path)
     assert own != home
     assert msgspec.json.decode((own / LOGIN).read_bytes()) == {"claudeAiOauth": {**SAVED, "refreshToken": ""}}
-    assert [path.name for path in own.iterdir()] == [LOGIN]
-    assert own.stat().st_mode & 0o777 == 0o700
-    assert (own / LOGIN).stat().st_mode & 0o777 == 0o600
+    assert os.listdir(own) == [LOGIN]  # noqa: PTH208 - a list of names is asked for
+    assert modes(own, own / LOGIN) == [0o700, 0o600]
     assert b"the-renewal" in (home / LOGIN).read_bytes()
 
 
