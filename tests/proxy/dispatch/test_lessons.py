@@ -187,7 +187,9 @@ class Vendor:
             return self._make.whole(ANSWERS[self.play.wire])
         if self.play.status is None:
             raise Unreachable("refused")
-        return self._make.whole(self.play.body, self.play.status, **dict(self.play.headers))
+        told = self._make.whole(self.play.body, self.play.status)
+        told.headers.update(self.play.headers)
+        return told
 
     async def ask(self, model: str = MODELS[0]) -> list[str]:
         """Which keys were asked for it."""
