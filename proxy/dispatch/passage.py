@@ -33,7 +33,7 @@ class Seen:
                 self.finish = event.finish
                 self.usage = event.usage or self.usage
             case ResponseStart():
-                self.usage = event.usage or self.usage
+                self.usage = self.usage or event.usage  # two readers may tell of it, the one when all is known
             case Failure():
                 self.failure = self.failure or event
             case _:

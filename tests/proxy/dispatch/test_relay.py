@@ -159,6 +159,23 @@ def test_frames_pass_byte_for_byte_and_the_tap_reads_usage_and_end(lab: Any) -> 
     assert (seen.usage.input_uncached, seen.usage.output, seen.is_ended, seen.failure) == (3, 7, True, None)
 
 
+@pytest.mark.parametrize("wire", ["anthropic", "gemini"])
+def test_a_stream_that_comes_all_at_once_has_the_usage_of_its_end(lab: Any, wire: str) -> None:
+    """What looks for the first content reads its beginning when the tap has read its end."""
+    if wire == "anthropic":
+        provider, told = anthropic.PROVIDER, b"".join(STREAM)
+    else:
+        candidate = {"content": {"parts": [{"text": "Hi"}], "role": "model"}, "finishReason": "STOP", "index": 0}
+        usage = {"promptTokenCount": 3, "candidatesTokenCount": 7}
+        value = {"candidates": [candidate], "usageMetadata": usage}
+        provider, told = gemini.PROVIDER, b"data: " + msgspec.json.encode(value) + b"\r\n\r\n"
+    passage = plan(lab, provider, {}, model="upstream-m", is_stream=True).passage()
+    assert passage.feed(told) + passage.finish() == told
+    seen = passage.seen
+    assert seen.usage is not None
+    assert (seen.usage.input_uncached, seen.usage.output, seen.is_ended, seen.failure) == (3, 7, True, None)
+
+
 def test_the_limits_of_one_account_stay_here(lab: Any) -> None:
     """Codex's backend tells them among the answer's events."""
     limits = sse({"type": "codex.rate_limits", "rate_limits": {"primary": {"used_percent": 90}}})
