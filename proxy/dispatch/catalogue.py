@@ -16,7 +16,7 @@ one client sees of it all.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -55,6 +55,12 @@ class Found:
     candidates: tuple[Candidate, ...]
     reasoning: Reasoning | None = None
     accounts: tuple[str, ...] = ()
+    providers: tuple[Provider, ...] = field(init=False, compare=False, repr=False)
+    """Of the candidates, each once."""
+
+    def __post_init__(self) -> None:
+        providers = {each.provider.name: each.provider for each in self.candidates}
+        object.__setattr__(self, "providers", tuple(providers.values()))
 
     @property
     def group(self) -> Hashable:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.decision import Candidate
@@ -119,7 +119,8 @@ class RelayPlan:
             query=inquiry.query,
             envelope=inquiry.envelope,
         )
-        self.call: Call = replace(call, spoken=spoken_for(inquiry, candidate, sent))
+        call.spoken = spoken_for(inquiry, candidate, sent)
+        self.call: Call = call
 
     def passage(self) -> RelayPassage:
         passage = RelayPassage(self._asked, maker=self._maker, echo=self._echo, reader=self._reader)

@@ -61,7 +61,7 @@ class Tether:
 
     def _is_by_cli(self) -> bool:
         inquiry = self._asked.inquiry
-        providers = {each.provider.name: each.provider for each in self._asked.found.candidates}.values()
+        providers = self._asked.found.providers
         return any(each.cli_executor and not is_genuine(each, inquiry.headers, inquiry.envelope) for each in providers)
 
     def settle(self, served: Candidate) -> None:

@@ -1,7 +1,7 @@
 """The usage ledger: a database with one row for each request, and what they come to by hour and by day.
 
-One thread writes; whoever records never waits. Rows are written together a few times a second, so that a killed
-process loses a fraction of a second at most; `close` writes all that is left.
+One thread writes; whoever records never waits. Rows are written together twice a second, so that a killed process
+loses half a second at most; `close` writes all that is left.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Job = Callable[[Connection], T]
 PENDING_MAX = 200_000
 """Requests that wait to be written. Beyond it, which takes a disk that has long been full, they are only counted."""
 BATCH_MAX = 2_000
-GATHER_SECONDS = 0.2
+GATHER_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 CLOSE_TRIES = 3
 TIDY_SECONDS = 3600.0

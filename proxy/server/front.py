@@ -46,8 +46,8 @@ class Front(asyncio.Protocol):
     """One connection of a client."""
 
     __slots__ = (
-        "_drained", "_held", "_is_ahead", "_is_lingering", "_loop", "_next", "_reader", "_reception", "_stalled_at",
-        "_task", "_visit", "deadline", "is_slow", "local", "peer", "transport",
+        "_drained", "_held", "_is_ahead", "_is_handed_on", "_is_lingering", "_loop", "_next", "_reader", "_reception",
+        "_stalled_at", "_task", "_visit", "deadline", "is_slow", "local", "peer", "transport",
     )  # fmt: skip
 
     def __init__(self, reception: Reception) -> None:
@@ -60,7 +60,7 @@ class Front(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._stalled_at = 0
-        self._is_ahead = self._is_lingering = False
+        self._is_ahead = self._is_lingering = self._is_handed_on = False
         self.is_slow = False
         self.deadline = NEVER
         self.peer: Peer = None
@@ -230,6 +230,7 @@ class Front(asyncio.Protocol):
 
     def _hand_over(self, data: bytes) -> None:
         self._leave()
+        self._is_handed_on = True
         if self._is_ahead:
             self.transport.resume_reading()
         protocol = self._reception.elsewhere()
@@ -241,19 +242,25 @@ class Front(asyncio.Protocol):
             self._task.cancel()
 
     async def _serve(self) -> None:
-        while True:
-            if self._visit is None:
-                self._next = self._loop.create_future()
-                try:
-                    await self._next
-                finally:
-                    self._next = None
-            visit = self._visit
-            assert visit is not None
-            with suppress(ConnectionError):
-                await self._reception.answer(visit)
-            if not self._go_on(visit):
-                return
+        try:
+            while self._go_on(await self._answered()):
+                pass
+        finally:  # however it ends, nobody is left waiting
+            if not (self._is_lingering or self._is_handed_on):
+                self.transport.close()
+
+    async def _answered(self) -> FrontVisit:
+        if self._visit is None:
+            self._next = self._loop.create_future()
+            try:
+                await self._next
+            finally:
+                self._next = None
+        visit = self._visit
+        assert visit is not None
+        with suppress(ConnectionError):
+            await self._reception.answer(visit)
+        return visit
 
     def _go_on(self, visit: FrontVisit) -> bool:
         """After an answer: whether there may be another request."""

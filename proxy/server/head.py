@@ -97,7 +97,7 @@ class HeadReader:
     def __init__(self) -> None:
         self._head = Head()
         self._size = 0
-        self._is_read = False
+        self._is_read = self._is_small = False
         self._parts: list[bytes] = []
         self.is_body_over = self.is_overrun = False
         self._parser = httptools.HttpRequestParser(self)
@@ -105,6 +105,7 @@ class HeadReader:
     def read(self, data: bytes) -> Head:
         """`data`: all of the head, with its end. Raises `BadHead`."""
         self._begin()
+        self._is_small = len(data) <= LINE_BYTES_MAX  # then no line can be too long, and none is measured
         head = self._head
         self._feed(data, head)
         if not self._is_read:
@@ -120,7 +121,7 @@ class HeadReader:
     def _begin(self) -> None:
         self._head = Head()
         self._size = 0
-        self._is_read = self.is_body_over = self.is_overrun = False
+        self._is_read = self._is_small = self.is_body_over = self.is_overrun = False
         self._parts = []
         self._parser = httptools.HttpRequestParser(self)
 
@@ -152,6 +153,9 @@ class HeadReader:
             self._head.target += url.decode("utf-8", "surrogateescape")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_small and not self._is_read:
+            self._head.fields.append((name.decode("ascii", "replace"), value.decode("utf-8", "surrogateescape")))
+            return
         self._size += len(name) + len(value)
         if (
             len(name) + len(value) > LINE_BYTES_MAX
@@ -182,6 +186,8 @@ class HeadReader:
 
 def _judge(head: Head) -> None:
     """Raises `BadHead`."""
+    if len(head.fields) > FIELDS_MAX:
+        raise BadHead.too_large()
     if head.version not in {"1.1", "1.0"}:
         raise BadHead.invalid()
     seen = set()

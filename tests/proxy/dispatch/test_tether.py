@@ -238,7 +238,7 @@ async def test_a_conversation_that_a_cli_remembers_needs_no_name(
     inquiry = lab.inquiry("anthropic", BODY, headers=CIMultiDict(headers))
     asked = SimpleNamespace(
         inquiry=inquiry,
-        found=SimpleNamespace(candidates=[SimpleNamespace(provider=provider)] * 2),
+        found=SimpleNamespace(candidates=[SimpleNamespace(provider=provider)] * 2, providers=(provider,)),
         request=wire_named("anthropic").parse_request(BODY),  # type: ignore[arg-type]
     )
     tether = Tether(cast("Any", None), cast("Any", SimpleNamespace(config=Config())), cast("Any", asked))

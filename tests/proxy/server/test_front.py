@@ -234,6 +234,18 @@ class TestTheEnd:
         assert await peer.is_closed()
         assert not house.dispatcher.inquiries
 
+    async def test_a_fault_of_ours_leaves_nobody_waiting(
+        self, house: House, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_arguments: object) -> None:
+            raise LookupError("a fault")
+
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+        monkeypatch.setattr("proxy.server.handle.Exchange", fail)
+        peer = await connect()
+        peer.writer.write(post(house))
+        assert await peer.is_closed()
+
     async def test_a_client_that_goes_is_noticed(self, house: House, connect: Connect) -> None:
         began, ended = asyncio.Event(), asyncio.Event()
 
