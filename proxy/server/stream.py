@@ -93,6 +93,7 @@ class Pump:
         finally:
             if heart is not None:
                 heart.cancel()
+            self._heartbeat = bytes  # who gave it holds us: neither should wait for the collector of cycles
             await close(body)
         await self._visit.end()
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -193,6 +195,27 @@ class TestHeartbeats:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await client.reader.read(1)
+
+
+async def test_nothing_of_an_answer_waits_for_the_collector_of_cycles(house: House, ask: Ask) -> None:
+    """It comes by when millions of objects have been made: what waits for it is what a process grows by."""
+    script = Script().play(house)
+    client = await ask(house)
+    script.queue.put_nowait(FRAME)
+    await client.head()
+    (exchange,) = house.app.exchanges
+    kept = weakref.ref(exchange)
+    del exchange
+    gc.collect()
+    gc.disable()
+    try:
+        script.queue.put_nowait(None)
+        assert [await client.chunk() for _ in range(2)] == [FRAME, b""]
+        async with asyncio.timeout(5):
+            while kept() is not None:  # noqa: ASYNC110 - what is gone tells nobody
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 class TestTheClientIsGone:
