@@ -54,6 +54,7 @@ from proxy.server.accounts import AccountState, account_states
 from proxy.server.app import App, Edition, Quarantine
 from proxy.server.clientele import Clientele, check_keys
 from proxy.server.lifecycle import serve
+from proxy.upstream.acp import PROFILES, Acp
 from proxy.upstream.base import Upstream
 from proxy.upstream.claude_code import ClaudeCode
 from proxy.upstream.cli_choice import room_for
@@ -293,7 +294,13 @@ class House:
             clock=self.clock.monotonic,
         )
         claude = ClaudeCode(self.clis, data=auth_folder(self.config), traces=self.traces, ours=os.environ)
-        return {"http": door, "sandbox": sandbox.Sandbox(), "claude-code": claude, "codex": codex}
+        acp = {
+            profile.name: Acp(
+                profile, self.clis, door, data=auth_folder(self.config), traces=self.traces, ours=os.environ
+            )
+            for profile in PROFILES
+        }
+        return {"http": door, "sandbox": sandbox.Sandbox(), "claude-code": claude, "codex": codex, **acp}
 
     def _dispatcher(self, upstreams: dict[str, Upstream]) -> Dispatcher:
         return Dispatcher(

@@ -12,16 +12,17 @@ from proxy.wire.base import RenderedRequest
 
 
 def through_cli(candidate: Candidate, operation: Operation) -> Candidate:
-    """The candidate as its CLI can serve it. Raises `Untranslatable`."""
+    """The candidate as its CLI can serve it, whoever asks. An envelope is between that CLI and its provider. Raises
+    `Untranslatable`.
+    """
     provider = candidate.provider
     if operation != "generate":
         raise Untranslatable(
             f"{candidate.credential.label} is a login of {provider.own_cli}, which can be asked for answers only; an "
             "API key serves this, too"
         )
-    if provider.cli_profile is None:
-        return candidate
-    return replace(candidate, provider=replace(provider, profile=provider.cli_profile))
+    asked = replace(provider, profile=provider.cli_profile or provider.profile, is_enveloped=False, official=())
+    return replace(candidate, provider=asked)
 
 
 def cut(rendered: RenderedRequest, candidate: Candidate) -> RenderedRequest:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from multidict import CIMultiDict
 
+from auth.credential import Credential
 from proxy.dispatch.decision import Candidate
 from proxy.dispatch.genuine import is_genuine, own_headers, with_query
 from proxy.providers.base import USER_AGENT, Operation, Provider
@@ -53,9 +54,16 @@ def call_for(
         body=body,
         proxy_url=None if proxy_url in {None, "", "direct", "none"} else proxy_url,
         executor=provider.cli_executor if is_by_cli else provider.executor,
+        model=candidate.model,
         operation=operation,
-        account=CliAccount(id=credential.id, home=credential.home) if is_by_cli and credential.home else None,
+        account=_login(credential) if is_by_cli else None,
     )
+
+
+def _login(credential: Credential) -> CliAccount | None:
+    if credential.home is None:
+        return None
+    return CliAccount(id=credential.id, home=credential.home, project=credential.project)
 
 
 def _prepared(candidate: Candidate, operation: Operation, *, is_stream: bool) -> tuple[str, Headers]:

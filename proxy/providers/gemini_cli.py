@@ -1,11 +1,14 @@
-"""Google's Code Assist with the login that Gemini CLI holds. It takes Gemini CLI's own requests, and nobody else's."""
+"""Google's Code Assist with the login that Gemini CLI holds. It takes Gemini CLI's own requests, and nobody else's:
+whoever else asks is served by the account's own Gemini CLI (`proxy.upstream.acp`).
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.providers import gemini
+from proxy.providers import gemini, gemini_by_cli
 from proxy.providers.base import Endpoint, bearer
+from proxy.providers.profiles import profiles
 
 PROVIDER = replace(
     gemini.PROVIDER,
@@ -23,4 +26,7 @@ PROVIDER = replace(
     channel="gemini-cli",
     is_enveloped=True,
     own_cli="Gemini CLI",
+    cli_executor="gemini-cli",
+    cli_profile=profiles("gemini", gemini_by_cli.profile),
+    cli_limits=gemini_by_cli.limits,
 )

@@ -21,12 +21,18 @@ class Deadlines:
     total: float = 3600.0
 
 
+_USUAL = Deadlines()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CliAccount:
-    """The login in whose name an official CLI asks. `home`: the folder that the CLI keeps it in."""
+    """The login in whose name an official CLI asks. `home`: the folder that the CLI keeps it in. `project`: that pays,
+    at Google.
+    """
 
     id: str
     home: Path
+    project: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,7 @@ class Call:
     `proxy_url`: the egress proxy (http, https, socks5); None for none. `request_id`: of the client's request, for
     recordings; it is not sent. `executor`: who carries it out. Where that is an official CLI, it gets the `account`,
     and in `session` what names the client's conversation (unique over clients; empty: nothing does); `method`, `url`,
-    `headers` and `body` are what the provider would be sent, and say what is asked for. `spoken`: None for a client
+    `headers` and `body` are what the provider would be sent, and say what is asked for; `model` of whom. `spoken`: None for a client
     that does not speak over a WebSocket.
     """
 
@@ -59,9 +65,10 @@ class Call:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
     proxy_url: str | None = None
-    deadlines: Deadlines = field(default_factory=Deadlines)
+    deadlines: Deadlines = _USUAL
     request_id: str = field(default="", compare=False)
     executor: str = "http"
+    model: str = ""
     operation: str = "generate"
     account: CliAccount | None = None
     session: str = field(default="", compare=False)

@@ -12,7 +12,8 @@ import pytest
 
 from tests.backends.claude_backend import ClaudeBackend
 from tests.backends.codex_backend import CodexBackend
-from tests.backends.stage import ClaudeStage, CodexStage, Stage
+from tests.backends.gemini_backend import GeminiBackend
+from tests.backends.stage import ClaudeStage, CodexStage, GeminiStage, Stage
 
 MODULES = Path(os.environ.get("PROXY_CLIENT_MODULES", Path(__file__).parents[1] / "clients" / "node_modules"))
 LOG_CHARACTERS_SHOWN = 8000
@@ -25,7 +26,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """A failure shows what the proxy had to say."""
     report = yield
     arguments = getattr(item, "funcargs", {})
-    stage = arguments.get("codex") or arguments.get("claude")
+    stage = arguments.get("codex") or arguments.get("claude") or arguments.get("gemini")
     log = stage.folder / "log" if stage is not None else None
     if report.failed and log is not None and log.exists():
         report.sections.append(("the proxy's log", log.read_text()[-LOG_CHARACTERS_SHOWN:]))
@@ -46,6 +47,15 @@ async def claude(tmp_path: Path) -> AsyncIterator[ClaudeStage]:
     """Two accounts; the first is asked first."""
     async with ClaudeBackend(tmp_path) as backend:
         stage = ClaudeStage(folder=tmp_path, backend=backend, modules=MODULES)
+        async with _played(stage):
+            yield stage
+
+
+@pytest.fixture
+async def gemini(tmp_path: Path) -> AsyncIterator[GeminiStage]:
+    """Two accounts; the first is asked first."""
+    async with GeminiBackend(tmp_path) as backend:
+        stage = GeminiStage(folder=tmp_path, backend=backend, modules=MODULES)
         async with _played(stage):
             yield stage
 

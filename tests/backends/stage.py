@@ -15,9 +15,10 @@ from typing import Any
 
 import msgspec
 
-from tests.backends import claude_backend
+from tests.backends import claude_backend, gemini_backend
 from tests.backends.claude_backend import ClaudeBackend
 from tests.backends.codex_backend import CodexBackend, login
+from tests.backends.gemini_backend import GeminiBackend
 from tests.contract.clients import Clients
 from tests.logins.vendor import Vendor
 
@@ -29,7 +30,9 @@ _URL = re.compile(rb"http://127\.0\.0\.1:\d+")
 
 @dataclass(slots=True, kw_only=True)
 class Stage:
-    """`kind`: of the accounts. `login_file`: a login, below its home, which `home_variable` names to the CLI."""
+    """`kind`: of the accounts, whose files say `more`. `login_file`: a login, below its home. `home_variable`: names to
+    the CLI what it has here.
+    """
 
     folder: Path
     backend: Vendor
@@ -38,6 +41,7 @@ class Stage:
     login_file: str
     login: Callable[[str], bytes]
     home_variable: str
+    more: tuple[tuple[str, str], ...] = ()
     url: str = ""
     _process: asyncio.subprocess.Process | None = None
 
@@ -55,8 +59,10 @@ class Stage:
             name = f"{self.kind}-{number:012x}"
             home = self.data / "homes" / name
             home.mkdir(mode=0o700, parents=True)
+            (home / self.login_file).parent.mkdir(exist_ok=True)
             (home / self.login_file).write_bytes(self.login(account))
-            file = {"type": self.kind, "home": name, "account": account, "email": f"{account}@example.test"}
+            named = {"type": self.kind, "home": name, "account": account, "email": f"{account}@example.test"}
+            file = {**named, **dict(self.more)}
             (self.data / f"{account}.json").write_bytes(msgspec.json.encode({**file, "priority": -number}))
         for path in self.data.rglob("*.json"):
             path.chmod(0o600)
@@ -145,3 +151,13 @@ class ClaudeStage(Stage):
     login_file: str = ".credentials.json"
     login: Callable[[str], bytes] = claude_backend.login
     home_variable: str = "CLAUDE_CONFIG_DIR"
+
+
+@dataclass(slots=True, kw_only=True)
+class GeminiStage(Stage):
+    backend: GeminiBackend
+    kind: str = "gemini-cli"
+    login_file: str = ".gemini/oauth_creds.json"
+    login: Callable[[str], bytes] = gemini_backend.login
+    home_variable: str = "GEMINI_SYSTEM_MD"
+    more: tuple[tuple[str, str], ...] = (("project-id", "harbour-project"),)

@@ -1,0 +1,72 @@
+"""What sets one CLI that speaks the Agent Client Protocol apart from the others, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from auth.cli.install import Cli
+from proxy.hub.residue import JsonObject
+from proxy.upstream.acp_exchange import Listener
+from proxy.upstream.acp_script import Turn
+from proxy.upstream.base import Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a CLI's own request says of itself: its conversation, its model, its instructions."""
+
+    conversation: str
+    model: str
+    instructions: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Of one process. `relay`: the address that it has for its provider; `key`: what it takes for a token.
+    `instructions`: the file that holds what all its conversations are instructed with.
+    """
+
+    relay: str
+    key: str
+    instructions: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcpProfile:
+    name: str
+    """Also of the executor."""
+    cli: Cli
+    version_min: tuple[int, int, int]
+    """The first that is known to have every switch that is used here, and to heed it."""
+    arguments: tuple[str, ...]
+    variables: Callable[[Place], Mapping[str, str]]
+    files: Mapping[str, JsonObject]
+    """JSON below its ``HOME``."""
+    settings: str
+    """The file below a conversation's folder that holds `Turn.settings`."""
+    rereading: tuple[str, ...]
+    """Modes that a conversation is set to, one after the other, so that it reads its instructions again."""
+    server: str
+    """What the server of the caller's tools is called."""
+    turn_path: str
+    """How the path ends at which it asks for an answer; what stands there about the relay's own address before it does
+    not matter.
+    """
+    about: Mapping[str, Callable[[str], JsonObject]]
+    """What else it asks of its provider, by the end of the path: answered here, for an account's project."""
+    account_headers: frozenset[str]
+    """Lower-case: those that name the account. They are the call's, all others the CLI's own."""
+    address: Callable[[Call], str]
+    """Where its provider takes such a request."""
+    refusal: Callable[[int, str], bytes]
+    """The body of an error of ours."""
+    read: Callable[[Call], Turn]
+    """Raises `ValueError`."""
+    asked: Callable[[bytes], Asked]
+    """Raises `ValueError`."""
+    listener: Callable[[Turn], Listener]
+    spelled: Mapping[str, str]
+    """Names of models that it changes for its provider, and how."""
+    digest: Callable[[list[JsonObject]], bytes]
+    """Of what the model said."""
