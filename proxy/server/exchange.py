@@ -43,6 +43,8 @@ Told: TypeAlias = Answer | web.StreamResponse
 """What a client gets: by the management API and WebSockets told already, in aiohttp's way."""
 R = TypeVar("R", bound="Answer | web.StreamResponse")
 
+NOBODY = Client()
+"""Before it is known who asks."""
 CLIENT_GONE = 499
 """What the log says where nobody was left to be told a status (nginx's word)."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -67,7 +69,7 @@ class Exchange:
         self.task: asyncio.Task[object] = task
         self._route = routes.UNROUTED
         self._wire = ""
-        self._client = Client()
+        self._client = NOBODY
         self._grant: Grant | None = None
         self._inquiry: Inquiry | None = None
         self._report: Report | None = None

@@ -183,7 +183,8 @@ def find(path: str, method: str, headers: Mapping[str, str], query: Mapping[str,
     matches = [Match(route)] if route is not None else _matches(path)
     for match in matches:
         if method == match.route.method or (method == "HEAD" and match.route.method == "GET"):
-            return Match(_shaped(match.route, path, headers, query), match.model)
+            shaped = _shaped(match.route, path, headers, query)
+            return match if shaped is match.route else Match(shaped, match.model)
     if matches and _wants_websocket(headers):
         if method == "GET" and matches[0].route is _V1["responses"]:
             return Match(_SOCKET)
