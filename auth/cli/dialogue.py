@@ -161,6 +161,7 @@ class Dialogue:
             for answer in self._pending.values():
                 if not answer.done():
                     answer.set_exception(error)
+                    answer.exception()  # whoever asked may not have come to wait for it
             self._on_end(error)
 
     async def _take(self, line: bytes) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -104,3 +106,35 @@ async def test_the_end_ends_all_questions(talk: Talk) -> None:
 async def test_no_answer_in_time(talk: Talk) -> None:
     with pytest.raises(TimeoutError):
         await talk.ask("hold", seconds=0.05)
+
+
+class Gone:
+    """A process that ends while it is being written to."""
+
+    def __init__(self) -> None:
+        self.is_heard = asyncio.Event()
+
+    async def write(self, _raw: bytes) -> None:
+        self.is_heard.set()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        raise Ended("it takes nothing any more")
+
+    async def line(self) -> bytes:
+        await self.is_heard.wait()
+        raise Ended("it is gone")
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_an_end_that_nobody_came_to_wait_for_is_told_once() -> None:
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+    dialogue = Dialogue(cast("CliProcess", Gone()), APP_SERVER)
+    with pytest.raises(Ended, match="takes nothing"):
+        await dialogue.ask("initialize")
+    assert dialogue.is_over
+    await dialogue.close()
+    gc.collect()
+    assert complaints == []
