@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,10 @@ class Homes:
         self._data = data
         self._folder = data / HOMES
 
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
     def make(self, kind: str) -> Path:
         """A new one, empty, 0700. Raises `Refused`, with a whole sentence."""
         name = f"{kind}-{secrets.token_hex(6)}"
@@ -59,6 +64,10 @@ class Homes:
         if not is_name(name) or path.is_symlink() or not path.is_dir():
             raise LoginNeeded(f"there is no login in {self._folder / name[:80]}; log in again")
         return path
+
+    def is_named(self, name: str) -> bool:
+        """Whether an account's file speaks of it, also one that is refused. One that cannot be read may."""
+        return any(_speaks_of(path, name.encode()) for path in self._data.iterdir() if guarded.is_ours(path.name))
 
     def remove(self, name: str) -> None:
         """What is not there is no fault. Raises `Refused` where something is left."""
@@ -84,3 +93,17 @@ class Homes:
             raise Busy(f"another process is using the login in {path}; try again in a moment") from error
         finally:
             os.close(descriptor)
+
+
+def _speaks_of(path: Path, name: bytes) -> bool:
+    """What is no file is no account, and a pipe might never end."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return False
+        with path.open("rb") as file:
+            raw = file.read(guarded.BYTES_MAX + 1)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return name in raw or len(raw) > guarded.BYTES_MAX

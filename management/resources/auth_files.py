@@ -21,6 +21,7 @@ from management.resources.usage import NO_COUNTS, counts
 from management.routes import FORM, JSON, OK, Ask, Parameter, Reply, Route, Schema
 from management.selection import BY, WORDS, selected
 from management.state import State
+from proxy.accounts.removal import remove
 from proxy.config.settings import JsonValue
 
 T = TypeVar("T")
@@ -109,7 +110,7 @@ async def delete(ask: Ask) -> Reply:
     failed: list[dict[str, str]] = []
     for name in dict.fromkeys(names):
         try:
-            await stored(ask, lambda name=name: ask.state.store.delete(name))  # type: ignore[misc]  # as above
+            await stored(ask, lambda name=name: remove(ask.state.store, name))  # type: ignore[misc]  # as above
         except Refusal as refusal:
             if len(names) == 1:
                 raise

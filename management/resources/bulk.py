@@ -19,6 +19,7 @@ from management.resources.resting import excluding, places_of
 from management.routes import Ask, Reply, Route, Schema
 from management.selection import selected
 from management.state import State, auth_index
+from proxy.accounts.removal import remove
 
 PROBES_AT_ONCE = 8
 _ABSENT = "there is no such account"
@@ -122,7 +123,7 @@ async def _switch(ask: Ask, chosen: Sequence[Account], *, is_off: bool) -> Outco
 
 
 async def _delete(ask: Ask, chosen: Sequence[Account]) -> Outcomes:
-    return await _filed(ask, chosen, ask.state.store.delete)
+    return await _filed(ask, chosen, lambda name: remove(ask.state.store, name))
 
 
 async def _filed(ask: Ask, chosen: Sequence[Account], work: Callable[[str], object]) -> Outcomes:

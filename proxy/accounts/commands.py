@@ -106,20 +106,21 @@ def _add_editing(group: click.Group) -> None:
     @group.command("remove")
     @click.argument("account")
     @click.option("--yes", is_flag=True, help="Do not ask.")
+    @click.option("--keep-home", is_flag=True, help="Leave its login in homes/.")
     @click.pass_obj
-    def remove(desk: Desk, account: str, yes: bool) -> None:
-        """Delete the file of ACCOUNT. A login is not ended by that: proxy accounts logout does so."""
+    def remove(desk: Desk, account: str, yes: bool, keep_home: bool) -> None:
+        """Delete ACCOUNT here, its login too. Its provider does not hear of it: proxy accounts logout ends a login."""
         with _told():
             name = desk.file_of(account)
             if not yes:
-                what = "Its login goes on; logout ends it" if desk.home_of(name) else "Its key is nowhere else"
+                what = "Its key is nowhere else"
+                if desk.home_of(name):
+                    what = (
+                        "Its login stays" if keep_home else "Its login goes, too, and is not revoked; logout does that"
+                    )
                 click.confirm(f"Delete {desk.folder / name}? {what}", abort=True)
-            home = desk.home_of(name)
-            click.echo(f"{desk.remove(name)}: removed")
-        if home:
-            click.echo(
-                f"Its login stays in {desk.folder / 'homes' / home}; `proxy accounts logout` would have ended it"
-            )
+            name, login = desk.remove(name, keeps_home=keep_home)
+            click.echo(f"{name}: removed{login and '; '}{login}")
 
 
 def _list(desk: Desk, *, is_json: bool) -> None:

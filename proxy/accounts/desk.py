@@ -17,6 +17,7 @@ from auth.refusal import Refused
 from auth.seal import Seal
 from auth.store import NEW
 from auth.tokens import Token
+from proxy.accounts import removal
 from proxy.accounts.enrolment import enrolled, open_store
 from proxy.accounts.fresh_logins import own_login, signer_of
 from proxy.accounts.known import Usage, usages
@@ -104,9 +105,7 @@ class Desk:
 
     def home_of(self, name: str) -> str:
         """Of a login; empty: it is none."""
-        entry = self._store.entries.get(name)
-        settings = entry.value.settings if entry is not None and entry.value is not None else None
-        return settings.home if isinstance(settings, HomeLogin) else ""
+        return removal.home_of(self._store, name)
 
     @property
     def fault(self) -> str | None:
@@ -257,7 +256,7 @@ class Desk:
         """The file that was changed."""
         return self._store.change(self.file_of(which), edits).name
 
-    def remove(self, which: str) -> str:
+    def remove(self, which: str, *, keeps_home: bool = False) -> tuple[str, str]:
+        """The file that was removed, and what became of its login."""
         name = self.file_of(which)
-        self._store.delete(name)
-        return name
+        return name, removal.remove(self._store, name, keeps_home=keeps_home)

@@ -14,7 +14,7 @@ import click
 from auth.cli.install import CLI_TABLE, Cli, CliMissing, find, install, pinned, version_of
 from auth.logins.table import CLAUDE_CODE, CODEX_CLI, COPILOT_CLI, GEMINI_CLI, GROK_CLI, KIMI_CODE, LoginKind
 from auth.refusal import Refused
-from proxy.accounts import logins
+from proxy.accounts import logout
 from proxy.accounts.desk import Desk
 from proxy.accounts.egress import with_egress
 from proxy.accounts.login_terminal import Place, Terminal
@@ -133,7 +133,7 @@ def logout_command() -> click.Command:
             desk.login_of(name)
             if not yes:
                 click.confirm(f"Log {name.removesuffix('.json')} out?", abort=True)
-            told = asyncio.run(logins.log_out(desk, name, os.environ))
+            told = asyncio.run(logout.log_out(desk, name, os.environ))
         except (Refused, CliMissing) as error:
             raise click.ClickException(str(error)) from error
         click.echo(f"{name}: {told}")

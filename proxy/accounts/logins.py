@@ -10,23 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from auth import oidc
-from auth.cli.install import CliMissing, find
-from auth.cli.process import CliProcess, Ended
+from auth.cli.install import find
 from auth.document import JsonValue
-from auth.flow import Done, Step
+from auth.flow import Aborted, Done, Step
 from auth.homes import Homes
 from auth.identity import Identity
 from auth.login import DEVICE_MINUTES_MAX, LOGIN_MINUTES_MAX, Login
 from auth.logins.base import Setting
-from auth.logins.table import LOGIN_KINDS, LoginKind
-from auth.oidc_tokens import read_tokens
-from auth.refusal import Changed, LoginNeeded, Refused
+from auth.logins.table import LoginKind
+from auth.refusal import Changed, Refused
 from proxy.accounts.desk import CONFIG_FILE, Added, Desk
 from proxy.accounts.egress import with_egress
 from proxy.accounts.fresh_logins import client_of
+from proxy.accounts.logout import Grant, withdrawn
+from proxy.accounts.removal import released
 from proxy.accounts.surveys import written
-from proxy.config.account_files import HomeLogin, OidcLogin, interpret
+from proxy.config.account_files import OidcLogin, interpret
 
 ATTEMPTS_MAX = 3
 
@@ -74,10 +73,19 @@ class LoginRun:
                     self.added = keep(self.desk, homes, kind, home.name, step.account, self.wish.fields)
                 except Refused as error:
                     raise Refused(f"{error}; the login itself is safe in {home}") from error
+            if isinstance(step, Aborted):
+                step = await withdrawn(step, self._grant(command, home, ours))
             return step
         finally:
             if not is_kept:
                 homes.remove(home.name)
+
+    def _grant(self, command: Sequence[str], home: Path, ours: Mapping[str, str]) -> Grant:
+        kind = self.wish.kind
+        own = interpret({"account": "?", **self.wish.fields, "type": kind.name, "home": home.name})
+        settings = None if isinstance(own, str) else own.settings
+        client = client_of(settings, self.desk.proxy_url) if isinstance(settings, OidcLogin) else None
+        return Grant(kind=kind, home=home, command=command, ours=ours, client=client, seal=self.desk.seal)
 
     def _login(self, command: Sequence[str], home: Path, ours: Mapping[str, str]) -> Login:
         kind, wish = self.wish.kind, self.wish
@@ -121,7 +129,7 @@ def keep(
     fields |= more
     before, added = _added(desk, fields)
     if before and before != home:
-        homes.remove(before)
+        released(homes, before)
     return added
 
 
@@ -141,60 +149,3 @@ def _home_before(desk: Desk, fields: Mapping[str, JsonValue]) -> str:
         raise Refused(f"the login {file}")
     place = desk.place_of(file)
     return desk.login_of(place)[1].home if place is not None and place != CONFIG_FILE else ""
-
-
-async def log_out(desk: Desk, name: str, ours: Mapping[str, str]) -> str:
-    """What was done, and what is left to do. Raises `Refused`, `CliMissing`; then the account stands as it was."""
-    kind, login = desk.login_of(name)
-    homes = Homes(desk.folder)
-    if isinstance(login, OidcLogin):
-        told = await _revoked_ourselves(desk, homes, login)
-    else:
-        told = await _revoked(desk, homes, LOGIN_KINDS[kind], login, with_egress(ours, desk.proxy_url))
-    desk.remove(name)
-    homes.remove(login.home)
-    return told
-
-
-async def _revoked_ourselves(desk: Desk, homes: Homes, login: OidcLogin) -> str:
-    """Raises `Refused`: where the provider is not reached the login would live on, and nobody would know it."""
-    client = client_of(login, desk.proxy_url)
-    try:
-        with homes.owned(login.home) as home:
-            tokens = read_tokens(home, desk.seal)
-            issuer = await oidc.discover(client)
-            if not issuer.revocation_url:
-                return f"deleted here; {client.host} has no way to revoke a login from here"
-            why = await oidc.revoke(client, issuer, tokens.refresh or tokens.access)
-    except LoginNeeded:
-        return "its login was gone already"
-    if why:
-        raise Refused(
-            f"{client.host} has not revoked the login: {why}; `proxy accounts remove` deletes it all the same"
-        )
-    return "logged out, and revoked at the provider"
-
-
-async def _revoked(desk: Desk, homes: Homes, kind: LoginKind, login: HomeLogin, ours: Mapping[str, str]) -> str:
-    try:
-        homes.path_of(login.home)
-    except Refused:
-        return "its login was gone already"
-    if not kind.logout:
-        return f"deleted here; the {kind.cli.name} CLI cannot revoke a login: do it at {kind.revoke_page}"
-    installed = find(kind.cli, desk.folder, ours)
-    with homes.owned(login.home) as home:
-        try:
-            process = await CliProcess.start(
-                [*installed.command, *kind.logout], home=home, variables=kind.cli.variables(home), ours=ours
-            )
-            try:
-                await process.read()
-                code, told = await process.finished(), process.told
-            finally:
-                await process.close()
-        except Ended as error:
-            raise CliMissing(str(error)) from error
-    if code != 0:
-        raise Refused(f"the {kind.cli.name} CLI could not log out: {told.splitlines()[-1] if told else code}")
-    return "logged out, and revoked at the provider"

@@ -35,6 +35,28 @@ def test_each_is_new_and_private(tmp_path: Path) -> None:
     assert sorted((tmp_path / "auth" / "homes").iterdir()) == sorted(made[1:])
 
 
+@pytest.mark.parametrize(
+    "content", [b'{"type": "codex", "home": "%s"}', b'{"home": "%s", torn', b"%s", b" " * 2**20 + b"%s"]
+)
+def test_a_home_that_any_file_speaks_of_is_somebody_s(tmp_path: Path, content: bytes) -> None:
+    homes = Homes(tmp_path)
+    home = homes.make("codex").name
+    (tmp_path / "other.JSON").write_bytes(content.replace(b"%s", home.encode()))
+    assert homes.is_named(home)
+
+
+def test_a_home_that_nobody_speaks_of_is_nobody_s(tmp_path: Path) -> None:
+    homes = Homes(tmp_path)
+    home = homes.make("codex").name
+    (tmp_path / "other.json").write_text('{"home": "codex-0123456789ab"}')
+    (tmp_path / ".unfinished.json").write_text(home)
+    (tmp_path / "notes.txt").write_text(home)
+    (tmp_path / "folder.json").mkdir()
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "link.json").symlink_to(tmp_path / "notes.txt")
+    assert not homes.is_named(home)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_T09_a_hostile_name_leads_nowhere(tmp_path: Path, name: str) -> None:
     homes = Homes(tmp_path)

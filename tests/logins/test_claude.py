@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from auth.flow import Aborted, Done, Enter, ShowCode, Visit
-from proxy.accounts.logins import log_out
+from proxy.accounts.logout import log_out
 from tests.logins.conftest import House
 from tests.logins.person import Login, asked_of, comes_back, does_nothing, pastes
 from tests.logins.vendor import Person, Vendor
@@ -105,9 +105,11 @@ async def test_a_wrong_pasted_code_is_refused_by_the_vendor(house: House) -> Non
     assert step.reason == "wrong_code"
 
 
-async def test_another_account_than_expected(house: House) -> None:
+async def test_another_account_than_expected(house: House, vendor: Vendor) -> None:
     step = await house.login("claude-code", comes_back(), expected="bea@example.test").finish()
-    assert step == Aborted("wrong_account", "this is ada@example.test, not bea@example.test; nothing was changed")
+    why = "this is ada@example.test, not bea@example.test; nothing was changed; what was granted is revoked"
+    assert step == Aborted("wrong_account", why)
+    assert vendor.revoked == ["sk-ant-ort01-fake-1"]
     assert (house.files, house.homes) == ({}, [])
 
 

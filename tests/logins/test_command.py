@@ -146,7 +146,10 @@ async def test_another_account(shell: Shell) -> None:
     state = await shell.hears(r"[?&]state=([\w-]+)")
     await shell.types(f"good-code#{state}")
     assert await shell.ends() == 5
-    assert "proxy: this is ada@example.test, not bea@example.test; nothing was changed.\n" in shell.told
+    assert (
+        "proxy: this is ada@example.test, not bea@example.test; nothing was changed; what was granted is revoked.\n"
+        in shell.told
+    )
 
 
 async def test_hints_for_ssh(shell: Shell) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from auth.flow import Aborted, Done, ShowCode, Visit
 from auth.logins.table import LOGIN_KINDS
-from proxy.accounts.logins import log_out
+from proxy.accounts.logout import log_out
 from tests.logins.conftest import MODULES, House
 from tests.logins.person import Act, Login, does_nothing
 from tests.logins.vendor import Vendor

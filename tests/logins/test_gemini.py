@@ -7,7 +7,7 @@ import pytest
 from auth.flow import Aborted, Done, ShowCode, Visit
 from auth.logins.gemini import CALLBACK_PORT, ISSUER
 from auth.ports import take
-from proxy.accounts.logins import log_out
+from proxy.accounts.logout import log_out
 from tests.logins.conftest import House
 from tests.logins.person import Act, Login, asked_of, comes_back, does_nothing, pastes
 from tests.logins.vendor import Vendor

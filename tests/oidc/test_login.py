@@ -16,7 +16,8 @@ from auth.flow import Aborted, Done, ShowCode, Step, Visit
 from auth.identity import Identity
 from auth.refusal import LoginNeeded
 from proxy.accounts.desk import Desk
-from proxy.accounts.logins import LoginRun, log_out
+from proxy.accounts.logins import LoginRun
+from proxy.accounts.logout import log_out
 from proxy.accounts.oidc_login import spec_of, wish_for
 from proxy.config.schema import Config
 from tests.oidc.conftest import CONFIDENTIAL, Provider, sign_in

@@ -19,7 +19,8 @@ from auth.identity import Identity
 from auth.logins import oidc as oidc_login
 from auth.refusal import Refused
 from proxy.accounts.desk import Desk
-from proxy.accounts.logins import LoginRun, log_out
+from proxy.accounts.logins import LoginRun
+from proxy.accounts.logout import log_out
 from proxy.accounts.oidc_login import spec_of, wish_again, wish_for
 from proxy.config.schema import Config
 from tests.auth.issuer import Issuer
@@ -313,7 +314,8 @@ async def test_nobody_comes(person: Person, monkeypatch: pytest.MonkeyPatch) -> 
 
 async def test_another_account_than_was_meant(person: Person) -> None:
     step = await person.log_in(expected="grace@example.com")
-    assert step == Aborted("wrong_account", "this is ada@example.com, not grace@example.com; nothing was changed")
+    why = "this is ada@example.com, not grace@example.com; nothing was changed; what was granted is revoked"
+    assert step == Aborted("wrong_account", why)
     assert (person.files, person.homes) == ({}, [])
 
 

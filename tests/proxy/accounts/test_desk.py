@@ -81,7 +81,7 @@ def test_an_account_is_found_by_any_of_its_names(desk: Desk, way: str) -> None:
     assert next(row.state for row in desk.rows() if row.file == added.file) == "disabled"
     desk.change(names[way], {"disabled": None})
     assert b"disabled" not in (desk.folder / "mine.json").read_bytes()
-    assert desk.remove(names[way]) == "mine.json"
+    assert desk.remove(names[way]) == ("mine.json", "")
     assert [row for row in desk.rows() if row.file] == []
 
 
