@@ -9,7 +9,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 help:
 	@echo "make run     start the server on 127.0.0.1:8317 (ARGS='--sandbox --port 9000' passes options on)"
 	@echo "make test    run the whole test suite"
-	@echo "make test-clients  put the real coding CLIs and a real OpenID provider, installed by npm, around it (needs npm; 2 GB)"
+	@echo "make test-clients  put the real coding CLIs, SDKs for Node.js and a real OpenID provider around it (needs npm; 2 GB)"
 	@echo "make test-browser  the panel, and hostile pages, in a real Chromium"
 	@echo "make test-postgres  the usage ledger in a real PostgreSQL"
 	@echo "make faults  the long form of the tests that kill and starve: hours of bad luck in minutes"
@@ -27,20 +27,28 @@ run: $(VENV)/.run
 	@$(BIN)/proxy $(ARGS)
 
 test: $(VENV)/.dev
-	@$(BIN)/pytest -n auto --dist worksteal --ignore tests/clients --ignore tests/logins --ignore tests/backends --ignore tests/oidc --ignore tests/browser --ignore tests/postgres
+	@$(BIN)/pytest -n auto --dist worksteal --ignore tests/clients --ignore tests/logins --ignore tests/backends --ignore tests/oidc --ignore tests/sdks --ignore tests/browser --ignore tests/postgres
 
 CLIENTS := tests/clients
 MODULES := $(CLIENTS)/node_modules
 
 OIDC := tests/oidc
 
-test-clients: $(VENV)/.dev $(MODULES)/.installed $(OIDC)/node_modules/.installed strace
-	@$(BIN)/python $(CLIENTS)/offline.py $(BIN)/pytest -n 2 --dist worksteal $(CLIENTS) tests/logins tests/backends $(OIDC)
+SDKS := tests/sdks
+
+test-clients: $(VENV)/.dev $(MODULES)/.installed $(OIDC)/node_modules/.installed $(SDKS)/node_modules/.installed strace
+	@$(BIN)/python $(CLIENTS)/offline.py $(BIN)/pytest -n 2 --dist worksteal $(CLIENTS) tests/logins tests/backends $(OIDC) $(SDKS)
 
 $(OIDC)/node_modules/.installed: $(OIDC)/package.json $(OIDC)/package-lock.json
 	@command -v npm > /dev/null || { echo "npm is missing: install Node.js 20 or newer"; exit 1; }
 	@echo "installing an OpenID Connect provider (locked) ..."
 	@npm ci --prefix $(OIDC) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+$(SDKS)/node_modules/.installed: $(SDKS)/package.json $(SDKS)/package-lock.json
+	@command -v npm > /dev/null || { echo "npm is missing: install Node.js 20 or newer"; exit 1; }
+	@echo "installing the SDKs for Node.js (locked) ..."
+	@npm ci --prefix $(SDKS) --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 # As root it gets it itself, from Debian's packages.
@@ -146,4 +154,4 @@ lock: $(VENV)/.python
 		--no-emit-index-url pyproject.toml requirements/build.in --group dev -o requirements/dev.txt
 
 clean:
-	@rm -rf $(MODULES) $(OIDC)/node_modules $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(MODULES) $(OIDC)/node_modules $(SDKS)/node_modules $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
