@@ -124,12 +124,21 @@ def due_at(kind: str, status: Status) -> float | None:
         return None
     else:
         due = token.expires_at - lead_seconds(kind, token, status.chance)
-    if status.failures:
-        pause = (
-            UNCERTAIN_RETRY_SECONDS if status.is_uncertain and status.failures == 1 else retry_seconds(status.failures)
-        )
-        due = max(due, status.tried_at + pause)
-    return due
+    return max(due, status.tried_at + pause_seconds(status))
+
+
+def pause_seconds(status: Status) -> float:
+    """From one try to the next. Also after one that has brought a token: where that seems to be due already, our clock
+    differs from the provider's, and another one would be no fresher.
+    """
+    if not status.failures:
+        if status.token is None:
+            return 0.0
+        life = status.token.life_seconds or 2 * RETRY_SECONDS_MAX
+        return min(life / 2, RETRY_SECONDS_MAX)
+    if status.is_uncertain and status.failures == 1:
+        return UNCERTAIN_RETRY_SECONDS
+    return retry_seconds(status.failures)
 
 
 def lead_seconds(kind: str, token: Token, chance: float) -> float:

@@ -13,10 +13,10 @@ from auth.oidc import OidcClient
 from auth.oidc_source import OwnLogin
 from auth.oidc_tokens import OidcTokens, put_tokens
 from auth.refresh import AT_ONCE_MAX, RETRY_SECONDS, RETRY_SECONDS_MAX, Keeper, Kept, Status, due_at, retry_seconds
-from auth.refresh_child import Told
 from auth.seal import PLAIN
 from auth.secret import Secret
 from auth.tokens import Token
+from auth.told import Told
 
 NOW = 1_800_000_000.0
 
@@ -40,6 +40,49 @@ def test_after_a_lost_answer_it_is_tried_while_a_provider_may_still_forgive() ->
     lost = status(0, failures=1, tried_at=NOW, is_uncertain=True)
     assert due_at("oidc", lost) == NOW + refresh.UNCERTAIN_RETRY_SECONDS <= NOW + 30
     assert due_at("oidc", status(0, failures=2, tried_at=NOW, is_uncertain=True)) == NOW + 120
+
+
+class TestAClockThatDiffersFromTheProviders:
+    """By a year, say: every new token seems to have expired long ago, or to last for ages."""
+
+    def test_ahead_what_was_just_refreshed_is_left_alone(self) -> None:
+        year = 365 * 86_400.0
+        for kind in ("claude-code", "codex", "gemini-cli", "oidc", "vertex"):
+            assert due_at(kind, status(3600 - year, tried_at=NOW)) == NOW + RETRY_SECONDS_MAX
+            brief = Token(access=Secret("a"), expires_at=NOW - year, life_seconds=600.0)
+            assert due_at(kind, Status(token=brief, tried_at=NOW)) == NOW + 300
+
+    def test_what_was_not_tried_yet_is_due_at_once(self) -> None:
+        for kind in ("claude-code", "codex", "gemini-cli", "oidc", "vertex"):
+            due = due_at(kind, status(0))
+            assert due is not None
+            assert due <= NOW
+        assert due_at("vertex", Status(tried_at=NOW)) == NOW, "another key has no token yet"
+
+    async def test_ahead_a_token_serves_and_is_refreshed_now_and_then(self, desk: Desk) -> None:
+        desk.write("old", NOW - 86_400)
+        desk.lasts = -86_400.0
+        desk.keep()
+        desk.keeper.start()
+        await until(desk, has("token-1"))
+        for number in (1, 1, 2):
+            await asyncio.sleep(0.05)  # ten looks
+            assert len(desk.asked) == number
+            found = desk.keeper.status("one")
+            assert (found.why, found.is_login_needed) == ("", False)
+            desk.now += RETRY_SECONDS_MAX / 2
+        await desk.keeper.close()
+
+    async def test_back_the_provider_s_word_counts_and_not_the_date(self, desk: Desk) -> None:
+        """Written while the clock was a year ahead."""
+        desk.write("old", NOW + 365 * 86_400)
+        desk.keep()
+        desk.keeper.start()
+        await asyncio.sleep(0.05)
+        assert desk.asked == []
+        await desk.keeper.renew("one", Secret("old").digest)
+        assert desk.asked == [Secret("old").digest]
+        await desk.keeper.close()
 
 
 async def test_a_lost_answer_is_told_and_costs_no_login(desk: Desk) -> None:
@@ -97,6 +140,7 @@ class Desk:
         self.changes: list[str] = []
         self.changed = asyncio.Event()
         self.now = NOW
+        self.lasts = 8 * 3600.0
         self.keeper = Keeper(folder, on_change=self._note, now=lambda: self.now, chance=lambda: 0.0)
         monkeypatch.setattr(refresh, "run_child", self._child)
         monkeypatch.setattr(refresh, "LOOK_SECONDS", 0.005)
@@ -109,7 +153,7 @@ class Desk:
         self.asked.append(digest)
         await self.may.wait()
         if self.outcome.outcome == "refreshed":
-            self.write(f"token-{len(self.asked)}", self.now + 8 * 3600)
+            self.write(f"token-{len(self.asked)}", self.now + self.lasts)
         return self.outcome
 
     def _note(self, login: str) -> None:
