@@ -18,7 +18,7 @@ FIELDS_MAX = 128
 HEAD_BYTES_MAX = 64 * 1024
 END = b"\r\n\r\n"
 _NO_QUERY: Mapping[str, str] = MultiDictProxy(MultiDict())
-_ONCE = frozenset({"host", "content-length", "transfer-encoding", "content-type"})
+_ONCE = ("host", "content-length", "transfer-encoding", "content-type")
 
 
 class BadHead(Exception):
@@ -190,17 +190,14 @@ def _judge(head: Head) -> None:
         raise BadHead.too_large()
     if head.version not in {"1.1", "1.0"}:
         raise BadHead.invalid()
-    seen = set()
-    for name, value in head.fields:
-        lower = name.lower()
-        if lower not in _ONCE:
-            continue
-        if lower in seen:
+    headers = head.headers
+    for name in _ONCE:
+        if len(headers.getall(name, ())) > 1:
             raise BadHead.invalid()
-        seen.add(lower)
-        if lower == "content-length":
-            head.length = int(value)
-        elif lower == "transfer-encoding":
-            if value.lower() != "chunked" or not head.is_1_1:
-                raise BadHead.invalid()
-            head.length = None
+    coding = headers.get("transfer-encoding")
+    if coding is None:
+        head.length = int(headers.get("content-length", "0"))
+        return
+    if coding.lower() != "chunked" or not head.is_1_1:
+        raise BadHead.invalid()
+    head.length = None
