@@ -56,8 +56,8 @@ class Call:
     `proxy_url`: the egress proxy (http, https, socks5); None for none. `request_id`: of the client's request, for
     recordings; it is not sent. `executor`: who carries it out. Where that is an official CLI, it gets the `account`,
     and in `session` what names the client's conversation (unique over clients; empty: nothing does); `method`, `url`,
-    `headers` and `body` are what the provider would be sent, and say what is asked for; `model` of whom. `spoken`: None for a client
-    that does not speak over a WebSocket.
+    `headers` and `body` are what the provider would be sent, and say what is asked for, and `model` of whom. `spoken`:
+    None for a client that does not speak over a WebSocket.
     """
 
     method: str

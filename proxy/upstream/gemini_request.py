@@ -32,9 +32,9 @@ _DRAFT = "http://json-schema.org/draft-04/schema#"
 """A schema that says so is not held against a call's arguments by the CLI, which knows later drafts: whether they will
 do is the caller's to judge.
 """
-_COMMAND = re.compile(r"\s*[/$]\s*[\w?-]+(?:\s|$)")
+_COMMANDS = ("/", "$")
 _APART = "\u200b"
-"""Before a text that the CLI would take for a command of its own: no white space to it, and nothing to see."""
+"""Before a text that the CLI might take for a command of its own: no white space to it, and nothing to see."""
 _NEWLINES = re.compile(r"\n{3,}")
 _SPACE = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
 """White space as JavaScript has it."""
@@ -197,7 +197,7 @@ def _blocks(content: _Content) -> Iterator[JsonObject]:
         if "text" not in part:
             break
         leading += str(part["text"])
-    is_command = _COMMAND.match(leading) is not None
+    is_command = leading.lstrip(_SPACE).startswith(_COMMANDS)
     for at, part in enumerate(parts):
         if "text" in part:
             yield {"type": "text", "text": (_APART if is_command and at == 0 else "") + str(part["text"])}

@@ -101,13 +101,27 @@ def test_what_no_user_says_last_is_refused(contents: list[Any]) -> None:
         turn(*contents)
 
 
-@pytest.mark.parametrize("words", ["/about", "  /memory show", "$help", "/ about", "/? x", "/init\nnow", "$5 help"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "/about",
+        "  /memory show",
+        "$help",
+        "/ about",
+        "/? x",
+        "/init\nnow",
+        "$5 help",
+        "$(ls)",
+        "/usr/bin is",
+        "\ufeff/x y",
+    ],
+)
 def test_what_looks_like_a_command_of_the_cli_is_set_apart(words: str) -> None:
     (step,) = turn({"role": "user", "parts": [{"text": words[:2]}, {"text": words[2:]}]}).steps(0, ())
     assert step.told == told(f"\u200b{words[:2]}", words[2:])
 
 
-@pytest.mark.parametrize("words", ["/usr/bin is a folder", "at /about", "$x=1", "a", "//", "@/etc/passwd", "$(ls)"])
+@pytest.mark.parametrize("words", ["at /about", "a", "!ls", "@/etc/passwd", "?"])
 def test_whatever_else_there_is_stays_as_it_is(words: str) -> None:
     (step,) = turn({"role": "user", "parts": [{"text": words}]}).steps(0, ())
     assert step.told == told(words)
