@@ -184,7 +184,6 @@ class _SortedOut:
             quota = sum(each.credential.priority == priority for each in candidates) // 2
             for each in sorted(benched, key=lambda pair: pair[0])[: max(0, len(benched) - quota)]:
                 self.ready.append(each[1])
-                self.benched.remove(each)
         self.ready.sort(key=lambda each: -each.credential.priority)
 
 

@@ -14,7 +14,7 @@ def window(slot: str = "5h", **fields: Any) -> Window:
 @pytest.mark.parametrize(
     ("seconds", "name"),
     [
-        (MINUTE, "minute"), (HOUR, "hour"), (5 * HOUR, "5-hour"), (300 * MINUTE + 30, "5-hour"), (DAY, "daily"),
+        (0.98 * DAY, "daily"), (1.02 * DAY, "daily"), (MINUTE, "minute"), (HOUR, "hour"), (5 * HOUR, "5-hour"), (300 * MINUTE + 30, "5-hour"), (DAY, "daily"),
         (7 * DAY, "weekly"), (28 * DAY, "monthly"), (30 * DAY, "monthly"), (31 * DAY, "monthly"),
         (3 * HOUR, "3-hour"), (2 * DAY, "2-day"), (20 * MINUTE, "20-minute"), (10, "10-second"),
     ],
@@ -93,3 +93,32 @@ def test_what_is_kept_is_bounded_and_goes_with_its_account() -> None:
     assert not quotas.has_tight
     quotas.forget("b")
     assert list(quotas.all()) == []
+
+
+def test_one_that_is_used_up_is_enough_to_be_looked_at_closely_until_it_is_forgotten() -> None:
+    quotas = Quotas()
+    quotas.note("a", [window("5h", used=0.1), window("7d", used=1.0)])
+    assert quotas.is_tight("a")
+    quotas.note("a", [window("5h", used=0.2)])
+    assert quotas.is_tight("a"), "the other one still is"
+    quotas.forget("a")
+    assert not quotas.is_tight("a")
+
+
+def test_of_too_many_readings_the_last_stay() -> None:
+    quotas = Quotas()
+    quotas.note("a", [window(f"slot-{n}") for n in range(WINDOWS_MAX)])
+    quotas.note("a", [window("slot-0", used=0.5)])
+    quotas.note("a", [window("new")])
+    slots = [each.slot for _, each in quotas.all()]
+    assert len(slots) == WINDOWS_MAX
+    assert slots[-2:] == ["slot-0", "new"]
+    assert "slot-1" not in slots
+
+
+def test_a_window_without_a_reset_counts_as_before_one_with_it() -> None:
+    quotas = Quotas()
+    quotas.note("a", [window("undated", used=1.0, resets_at=None, seconds=60.0), window("dated", used=1.0)])
+    beyond = quotas.beyond("a", "m", 1.0, 1.0)
+    assert beyond is not None
+    assert beyond.slot == "dated"

@@ -362,6 +362,15 @@ def test_the_first_guess_where_nobody_said_how_long(status: int, code: str | Non
     assert (told.scope, told.cooldown_seconds) == (scope, seconds)
 
 
+def test_a_fault_of_hours_is_not_believed() -> None:
+    told = judge("openai_chat", Failure(kind="x", status=503, message="m"), {"retry-after": "901"}, NOW)
+    assert (told.cooldown_seconds, told.is_stated) == (1.0, False)
+
+
+def test_a_429_that_a_wire_calls_a_quota_is_a_window() -> None:
+    assert judge("gemini", Failure(kind="quota", status=429, message="m"), {}, NOW).why == "its quota is exhausted"
+
+
 def test_a_spending_limit_is_a_quota() -> None:
     body = anthropic("invalid_request_error", "You have reached your specified API usage limits.")
     assert verdict("anthropic", 400, body).is_quota
