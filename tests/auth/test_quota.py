@@ -14,7 +14,8 @@ def window(slot: str = "5h", **fields: Any) -> Window:
 @pytest.mark.parametrize(
     ("seconds", "name"),
     [
-        (0.98 * DAY, "daily"), (1.02 * DAY, "daily"), (MINUTE, "minute"), (HOUR, "hour"), (5 * HOUR, "5-hour"), (300 * MINUTE + 30, "5-hour"), (DAY, "daily"),
+        (0.98 * DAY, "daily"), (1.02 * DAY, "daily"), (MINUTE, "minute"), (HOUR, "hour"),
+        (5 * HOUR, "5-hour"), (300 * MINUTE + 30, "5-hour"), (DAY, "daily"),
         (7 * DAY, "weekly"), (28 * DAY, "monthly"), (30 * DAY, "monthly"), (31 * DAY, "monthly"),
         (3 * HOUR, "3-hour"), (2 * DAY, "2-day"), (20 * MINUTE, "20-minute"), (10, "10-second"),
     ],
