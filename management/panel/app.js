@@ -3,7 +3,7 @@
 
 import { Api } from "./api.js";
 import { fill, form, h, tell } from "./dom.js";
-import { t } from "./words.js";
+import { language, t } from "./words.js";
 import { accounts } from "./accounts.js";
 import { keys } from "./keys.js";
 import { logins } from "./logins.js";
@@ -41,7 +41,8 @@ async function show() {
   leaving.abort();
   leaving = new AbortController();
   const name = location.hash.slice(1) in VIEWS ? location.hash.slice(1) : "overview";
-  const main = h("main", {}, h("p", { className: "faint" }, "…"));
+  const main = h("main", { tabIndex: -1, "aria-label": t(name), "aria-busy": "true" }, h("p", { className: "faint" }, "…"));
+  document.title = `${t(name)} · ${t("title")}`;
   fill(root,
     h("header", {}, h("h1", {}, t("title")),
       h("nav", {}, Object.keys(VIEWS).map((each) => h("a", { href: `#${each}`, "aria-current": each === name ? "page" : null }, t(each)))),
@@ -50,11 +51,15 @@ async function show() {
   const { signal } = leaving;
   try {
     const view = await VIEWS[name](api, signal);
-    if (!signal.aborted) fill(main, view);
+    if (signal.aborted) return;
+    fill(main, view);
+    main.removeAttribute("aria-busy");
+    if (document.activeElement === document.body) main.focus({ preventScroll: true });
   } catch (error) {
     if (!signal.aborted && api) tell(error.message, "bad", 30);
   }
 }
 
+document.documentElement.lang = language;
 window.addEventListener("hashchange", show);
 signIn();

@@ -33,7 +33,7 @@ export function tell(text, kind = "good", seconds = 6) {
 
 export function table(heads, rows, empty) {
   if (!rows.length) return h("p", { className: "faint" }, empty);
-  const cell = (kind, value, head) => h(kind, { className: head.number ? "number" : "" }, value ?? "");
+  const cell = (kind, value, head) => h(kind, { className: head.number ? "number" : "", scope: kind === "th" ? "col" : null, "data-head": kind === "td" ? head.title ?? head : null }, value ?? "");
   return h("table", {},
     h("thead", {}, h("tr", {}, heads.map((head) => cell("th", head.title ?? head, head)))),
     h("tbody", {}, rows.map((row) => h("tr", {}, row.map((value, index) => cell("td", value, heads[index]))))));
@@ -66,7 +66,7 @@ export function form(act, ...children) {
 export function field(title, name, properties = {}) {
   const { choices, ...rest } = properties;
   const control = choices
-    ? h("select", { name, ...rest }, choices.map(([value, text]) => h("option", { value }, text ?? value)))
+    ? h("select", { name }, choices.map(([value, text]) => h("option", { value, selected: value === rest.value }, text ?? value)))
     : h("input", { name, autocomplete: "off", spellcheck: false, ...rest });
   return h("label", {}, title, control);
 }

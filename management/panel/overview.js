@@ -85,7 +85,7 @@ export function requestTable(requests) {
     h("span", { title: each.request_id }, clock(each.at)),
     each.model_served && each.model_served !== each.model_asked ? `${each.model_asked} → ${each.model_served}` : each.model_asked,
     each.account ?? each.provider ?? "", status(each.status), brief(each.seconds),
-    count((each.input_uncached ?? 0) + (each.cache_read ?? 0) + (each.cache_write ?? 0) + (each.output ?? 0)),
+    count((each.input_uncached ?? 0) + (each.cache_read ?? 0) + (each.cache_write ?? 0) + (each.output ?? 0) + (each.reasoning ?? 0)),
     tries(each), each.wire_in === each.wire_out || !each.wire_out ? each.wire_in : `${each.wire_in} → ${each.wire_out}`,
   ]), t("noRequests"));
 }

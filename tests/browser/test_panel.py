@@ -122,7 +122,7 @@ async def test_a_client_key_is_made_shown_once_and_deleted(tab: Tab, stage: Any)
     await page.get_by_role("button", name="Make a new key").click()
     shown = await page.locator("main .message code").text_content()
     assert shown is not None
-    assert re.fullmatch(r"px-[0-9a-f]{48}", shown)
+    assert re.fullmatch(r"pk-[\w-]{43}", shown)
     assert (await stage.chat(Authorization=f"Bearer {shown}")).status == 200
     assert (await stage.chat(Authorization="Bearer another")).status == 401
     row = page.locator("tr", has_text="laptop")
@@ -197,3 +197,65 @@ async def test_the_panel_is_small_and_all_ours() -> None:
     for path in files:
         addresses = re.findall(r"https?://[\w.]+", path.read_text())
         assert set(addresses) <= {"http://www.w3.org"}, path
+
+
+async def test_hundreds_of_accounts_come_in_pages_and_are_changed_together(tab: Tab, stage: Any) -> None:
+    stage.accounts.mkdir(mode=0o700, exist_ok=True)
+    for number in range(500):
+        path = stage.accounts / f"claude-{number:03}.json"
+        account = {"type": "claude-api-key", "api-key": f"sk-ant-{number:040}", "label": f"team-{number:03}"}
+        path.write_bytes(msgspec.json.encode(account))
+        path.chmod(0o600)
+    await stage.house.enrolment.look()
+    page = await signed_in(tab, stage)
+    await accept(page)
+    await view(page, "accounts")
+    rows = page.locator("main table tbody tr")
+    await expect(rows).to_have_count(50)
+    await expect(page.get_by_text(re.compile(r"1–50 of 50\d"))).to_be_visible()
+    await page.get_by_role("button", name="More").click()
+    await expect(page.get_by_text(re.compile(r"51–100 of 50\d"))).to_be_visible()
+    await page.get_by_role("searchbox", name="Filter").fill("team-12")
+    await expect(rows).to_have_count(10)
+    await page.get_by_role("checkbox", name="team-121").check()
+    await page.get_by_role("checkbox", name="team-122").check()
+    await page.locator(".bulk").get_by_role("button", name="Disable").click()
+    await expect(page.get_by_role("status")).to_have_text("Done with 2 of 2.")
+    await expect(page.locator("tr", has_text="team-121")).to_contain_text("disabled")
+    await expect(page.locator("tr", has_text="team-123")).to_contain_text("ready")
+    await page.get_by_role("checkbox", name="all 10").check()
+    await page.locator(".bulk").get_by_role("button", name="Delete").click()
+    await expect(page.get_by_text("Done with 10 of 10.")).to_be_visible()
+    assert len([*stage.accounts.glob("*.json")]) == 490
+    assert tab.complaints == []
+
+
+async def test_a_client_key_has_terms_that_change_and_another_secret(tab: Tab, stage: Any) -> None:
+    page = await signed_in(tab, stage)
+    await accept(page)
+    await view(page, "keys")
+    await page.fill("input[name=name]", "laptop")
+    await page.fill("input[name=requests-per-minute]", "60")
+    await page.fill("input[name=models]", "sandbox-gpt, sandbox-c*")
+    await page.fill("input[name=tokens]", "1000000")
+    await page.get_by_role("button", name="Make a new key").click()
+    first = await page.locator("main .message code").text_content()
+    row = page.locator("tr", has_text="laptop")
+    await expect(row).to_contain_text("requests a minute: 60")
+    await expect(row).to_contain_text("0 / 1,000,000")
+    await row.get_by_role("button", name="Edit").click()
+    await row.locator("input[name=requests-per-minute]").fill("")
+    await row.locator("input[name=concurrency]").fill("3")
+    await row.get_by_role("button", name="Save").click()
+    await expect(row).to_contain_text("Requests at a time: 3")
+    (key,) = (await stage.get("/client-keys"))["client-keys"]
+    assert (key["models"], key["limits"]["requests-per-minute"]) == (["sandbox-gpt", "sandbox-c*"], 0)
+    assert key["budgets"][0]["tokens"] == 1_000_000
+    await row.get_by_role("button", name="New secret").click()
+    await expect(page.locator("main .message code")).not_to_have_text(str(first))
+    second = await page.locator("main .message code").text_content()
+    assert (await stage.chat(Authorization=f"Bearer {first}")).status == 401
+    assert (await stage.chat(Authorization=f"Bearer {second}")).status == 200
+    await row.get_by_role("button", name="Usage").click()
+    await expect(row.locator("table")).to_contain_text("sandbox-gpt")
+    assert tab.complaints == []
