@@ -91,6 +91,7 @@ async def test_T07_a_hundred_thousand_guesses(tmp_path: Path, monkeypatch: pytes
         over = asyncio.Event()
         asyncio.get_running_loop().call_later(2.0, over.set)
         usual, _ = await asyncio.gather(lateness(over), keyless(stage, over))
+        assert (await stage.ask("GET", "/version")).status == 200, "as whoever has the key has been before"
         over = asyncio.Event()
         measuring, owning = asyncio.create_task(lateness(over)), asyncio.create_task(owner(stage, over))
         statuses = await crowd(stage, GUESSES)
