@@ -35,6 +35,8 @@ class LoginKind:
     revoke_page: str = ""
 
 
+_KEPT = "Here it is kept and listed; no client is served with it yet."
+
 CLAUDE_CODE = LoginKind(
     name="claude-code",
     cli=CLAUDE,
@@ -67,7 +69,8 @@ KIMI_CODE = LoginKind(
     name="kimi-code",
     cli=KIMI,
     driver=partial(DeviceLogin, dialect=device.KIMI),
-    notice="Whether Moonshot's terms allow this login to anything but Kimi Code is for you to read; it sells keys too.",
+    notice="Whether Moonshot's terms allow this login to anything but Kimi Code is for you to read; it sells keys too. "
+    f"{_KEPT}",
     port=0,
     has_device=True,
     has_browser=False,
@@ -77,7 +80,7 @@ GROK_CLI = LoginKind(
     name="grok",
     cli=GROK,
     driver=partial(DeviceLogin, dialect=device.GROK),
-    notice="Whether xAI's terms allow this login to anything but Grok is for you to read. It sells keys, too.",
+    notice=f"Whether xAI's terms allow this login to anything but Grok is for you to read. It sells keys, too. {_KEPT}",
     port=0,
     has_device=True,
     has_browser=False,
@@ -87,7 +90,7 @@ COPILOT_CLI = LoginKind(
     name="copilot",
     cli=COPILOT,
     driver=partial(DeviceLogin, dialect=device.COPILOT),
-    notice="Whether GitHub's terms allow this login to anything but Copilot is for you to read.",
+    notice=f"Whether GitHub's terms allow this login to anything but Copilot is for you to read. {_KEPT}",
     port=0,
     has_device=True,
     has_browser=False,

@@ -146,7 +146,7 @@ async def test_a_login_whose_token_has_expired_gets_another_one_for_a_test(tmp_p
             await desk.with_token(credential)
 
 
-def test_removing_a_file_tells_of_the_login_that_stays(desk: Desk) -> None:
+def test_a_login_has_a_home_and_a_key_has_none(desk: Desk) -> None:
     added = desk.add({"type": "codex", "home": "codex-0123456789ab", "account": "ada"})
     assert desk.home_of(added.file) == "codex-0123456789ab"
     assert desk.home_of(desk.add(claude()).file) == ""
