@@ -64,8 +64,8 @@ class Turn:
         return chosen
 
     def _first_place(self) -> int:
-        """Among the seated: the first of those at the floor, else the lowest mark (0.4 µs, however many there are; a
-        look at each of a thousand takes 60).
+        """Among the seated: the first of those at the floor, else the lowest mark (0.9 µs with the taking, however many
+        there are; a look at each took 2.7 among fifty and 5 among a thousand).
         """
         due, floor, waiting, late = self._due, self.floor, self._waiting, self._late
         while waiting and waiting[0][0] <= floor:

@@ -1,7 +1,7 @@
 """What a relayed whole answer tells of itself, at a glance: that it has content, why it ended, what it cost.
 
-The usual answer, text with an end and a bill, is read by a typed decoder that skips all the rest (3 µs for 1 KB, where
-parsing into the hub's words takes 45). Whatever is not exactly that gives None, and is parsed in full.
+The usual answer, text with an end and a bill, is read by a typed decoder that skips all the rest (5 µs for 1 KB, where
+parsing into the hub's words takes 17). Whatever is not exactly that gives None, and is parsed in full.
 """
 
 from __future__ import annotations

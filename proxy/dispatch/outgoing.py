@@ -67,7 +67,7 @@ def _login(credential: Credential) -> CliAccount | None:
 
 
 def _prepared(candidate: Candidate, operation: Operation, *, is_stream: bool) -> tuple[str, Headers]:
-    """The same for every call to which the client adds nothing: made once a reload (12 µs; found again in 0.2)."""
+    """The same for every call to which the client adds nothing: made once a reload (2.5 µs; found again in 0.1)."""
     key = (operation, is_stream)
     prepared = candidate.prepared.get(key)
     if prepared is None:

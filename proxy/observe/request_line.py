@@ -1,6 +1,6 @@
 """The line of each request that is over: the one event that comes as often as requests do.
 
-As JSON it is written without structlog, whose processors take 25 µs for it; this takes 2.5. It says the same.
+As JSON it is written without structlog, whose processors take 33 µs for it; this takes 1.7. It says the same.
 """
 
 from __future__ import annotations

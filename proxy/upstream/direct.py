@@ -1,8 +1,8 @@
 """HTTP/1.1 straight to a provider, without an egress proxy: what nearly every call is.
 
-aiohttp's client does it, too, and takes 90 µs for a small answer; this takes 12, of which the sockets are half
-(`make bench`). It knows one thing only: a request that is ready, and its answer. Where a proxy stands in between, it is
-aiohttp's (`proxy.upstream.http`), and both pass the same tests.
+aiohttp's client does it, too, and takes 85 µs for a call and an answer of 1 KB, sockets included; this takes 18. It
+knows one thing only: a request that is ready, and its answer. Where a proxy stands in between, it is aiohttp's
+(`proxy.upstream.http`), and both pass the same tests.
 """
 
 from __future__ import annotations
