@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import aiohttp
+
 from auth.tokens import read_token
 from tests.logins.vendor import ASKED, Vendor
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 SECONDS_MAX = 90
 KEY = "the-key-of-the-ferryman-4711"
+MODELS = {"claude-code": "claude-sonnet-5", "codex": "gpt-5.5"}
+"""By kinds whose CLI asks for everybody."""
 
 
 @dataclass(slots=True)
@@ -49,6 +53,13 @@ class Server:
         if process is not None:
             process.send_signal(signal.SIGTERM)
             await process.communicate()
+
+    async def kill(self) -> None:
+        """Without a word."""
+        process, self.process = self.process, None
+        assert process is not None
+        process.kill()
+        await process.communicate()
 
 
 async def run(house: House, *command: str, **environment: str) -> str:
@@ -95,3 +106,13 @@ def tokens(house: House) -> list[str]:
 def served(vendor: Vendor) -> list[str]:
     """The tokens that models were asked with, in order."""
     return [asked.headers["authorization"].removeprefix("Bearer ") for asked in vendor.asked if asked.path in ASKED]
+
+
+async def asks(server: Server, kind: str, number: int) -> str:
+    """As a client that is none of the official CLIs."""
+    body = {"model": MODELS[kind], "messages": [{"role": "user", "content": f"hello {number}"}]}
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session,
+        session.post(f"{server.url}/v1/chat/completions", json=body) as response,
+    ):
+        return await response.text()

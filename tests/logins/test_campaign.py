@@ -1,4 +1,5 @@
-"""Bad luck, many times over: whoever asked for a refresh is killed outright, at any moment of it. No login may be lost.
+"""Bad luck, many times over: whoever asked for a refresh, the server too, is killed outright, at any moment of it. No
+login may be lost.
 
 The vendor has forgotten the old token as soon as it was asked for a new one, and ends a login whose old one comes back.
 """
@@ -6,12 +7,14 @@ The vendor has forgotten the old token as soon as it was asked for a new one, an
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -20,6 +23,7 @@ import pytest
 from auth.refresh import Keeper, Kept
 from auth.tokens import TOKEN_FILES
 from tests.logins.conftest import House
+from tests.logins.stage import Server, asks
 from tests.logins.test_refresh import age, logged_in, token_of
 from tests.logins.vendor import Vendor
 
@@ -66,6 +70,19 @@ async def quiet(vendor: Vendor) -> None:
             await asyncio.sleep(0.02)
 
 
+def shorten(kind: str, home: Path) -> None:
+    """So that it is due: also Codex's, whose token says itself how long it lasts."""
+    age(kind, home)
+    if kind == "codex":
+        path = home / TOKEN_FILES[kind].path
+        saved = msgspec.json.decode(path.read_bytes())
+        head, body, signature = saved["tokens"]["access_token"].split(".")
+        claims = msgspec.json.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        body = base64.urlsafe_b64encode(msgspec.json.encode({**claims, "exp": int(time.time()) + 900}))
+        saved["tokens"]["access_token"] = ".".join((head, body.rstrip(b"=").decode(), signature))
+        path.write_bytes(msgspec.json.encode(saved))
+
+
 def refresh_token(house: House, login: Kept) -> str:
     saved = msgspec.json.decode((house.folder / "homes" / login.home / TOKEN_FILES[login.kind].path).read_bytes())
     if login.kind == "codex":
@@ -86,6 +103,31 @@ async def test_F1_killed_at_any_moment_no_login_is_lost(house: House, vendor: Ve
         with contextlib.suppress(ProcessLookupError):
             os.killpg(asker.pid, signal.SIGKILL)
         await asyncio.to_thread(asker.wait)
+        await quiet(vendor)
+        refreshed += vendor.newest != before
+        assert vendor.reused == [], f"round {number}"
+        assert refresh_token(house, login) == vendor.newest, f"round {number}: the login is lost"
+    assert refreshed, "no round came as far as the vendor"
+
+
+@pytest.mark.parametrize("kind", SECONDS)
+async def test_F1_the_server_is_killed_at_any_moment_of_its_refresh(
+    house: House, server: Server, vendor: Vendor, kind: str
+) -> None:
+    """It refreshes as soon as it is there; in every other round the account's CLI is answering somebody meanwhile."""
+    login = await logged_in(house, kind)
+    chance = random.Random(1147)  # noqa: S311 - moments, no secrets
+    refreshed = 0
+    for number in range(ROUNDS):
+        shorten(kind, house.folder / "homes" / login.home)
+        before = vendor.newest
+        await server.start()
+        turn = asyncio.create_task(asks(server, kind, number)) if number % 2 else None
+        await asyncio.sleep(SECONDS[kind] * chance.random())  # the moment is what is tested
+        await server.kill()
+        if turn is not None:
+            await asyncio.wait({turn})
+            turn.exception()
         await quiet(vendor)
         refreshed += vendor.newest != before
         assert vendor.reused == [], f"round {number}"

@@ -8,29 +8,17 @@ import asyncio
 import contextlib
 import os
 
-import aiohttp
 import pytest
 
 from auth.homes import Busy, Homes
 from auth.refresh import Kept, run_child
 from tests.logins.conftest import House
-from tests.logins.stage import KEY, SECONDS_MAX, Server
+from tests.logins.stage import MODELS, SECONDS_MAX, Server, asks
 from tests.logins.test_campaign import refresh_token
 from tests.logins.test_refresh import age, logged_in, token_of
 from tests.logins.vendor import Vendor
 
 ROUNDS = int(os.environ.get("PROXY_FAULT_ROUNDS", "3"))
-MODELS = {"claude-code": "claude-sonnet-5", "codex": "gpt-5.5"}
-
-
-async def asks(server: Server, kind: str, number: int) -> str:
-    """As a client that is none of the official CLIs."""
-    body = {"model": MODELS[kind], "messages": [{"role": "user", "content": f"hello {number}"}]}
-    async with (
-        aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session,
-        session.post(f"{server.url}/v1/chat/completions", json=body) as response,
-    ):
-        return await response.text()
 
 
 async def aged(house: House, login: Kept) -> None:
