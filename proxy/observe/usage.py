@@ -46,13 +46,14 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The same, of an answer's own figures; None: it told none."""
         if said is None:
             return _NO_TOKENS
-        return cls(
-            input_uncached=_bounded(said.input_uncached),
-            cache_read=_bounded(said.cache_read),
-            cache_write=_bounded(said.cache_write),
-            output=_bounded(said.output),
-            reasoning=_bounded(said.reasoning),
-        )
+        uncached, read, written = said.input_uncached, said.cache_read, said.cache_write
+        output, reasoning = said.output, said.reasoning
+        most = max(uncached or 0, read or 0, written or 0, output or 0, reasoning or 0)
+        least = min(uncached or 0, read or 0, written or 0, output or 0, reasoning or 0)
+        if least < 0 or most > TOKENS_MAX:
+            uncached, read, written = _bounded(uncached), _bounded(read), _bounded(written)
+            output, reasoning = _bounded(output), _bounded(reasoning)
+        return cls(input_uncached=uncached, cache_read=read, cache_write=written, output=output, reasoning=reasoning)
 
     @property
     def is_known(self) -> bool:
