@@ -14,7 +14,8 @@ export async function usage(api) {
   const group = h("select", { "aria-label": t("by") }, GROUPS.map((each) => h("option", { value: each }, `${t("by")} ${t(`group_${each}`)}`)));
   const load = async () => {
     const [seconds, step] = PERIODS[period.value];
-    const since = Math.floor(Date.now() / 1000 - seconds);
+    const whole = step === "day" ? 86400 : 3600; // of whole hours and days the ledger has its sums
+    const since = Math.floor((Date.now() / 1000 - seconds) / whole) * whole;
     const [sums, course, speed] = await Promise.all([
       api.get(`/usage?since=${since}&group=${group.value}`), api.get(`/usage/series?since=${since}&step=${step}`), api.get(`/usage/percentiles?since=${since}`),
     ]);

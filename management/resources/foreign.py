@@ -33,7 +33,12 @@ def _routes(name: str, foreign: Foreign) -> Iterator[Route]:
     async def get(_ask: Ask) -> Reply:
         return Reply(body={name: foreign.value})
 
-    async def refuse(_ask: Ask) -> Reply:
+    async def refuse(ask: Ask) -> Reply:
+        sent = await ask.json()
+        if foreign.value in (
+            (sent.get("value", ...), sent.get("items", ...), sent) if isinstance(sent, dict) else (sent,)
+        ):
+            return Reply()  # a panel that puts back all that it has read
         raise Refusal(409, f"{name} cannot be changed: {foreign.why}")
 
     yield Route(
@@ -49,9 +54,9 @@ def _routes(name: str, foreign: Foreign) -> Iterator[Route]:
             method=method,
             path=f"/{name}",
             handler=refuse,
-            sentence="Refused, with the reason.",
+            sentence="Refused, with the reason, unless it is what holds anyway.",
             body=ANY,
-            statuses=(409,),
+            statuses=(409, 413),
             is_noted=False,
         )
 
