@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
+from tests.clients.stage import MODULES as CLIENTS
 from tests.contract.conftest import house, lane, server, stage
-from tests.sdks.node import CLIENTS, MODULES, Node
+from tests.sdks.node import MODULES, Node
 
 __all__ = ["house", "lane", "server", "stage"]
 
