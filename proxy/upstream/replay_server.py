@@ -165,7 +165,7 @@ class _Connection(asyncio.Protocol):
                 received.answered.set()
                 if ending == "reset":
                     self._transport.abort()
-                if ending != "end":
+                if ending != "end" or _is_last(received.request):
                     break
         self._transport.close()
 
@@ -265,6 +265,10 @@ def parsed(method: str, target: str, headers: tuple[tuple[str, str], ...], body:
         headers=headers,
         body=body,
     )
+
+
+def _is_last(request: Request) -> bool:
+    return any(name.lower() == "connection" and value.lower() == "close" for name, value in request.headers)
 
 
 def _is_handshake(request: Request) -> bool:
