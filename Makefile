@@ -122,6 +122,7 @@ bench-events: $(VENV)/.dev
 bench-clis: $(VENV)/.dev $(MODULES)/.installed
 	@$(BIN)/python -m bench.cli_backends
 	@$(BIN)/python -m bench.codex_backend
+	@$(BIN)/python -m bench.gemini_backend
 
 prices: $(VENV)/.dev
 	@$(BIN)/python tools/renew_prices.py
