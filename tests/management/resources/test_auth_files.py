@@ -9,6 +9,8 @@ import aiohttp
 import msgspec
 import pytest
 
+from auth.homes import Homes
+
 ONE = {"type": "claude-api-key", "api-key": "sk-ant-one-of-mine", "label": "first", "note": "nights", "x-mine": [1, 2]}
 TWO = {"type": "codex-api-key", "api-key": "sk-two-of-mine"}
 
@@ -188,3 +190,18 @@ async def test_figures_by_key_name_no_key(open_stage: Any) -> None:
         ((name, figures),) = told["anthropic"].items()
         assert name.startswith("https://a.example.com|•••")
         assert figures == {"success": 0, "failed": 0, "recent_requests": []}
+
+
+@pytest.mark.parametrize("way", ["one", "bulk"])
+async def test_a_login_goes_with_its_last_file(stage: Any, way: str) -> None:
+    home = Homes(stage.accounts).make("codex")
+    for name in ("ada", "bea"):
+        await put(stage, f"{name}.json", {"type": "codex", "home": home.name, "account": name})
+    for name in ("ada", "bea"):
+        assert home.is_dir()
+        if way == "one":
+            await stage.ask("DELETE", f"/auth-files?name={name}.json")
+        else:
+            await stage.ask("POST", "/auth-files/bulk", {"action": "delete", "names": [f"{name}.json"]})
+    assert await listed(stage) == []
+    assert not home.exists()
