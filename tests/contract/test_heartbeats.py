@@ -20,7 +20,10 @@ pytestmark = CONTRACT
 TURN = [{"role": "user", "content": "Is the tide in?"}]
 ASKS: Mapping[str, tuple[str, dict[str, object]]] = {
     "anthropic": ("/v1/messages", {"max_tokens": 99, "stream": True, "messages": TURN}),
-    "openai_chat": ("/v1/chat/completions", {"stream": True, "messages": TURN}),
+    "openai_chat": (
+        "/v1/chat/completions",
+        {"stream": True, "messages": TURN, "stream_options": {"include_usage": True}},
+    ),
     "openai_responses": ("/v1/responses", {"stream": True, "store": False, "input": TURN}),
     "gemini": (
         "/v1beta/models/{model}:streamGenerateContent?alt=sse",
