@@ -83,10 +83,10 @@ test-browser: $(VENV)/.dev
 	@$(BIN)/pytest tests/browser
 
 faults: $(VENV)/.dev $(OIDC)/node_modules/.installed strace
-	@PROXY_FAULT_ROUNDS=500 PROXY_POOL_STEPS=60000 $(BIN)/pytest tests/faults/test_pool_machine.py $(OIDC) tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py tests/faults/test_guesses.py tests/faults/test_openapi_document.py
-	@test ! -e $(MODULES)/.installed || PROXY_FAULT_ROUNDS=500 $(BIN)/python $(CLIENTS)/offline.py $(BIN)/pytest tests/logins/test_campaign.py
+	@PROXY_FAULT_ROUNDS=500 PROXY_POOL_STEPS=60000 $(BIN)/pytest --timeout 0 tests/faults/test_pool_machine.py $(OIDC) tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py tests/faults/test_guesses.py tests/faults/test_openapi_document.py
+	@test ! -e $(MODULES)/.installed || PROXY_FAULT_ROUNDS=500 $(BIN)/python $(CLIENTS)/offline.py $(BIN)/pytest --timeout 0 tests/logins/test_campaign.py
 	@[ ! -e $(MODULES)/.installed ] || PROXY_FAULT_ROUNDS=200 $(BIN)/python $(CLIENTS)/offline.py \
-		$(BIN)/pytest -n 2 tests/backends/test_claude_faults.py tests/backends/test_claude_safety.py \
+		$(BIN)/pytest --timeout 0 -n 2 tests/backends/test_claude_faults.py tests/backends/test_claude_safety.py \
 		tests/backends/test_codex_faults.py
 
 soak: $(VENV)/.dev
