@@ -59,7 +59,7 @@ def _operation(route: Route) -> JsonValue:
         "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_"),
         "summary": route.sentence,
         "responses": {
-            "200": {"description": "Done.", "content": {route.reply_type: {"schema": schema_of(route.reply)}}},
+            "200": {"description": "Done.", "content": _content(route)},
             **{str(status): _error(status) for status in sorted({*_COMMON, *route.statuses})},
         },
     }
@@ -74,6 +74,11 @@ def _operation(route: Route) -> JsonValue:
         schema = schema_of(route.body)
         operation["requestBody"] = {"content": {kind: {"schema": schema} for kind in route.body_types}}
     return operation
+
+
+def _content(route: Route) -> JsonValue:
+    types = {route.reply_type: route.reply, **route.more_types}
+    return {kind: {"schema": schema_of(shape)} for kind, shape in types.items()}
 
 
 def _parameter(parameter: Parameter) -> JsonValue:

@@ -161,6 +161,8 @@ class Route:
     body_types: tuple[str, ...] = (JSON,)
     reply: Schema | type = field(default_factory=lambda: OK)
     reply_type: str = JSON
+    more_types: Mapping[str, Schema] = field(default_factory=dict)
+    """What else it may be, by a parameter."""
     statuses: tuple[int, ...] = ()
 
     is_noted: bool = True

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from aiohttp import BodyPartReader, MultipartReader
+from aiohttp.http_exceptions import HttpProcessingError
 
 from management.refusal import invalid
 from management.routes import BODY_BYTES_MAX, FORM, Ask, too_large
@@ -51,7 +52,7 @@ async def form_of(ask: Ask) -> tuple[list[Upload], dict[str, str]]:
                 found.append(Upload(name=part.filename, raw=raw))
             elif part.name:
                 fields[part.name] = raw.decode()
-    except (ValueError, AssertionError, LookupError, asyncio.IncompleteReadError) as error:
+    except (ValueError, AssertionError, LookupError, asyncio.IncompleteReadError, HttpProcessingError) as error:
         raise invalid(f"the form cannot be read: {error}"[:300]) from error
     return found, fields
 

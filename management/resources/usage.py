@@ -282,6 +282,7 @@ ROUTES = (
         ),
         reply={"type": "string"},
         reply_type=CSV,
+        more_types={JSON: {"type": "array", "items": {"type": "object"}}},
         statuses=(503,),
     ),
     Route(

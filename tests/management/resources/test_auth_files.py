@@ -205,3 +205,10 @@ async def test_a_login_goes_with_its_last_file(stage: Any, way: str) -> None:
             await stage.ask("POST", "/auth-files/bulk", {"action": "delete", "names": [f"{name}.json"]})
     assert await listed(stage) == []
     assert not home.exists()
+
+
+async def test_a_form_that_is_none_is_refused(stage: Any) -> None:
+    form = b'--b\r\nContent-Disposition: form-data; name="a\x1c\x13"\r\n\r\n{}\r\n--b--\r\n'
+    for path in ("/auth-files", "/vertex/import"):
+        answer = await stage.ask("POST", path, form, Content_Type="multipart/form-data; boundary=b")
+        assert (answer.status, answer.json["error"][:27]) == (400, "the form cannot be read: 40")

@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.management.conftest import cheap_hash, open_stage, stage
+
+__all__ = ["cheap_hash", "open_stage", "stage"]
+
 OK = {"status": "ok"}
 SCALARS: dict[str, object] = {
     "debug": True, "logging-to-file": False, "usage-statistics-enabled": True, "request-log": False, "request-retry": 2,
