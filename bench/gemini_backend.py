@@ -26,6 +26,8 @@ from tests.backends.stage import KEY, GeminiStage
 
 MODULES = Path(os.environ.get("PROXY_CLIENT_MODULES", "tests/clients/node_modules")).resolve()
 ROUNDS = int(os.environ.get("PROXY_BENCH_ROUNDS", "15"))
+REST_SECONDS = float(os.environ.get("PROXY_BENCH_REST", "1.0"))
+"""For the next conversation to be prepared, and the machine to be quiet."""
 ANSWER = "Ahoy from the quay."
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # gitleaks:allow
@@ -56,15 +58,18 @@ class Bench:
         return await self._first(f"https://{HOST}{PATH}?alt=sse", body, headers, proxy=proxy, ssl=self.tls)
 
     async def continuing(self) -> float:
+        await asyncio.sleep(REST_SECONDS)
         seconds = await self._ours(self.talk)
         self.talk += [model(ANSWER), user("And now?")]
         return seconds
 
     async def new(self) -> float:
+        await asyncio.sleep(REST_SECONDS)
         self.serial += 1
         return await self._ours([user(f"Who is there? {self.serial}")])
 
     async def history(self) -> float:
+        await asyncio.sleep(REST_SECONDS)
         self.serial += 1
         image = {"inlineData": {"mimeType": "image/png", "data": PIXEL}}
         contents: list[dict[str, Any]] = []

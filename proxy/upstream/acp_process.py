@@ -32,6 +32,10 @@ INSTRUCTIONS = "instructions.md"
 TALKS = "talks"
 """Where the conversations have their folders."""
 _VERSION_PARTS = 3
+SPARES_MAX = 4
+KNOWN_MAX = 64
+SPARE_DELAY_SECONDS = 0.2
+"""Beginning one takes the CLI 30 ms and more, which the turn that has just begun needs itself."""
 
 
 class AcpProcess:
@@ -58,6 +62,10 @@ class AcpProcess:
         self._instructions = ""
         self._edition = 0
         self._serial = 0
+        self._spares: dict[bytes, Conversation] = {}
+        """By their terms: begun before anybody asked."""
+        self._known: dict[bytes, None] = {}
+        """The terms of the latest conversations."""
         self._errands: set[asyncio.Task[None]] = set()
         self._dialogue = Dialogue(process, AGENT_CLIENT, on_end=lambda _ended: self._gone())
 
@@ -95,6 +103,24 @@ class AcpProcess:
     # conversations; each raises `Ended`, `Refusal`, `TimeoutError`, `Broken`
 
     async def begin(self, turn: Turn) -> Conversation:
+        conversation = self._spares.pop(turn.terms, None) or await self._begun(turn)
+        if turn.terms in self._known:
+            self._errand(self._spare(turn))
+        self._known[turn.terms] = None
+        while len(self._known) > KNOWN_MAX:
+            del self._known[next(iter(self._known))]
+        return conversation
+
+    async def _spare(self, turn: Turn) -> None:
+        """For the next that begins alike, which would wait for it."""
+        await asyncio.sleep(SPARE_DELAY_SECONDS)
+        if turn.terms in self._spares:
+            return
+        self._spares[turn.terms] = await self._begun(turn)
+        if len(self._spares) > SPARES_MAX:
+            self.let_go(self._spares.pop(next(iter(self._spares))))
+
+    async def _begun(self, turn: Turn) -> Conversation:
         conversation = Conversation(
             key=secrets.token_hex(16),
             tools=turn.tools,
