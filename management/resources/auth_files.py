@@ -15,13 +15,13 @@ from auth.refusal import Changed, Missing, Refused
 from management.accounts import Account, Teller, accounts, found
 from management.editing import change
 from management.refusal import Refusal, absent, invalid
+from management.removal import remove
 from management.resources.resting import EVERYTHING, excluding
 from management.resources.uploads import Upload, uploads
 from management.resources.usage import NO_COUNTS, counts
 from management.routes import FORM, JSON, OK, Ask, Parameter, Reply, Route, Schema
 from management.selection import BY, WORDS, selected
 from management.state import State
-from proxy.accounts.removal import remove
 from proxy.config.settings import JsonValue
 
 T = TypeVar("T")

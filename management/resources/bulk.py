@@ -14,12 +14,12 @@ from auth.refusal import Changed, Missing, Refused
 from management.accounts import Account, Teller, accounts
 from management.editing import change
 from management.refusal import Refusal, invalid
+from management.removal import remove
 from management.resources.calls import probed
 from management.resources.resting import excluding, places_of
 from management.routes import Ask, Reply, Route, Schema
 from management.selection import selected
 from management.state import State, auth_index
-from proxy.accounts.removal import remove
 
 PROBES_AT_ONCE = 8
 _ABSENT = "there is no such account"

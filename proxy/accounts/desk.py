@@ -17,7 +17,7 @@ from auth.refusal import Refused
 from auth.seal import Seal
 from auth.store import NEW
 from auth.tokens import Token
-from proxy.accounts import removal
+from management import removal
 from proxy.accounts.enrolment import enrolled, open_store
 from proxy.accounts.fresh_logins import own_login, signer_of
 from proxy.accounts.known import Usage, usages

@@ -19,11 +19,11 @@ from auth.login import DEVICE_MINUTES_MAX, LOGIN_MINUTES_MAX, Login
 from auth.logins.base import Setting
 from auth.logins.table import LoginKind
 from auth.refusal import Changed, Refused
+from management.removal import released
 from proxy.accounts.desk import CONFIG_FILE, Added, Desk
 from proxy.accounts.egress import with_egress
 from proxy.accounts.fresh_logins import client_of
 from proxy.accounts.logout import Grant, withdrawn
-from proxy.accounts.removal import released
 from proxy.accounts.surveys import written
 from proxy.config.account_files import OidcLogin, interpret
 
