@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SECONDS_MAX = 90
 KEY = "the-key-of-the-ferryman-4711"
-MODELS = {"claude-code": "claude-sonnet-5", "codex": "gpt-5.5"}
+MODELS = {"claude-code": "claude-sonnet-5", "codex": "gpt-5.5", "gemini-cli": "gemini-3-pro-preview"}
 """By kinds whose CLI asks for everybody."""
 
 

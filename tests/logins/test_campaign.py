@@ -87,6 +87,8 @@ def refresh_token(house: House, login: Kept) -> str:
     saved = msgspec.json.decode((house.folder / "homes" / login.home / TOKEN_FILES[login.kind].path).read_bytes())
     if login.kind == "codex":
         return str(saved["tokens"]["refresh_token"])
+    if login.kind == "gemini-cli":
+        return str(saved["refresh_token"])
     return str(saved["claudeAiOauth"]["refreshToken"])
 
 

@@ -18,12 +18,14 @@ from tests.logins.test_campaign import refresh_token
 from tests.logins.test_refresh import age, logged_in, token_of
 from tests.logins.vendor import Vendor
 
+GOOGLE_S = "1//fake"
+"""That does not rotate."""
 ROUNDS = int(os.environ.get("PROXY_FAULT_ROUNDS", "3"))
 
 
 async def aged(house: House, login: Kept) -> None:
     """While nobody refreshes it: the server does so as soon as it sees that the time has come."""
-    while login.kind == "claude-code":
+    while login.kind != "codex":
         with contextlib.suppress(Busy), Homes(house.folder).owned(login.home) as home:
             age(login.kind, home)
             return
@@ -60,10 +62,10 @@ async def test_F1_a_refresh_while_a_turn_runs_loses_nothing(
         vendor.thinking.set()
         assert "Ahoy from the quay." in await turn, f"round {number}"
         assert vendor.reused == [], f"round {number}"
-        assert refresh_token(house, login) == vendor.newest, f"round {number}: the login is lost"
+        assert refresh_token(house, login) == (vendor.newest or GOOGLE_S), f"round {number}: the login is lost"
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", ["claude-code", "codex"])
 async def test_a_refused_token_is_refreshed_while_its_cli_serves_others(
     house: House, server: Server, vendor: Vendor, kind: str
 ) -> None:

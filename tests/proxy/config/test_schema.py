@@ -16,7 +16,8 @@ remote-management.allow-remote remote-management.secret-key quota-exceeded.switc
 quota-exceeded.switch-preview-model routing.strategy routing.session-affinity routing.session-affinity-ttl api-keys
 generative-language-api-key gemini-api-key claude-api-key codex-api-key vertex-api-key openai-compatibility
 logging-to-file request-log usage-statistics-enabled streaming.keepalive-seconds streaming.bootstrap-retries
-payload.default payload.default-raw payload.override payload.override-raw payload.filter oauth-model-alias oauth-excluded-models
+payload.default payload.default-raw payload.override payload.override-raw payload.filter oauth-model-alias
+oauth-excluded-models
 claude-api-key.api-key claude-api-key.base-url claude-api-key.proxy-url claude-api-key.prefix claude-api-key.priority
 claude-api-key.weight claude-api-key.models.name claude-api-key.models.alias claude-api-key.excluded-models
 claude-api-key.headers openai-compatibility.name openai-compatibility.prefix openai-compatibility.base-url

@@ -14,7 +14,6 @@ from proxy.config.schema import Config
 from proxy.dispatch.decision import Candidate
 from proxy.dispatch.envelope import enveloped
 from proxy.dispatch.failover import Dispatcher
-from proxy.dispatch.inquiry import Refused
 from proxy.dispatch.snapshot import Snapshot
 from proxy.providers import gemini_cli
 
@@ -106,9 +105,10 @@ async def test_tokens_are_counted_by_whoever_serves(lab: Any, dispatcher: Dispat
 
 
 @pytest.mark.parametrize(("headers", "envelope"), [(MARKS, b""), (CIMultiDict(), CAME)])
-async def test_nobody_else_s_request_goes_through_a_login(
+async def test_anybody_else_s_request_is_the_clis_to_make(
     lab: Any, dispatcher: Dispatcher, headers: Any, envelope: bytes
 ) -> None:
-    with pytest.raises(Refused, match="is a login of Gemini CLI: it serves that CLI's own requests only"):
+    """And there is none here: over HTTP nothing is sent in its name."""
+    with pytest.raises(KeyError, match="gemini-cli"):
         await dispatcher.open(lab.inquiry("gemini", BODY, model="alias", headers=headers, envelope=envelope))
     assert lab.upstream.calls == []

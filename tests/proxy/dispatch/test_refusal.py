@@ -4,7 +4,16 @@ import pytest
 
 from auth.credential import Credential
 from proxy.dispatch.decision import Candidate, Decision, PassedOver
-from proxy.dispatch.refusal import BUSY_SECONDS, LINES_MAX, NO_ACCOUNT, exhausted, for_client, retry_headers, spoken, together
+from proxy.dispatch.refusal import (
+    BUSY_SECONDS,
+    LINES_MAX,
+    NO_ACCOUNT,
+    exhausted,
+    for_client,
+    retry_headers,
+    spoken,
+    together,
+)
 from proxy.hub.events import Failure
 from proxy.providers import anthropic
 from proxy.wire.table import wire_named

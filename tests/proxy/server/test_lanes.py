@@ -12,7 +12,7 @@ from proxy.server.lanes import Crowded, Lanes
 
 
 def ask(name: str, lane: str | None = None, size: int = 10) -> Creation:
-    return Creation(fields={}, model=name, lane=lane, is_prewarm=False, size=size)
+    return Creation(fields={}, members={}, model=name, lane=lane, is_prewarm=False, size=size)
 
 
 class Desk:

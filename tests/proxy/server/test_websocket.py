@@ -296,7 +296,8 @@ class TestFrames:
         peer.send(0, b'"model":"\xc3', is_last=False)
         peer.send(0, b'\xa4","generate":false}')
         assert await peer.take() == (PONG, b"1")
-        assert (await peer.frame())["response"]["model"] == "ä"
+        await peer.take()
+        assert house.dispatcher.inquiries[0].model == "ä"
 
     async def test_bytes_are_refused_and_the_connection_goes_on(self, house: House, connect: Connect) -> None:
         peer = await connect(house)
@@ -329,11 +330,11 @@ class TestFrames:
         peer = await connect(house)
         message = b'{"type":"response.create","model":"m","generate":false}'
         peer.send(TEXT, message + b" " * (1000 - len(message)))
-        assert (await peer.frame())["type"] == "response.created"
+        await peer.take()
+        assert [each.model for each in house.dispatcher.inquiries] == ["m"]
         peer.send(TEXT, message + b" " * (1001 - len(message)))
-        for _ in range(2):
-            await peer.frame()
-        assert (await peer.frame())["status"] == 413
+        while b'"status":413' not in (await peer.take())[1]:
+            pass  # the rest of the first answer
 
     async def test_whoever_lingers_is_let_go(
         self, open_house: Open, connect: Connect, monkeypatch: pytest.MonkeyPatch
