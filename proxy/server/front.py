@@ -100,6 +100,7 @@ class Front(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
         self._leave()
+        self._reader.retire()
         if self._visit is not None:
             self._visit.content.fail(ConnectionResetError("the client is gone"))
         if self._task is not None:

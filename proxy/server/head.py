@@ -88,6 +88,10 @@ def _is_plain(target: str) -> bool:
     return "%" not in target and "?" not in target and "#" not in target
 
 
+_NOBODYS = httptools.HttpRequestParser(object())
+"""In the place of one that is done with."""
+
+
 class HeadReader:
     """One for each connection. llhttp is made anew for each request: nothing of one is left for the next.
 
@@ -101,6 +105,10 @@ class HeadReader:
         self._parts: list[bytes] = []
         self.is_body_over = self.is_overrun = False
         self._parser = httptools.HttpRequestParser(self)
+
+    def retire(self) -> None:
+        """At the connection's end: its parser and it hold each other, and memory would wait for a collection."""
+        self._parser = _NOBODYS
 
     def read(self, data: bytes) -> Head:
         """`data`: all of the head, with its end. Raises `BadHead`."""

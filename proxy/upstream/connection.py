@@ -29,6 +29,10 @@ UPLOAD_BYTES_PER_SECOND = 64 * 1024
 Pairs = list[tuple[str, str]]
 
 
+_NOBODYS = httptools.HttpResponseParser(object())
+"""In the place of one that is done with."""
+
+
 class Connection(asyncio.Protocol):
     """`ask`, then `head`, then `more` until it gives nothing. `expects`: asked to look at `overdue` at that time."""
 
@@ -230,6 +234,7 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
         self._wake()
         self._lost(self)
+        self._parser = _NOBODYS  # it and we held each other: memory would wait for a collection
 
     def pause_writing(self) -> None:
         self._writable = self._loop.create_future()
