@@ -166,6 +166,8 @@ def _with_table(lines: list[str], keys: Keys, value: Value) -> list[str]:
     while _IDLE.fullmatch(lines[end - 1]):
         end -= 1  # what stands before the next table is said of that
     head, rest = lines[:start], lines[end:]
+    if written:  # what somebody has remarked there stays
+        written[1:1] = [line for line in lines[start + 1 : end] if line.lstrip().startswith("#")]
     while not written and head and not head[-1].strip():
         head.pop()
     is_apart = not rest or not rest[0].strip() or not (written or head)

@@ -37,7 +37,8 @@ PATHS: Mapping[str, str] = {
 ODD_BODIES: Mapping[str, str] = {
     "openai_chat": """ {"n" : 1, "temperature": 1e0, "seed": 12345678901234567890,
       "messages":[{"content":"Tide? \\u00f8 ø \\/","role":"user","x_berth":[1.10]}],
-      "zz_unheard_of": {"b": 1, "a": [true, null]}, "model": "MODEL", "stream": STREAM}\n""",
+      "zz_unheard_of": {"b": 1, "a": [true, null]}, "model": "MODEL", "stream_options":{ "include_usage":true},
+      "stream": STREAM}\n""",
     "openai_responses": """{"zz_unheard_of":{"b":1.0,"a":null}, "stream":STREAM ,"model" :"MODEL",
       "input":[{"role":"user","content":"Tide? \\u00f8 ø","x_berth":1.10}], "store":false,"top_p":1e0}""",
     "anthropic": """{"stream": STREAM,"max_tokens":64 , "zz_unheard_of":{"b":1.0,"a":{}},
@@ -46,7 +47,7 @@ ODD_BODIES: Mapping[str, str] = {
     "gemini": """{"generationConfig":{"topP":1e0, "zz_unheard_of":[1.10]},\t
       "contents":[{"parts":[{"text":"Tide? \\u00f8 ø"}],"role":"user"}], "a_zz": {"b":1,"a":2}}""",
 }
-"""Spelled as no SDK would, with members that nobody knows."""
+"""Spelled as no SDK would, with members that nobody knows. A Chat stream's usage is asked for: else we would ask."""
 
 
 def odd_body(wire: str, model: str, *, is_stream: bool) -> bytes:

@@ -85,7 +85,7 @@ async def ran(folder: Path, *arguments: str) -> tuple[int, str, str]:
         (["--port", "many"], 2, "'many' is not a valid integer"),
         (["--no-such-flag"], 2, "No such option"),
         (["nonsense"], 2, "No such command"),
-        (["--kimi-login"], 1, "not built"),
+        (["--kimi-login", "--grok-login"], 2, "one login at a time"),
         (["--replay", "nowhere"], 2, "does not exist"),
         (["config", "check", "bad.yaml"], 1, "bad.yaml:2:"),
     ],

@@ -133,6 +133,7 @@ class GeminiRenderer:
         self._wrap = wrap
         self._is_array = reply.framing == "json-array"
         self._has_begun = False
+        self._is_known = False
         self._is_done = False
         self._model = reply.model
         self._id = reply.request_id
@@ -192,6 +193,7 @@ class GeminiRenderer:
         return self._frame(dumps(chunk(parts, {}, {"modelVersion": self._model, "responseId": self._id})))
 
     def _start(self, event: ResponseStart) -> bytes:
+        self._is_known = True
         if event.id:
             self._id = event.id
             self._template()
@@ -273,7 +275,9 @@ class GeminiRenderer:
         and its older one for JavaScript (LangChain's) reads nothing more after a blank line. White space is legal
         between the items of an array, and before it.
         """
-        return b"\n" if self._is_array else self._frame(_SILENCE)
+        if self._is_array:
+            return b"\n"
+        return self._parts({"text": ""}) if self._is_known else self._frame(_SILENCE)
 
     def _opaque(self, event: OpaqueEvent) -> bytes:
         if event.wire != NAME or event.name != "candidate":

@@ -224,9 +224,9 @@ async def test_what_cannot_be_asked_is_said_before_anything_is_started(harbour: 
 
 
 async def test_who_finds_no_room_is_sent_elsewhere(harbour: Harbour, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claude_code, "SEAT_SECONDS_MAX", 0.05)
     harbour.pool.room = Room(processes_max=1, spares_max=0)
     answer = await harbour.claude.send(harbour.call("hang"))
+    monkeypatch.setattr(claude_code, "SEAT_SECONDS_MAX", 0.05)  # the first one starts its process in peace
     busy = await harbour.claude.send(harbour.call("One."))
     assert (busy.status, busy.headers["retry-after"]) == (429, "1")
     answer.abort()
