@@ -106,9 +106,11 @@ class GeminiBackend(Vendor):
             watching.cancel()
 
     async def _watch(self, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(ConnectionError):
-            if not await reader.read(1):
-                self.dropped.set()
+        more = b""
+        with contextlib.suppress(ConnectionError):  # a reset is a hanging up, too
+            more = await reader.read(1)
+        if not more:
+            self.dropped.set()
 
     async def _about(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
         self.asked.append(asked)
