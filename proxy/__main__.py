@@ -35,7 +35,7 @@ else:
 DEFAULT_CONFIG = Path("config.yaml")
 COLLECTIONS = (20_000, 5, 3)
 """Of garbage in cycles, which a request leaves next to nothing of: after so many new objects, and so on upwards. A
-connection that is closed and a reload leave some: with 20 and 20 they were let grow to 80 MB (`make soak`).
+connection that is closed and a reload leave some: with 20 and 20 they were let grow to tens of megabytes (`make soak`).
 """
 
 
