@@ -15,8 +15,9 @@ from proxy.upstream.acp_process import AcpProcess
 from proxy.upstream.acp_profile import AcpProfile
 from proxy.upstream.acp_relay import AcpRelay
 from proxy.upstream.acp_start import AcpStarter
-from proxy.upstream.acp_turn import AcpTurn, Told, can_follow
+from proxy.upstream.acp_turn import AcpTurn, can_follow
 from proxy.upstream.base import Answer, Call, CliAccount, Upstream
+from proxy.upstream.cli_answers import Told
 from proxy.upstream.cli_choice import Home, Seats, Wish
 from proxy.upstream.cli_pool import Busy, CliPool
 from proxy.upstream.cli_traces import CliTraces

@@ -21,9 +21,9 @@ from proxy.upstream.acp_conversation import Conversation
 from proxy.upstream.acp_exchange import Exchange
 from proxy.upstream.acp_profile import AcpProfile, Asked
 from proxy.upstream.acp_script import Fate
-from proxy.upstream.base import Answer, Call, Upstream
+from proxy.upstream.base import Call, Upstream
+from proxy.upstream.cli_echo import body_of, echo
 
-BODY_BYTES_MAX = 1024**3
 TOOLS = "tools"
 BEAT_SECONDS = 60.0
 """While a call waits for the caller, the CLI hears that often that it is not forgotten: Node gives up after five
@@ -98,7 +98,7 @@ class AcpRelay:
     # a turn
 
     async def _turn(self, line: Line, request: web.BaseRequest) -> web.StreamResponse:
-        body = await _body(request)
+        body = await body_of(request)
         try:
             asked = self._profile.asked(body)
         except ValueError:
@@ -137,7 +137,7 @@ class AcpRelay:
         exchange.begin(answer)
         if not 200 <= answer.status < 300:
             return self._refused("the answer went to whoever asked")
-        return await _echo(exchange, answer, request)
+        return await echo(exchange, answer, request)
 
     def _fault(self, conversation: Conversation, asked: Asked) -> str | None:
         """Why this is not what the caller wants."""
@@ -160,31 +160,6 @@ class AcpRelay:
         return web.Response(status=400, body=self._profile.refusal(400, why), headers=_JSON)
 
 
-async def _echo(exchange: Exchange, answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
-    response = web.StreamResponse(headers=dict(answer.headers))
-    try:
-        await response.prepare(request)
-        async for piece in exchange.echoed():
-            await response.write(piece)
-        if exchange.is_cut and request.transport is not None:
-            request.transport.abort()
-        else:
-            await response.write_eof()
-    except ConnectionError:
-        pass  # the turn was interrupted
-    return response
-
-
-async def _body(request: web.BaseRequest) -> bytes:
-    pieces, size = [], 0
-    async for piece in request.content.iter_any():
-        pieces.append(piece)
-        size += len(piece)
-        if size > BODY_BYTES_MAX:
-            raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX, size)
-    return b"".join(pieces)
-
-
 # the caller's tools, as MCP has them (streamable HTTP)
 
 
@@ -200,7 +175,7 @@ async def _serve_tools(conversation: Conversation | None, request: web.BaseReque
     if request.method != "POST":
         return web.Response(status=405)
     try:
-        message = msgspec.json.decode(await _body(request), type=_Message)
+        message = msgspec.json.decode(await body_of(request), type=_Message)
     except ValueError:
         return web.Response(status=400)
     if message.id is None:

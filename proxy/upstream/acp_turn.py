@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-
-import msgspec
-from multidict import CIMultiDict
+from collections.abc import Sequence
 
 from auth.cli.dialogue import Refusal
 from auth.cli.process import Ended
 from proxy.errors import Broken, Silent, UpstreamError
+from proxy.hub.residue import JsonObject
 from proxy.upstream.acp_conversation import Conversation
 from proxy.upstream.acp_exchange import Exchange
 from proxy.upstream.acp_process import AcpProcess
 from proxy.upstream.acp_profile import AcpProfile
 from proxy.upstream.acp_script import Results, Step, Turn
 from proxy.upstream.base import Answer, Call
+from proxy.upstream.cli_answers import StreamedAnswer, Told, WholeAnswer
 from proxy.upstream.cli_choice import Kept
 from proxy.upstream.cli_pool import Claim
 
@@ -60,8 +58,8 @@ class AcpTurn:
             self._exchange.end()
             self._drop()
             return answer
-        streamed = AcpAnswer(answer, self._exchange, self)
-        return streamed if self._turn.is_stream else WholeAnswer(streamed, self._exchange)
+        streamed = StreamedAnswer(answer, self._exchange, self.settle)
+        return streamed if self._turn.is_stream else WholeAnswer(streamed, self._whole)
 
     async def _told(self) -> None:
         conversation, steps = await self._place()
@@ -83,6 +81,15 @@ class AcpTurn:
         steps = self._turn.steps(0, ())
         conversation = self._conversation = await self._worker.begin(self._turn)
         return conversation, steps
+
+    def _whole(self, size: int) -> JsonObject:
+        listener = self._exchange.listener
+        whole = listener.whole()
+        if whole is not None:
+            return whole
+        if listener.error is None:
+            raise Broken(f"the provider's answer was cut off before its end, after {size} bytes")
+        return {"error": listener.error}
 
     def _end(self) -> None:
         """Nothing came of it."""
@@ -117,94 +124,3 @@ def can_follow(turn: Turn, kept: Kept) -> bool:
         return bool(turn.steps(len(kept.said), conversation.pending))
     except ValueError:
         return False
-
-
-class AcpAnswer:
-    """`proxy.upstream.base.Answer`: the provider's own, without the envelope that is between it and the CLI."""
-
-    def __init__(self, answer: Answer, exchange: Exchange, turn: AcpTurn) -> None:
-        self.status = answer.status
-        self.headers = answer.headers
-        self._exchange = exchange
-        self._turn = turn
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        try:
-            async with contextlib.aclosing(self._exchange.chunks()) as pieces:
-                async for piece in pieces:
-                    if self._exchange.listener.is_over:
-                        self._turn.settle()  # before the caller can go on
-                    yield piece
-        finally:
-            self._turn.settle()
-
-    async def read(self, bytes_max: int) -> bytes:
-        pieces, size = [], 0
-        async with contextlib.aclosing(self.chunks()) as chunks:
-            async for piece in chunks:
-                pieces.append(piece)
-                size += len(piece)
-                if size > bytes_max:
-                    self.abort()
-                    raise Broken(f"the answer is longer than {bytes_max} bytes")
-        return b"".join(pieces)
-
-    async def release(self) -> None:
-        self.abort()
-
-    def abort(self) -> None:
-        self._exchange.abort()
-        self._turn.settle()
-
-
-class WholeAnswer:
-    """The same, for a caller that wants it at once: the CLI knows streams only."""
-
-    def __init__(self, streamed: AcpAnswer, exchange: Exchange) -> None:
-        self.status = streamed.status
-        self.headers: Mapping[str, str] = CIMultiDict({**streamed.headers, "content-type": "application/json"})
-        self._streamed = streamed
-        self._exchange = exchange
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        told = b"".join([piece async for piece in self._streamed.chunks()])
-        whole = self._exchange.listener.whole()
-        if whole is not None:
-            yield msgspec.json.encode(whole)
-            return
-        if (error := self._exchange.listener.error) is None:
-            raise Broken(f"the provider's answer was cut off before its end, after {len(told)} bytes")
-        yield msgspec.json.encode({"error": error})
-
-    async def read(self, bytes_max: int) -> bytes:
-        whole = b"".join([piece async for piece in self.chunks()])
-        if len(whole) > bytes_max:
-            raise Broken(f"the answer is longer than {bytes_max} bytes")
-        return whole
-
-    async def release(self) -> None:
-        await self._streamed.release()
-
-    def abort(self) -> None:
-        self._streamed.abort()
-
-
-class Told:
-    """An error of ours, in the provider's dialect: nothing was asked of it."""
-
-    def __init__(self, status: int, body: bytes) -> None:
-        self.status = status
-        self.headers: Mapping[str, str] = CIMultiDict({"content-type": "application/json"})
-        self._body = body
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        yield self._body
-
-    async def read(self, bytes_max: int) -> bytes:
-        return self._body[:bytes_max]
-
-    async def release(self) -> None:
-        pass
-
-    def abort(self) -> None:
-        pass

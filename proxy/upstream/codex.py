@@ -23,7 +23,7 @@ from proxy.upstream.codex_process import CodexProcess
 from proxy.upstream.codex_relay import ACCOUNT_HEADERS, CodexRelay, Way
 from proxy.upstream.codex_request import read_turn
 from proxy.upstream.codex_start import CodexStarter
-from proxy.upstream.codex_turn import CodexTurn, Told, can_follow
+from proxy.upstream.codex_turn import CodexTurn, can_follow, refusal
 
 SEATS = Seats(at_once=32, conversations_max=300)
 """A conversation takes 1.7 MB, until a minute after it was let go; what a process has taken, it keeps."""
@@ -61,7 +61,7 @@ class Codex:
         try:
             turn = read_turn(call.body)
         except (ValueError, RecursionError) as error:
-            return Told(400, f"the request cannot be read: {error}")
+            return refusal(400, f"the request cannot be read: {error}")
         name = f"codex-{call.session}" if call.is_resuming and call.session else ""
         if name and not turn.has_history:
             turn = turn.after(await self._sessions.said(name))
@@ -78,7 +78,7 @@ class Codex:
         try:
             claim = await self._pool.claim(self._kind, account, wish, seconds=SEAT_SECONDS_MAX)
         except Busy as error:
-            return Told(503, str(error))
+            return refusal(503, str(error))
 
         def remember(items: Sequence[JsonObject]) -> None:
             if name:

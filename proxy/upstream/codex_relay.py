@@ -18,6 +18,7 @@ from aiohttp import web
 
 from proxy.errors import Broken, UpstreamError
 from proxy.upstream.base import Answer, Call, Upstream
+from proxy.upstream.cli_echo import body_of, echo
 from proxy.upstream.codex_answer import Listener
 
 ABOUT_SECONDS = 300.0
@@ -25,7 +26,6 @@ ABOUT_SECONDS = 300.0
 turn, and waits for it.
 """
 ABOUT_BYTES_MAX = 4 * 1024 * 1024
-BODY_BYTES_MAX = 1024**3
 ACCOUNT_HEADERS = ("authorization", "chatgpt-account-id")
 _METADATA = "x-codex-turn-metadata"
 
@@ -200,13 +200,13 @@ class CodexRelay:
         if any(request.headers.get(name) != value for name, value in _account(call).items()):
             exchange.fail(Broken("the codex CLI asked in another account's name, and was stopped"))
             return _refusal("this is another account's")
-        call = replace(call, method="POST", headers=_headers(request), body=await _body(request))
+        call = replace(call, method="POST", headers=_headers(request), body=await body_of(request))
         answer = await exchange.send(self._http, call)
         if answer is None:
             return _refusal("the backend did not answer")
         if not 200 <= answer.status < 300:
             return _refusal("the answer went to whoever asked")
-        return await _echo(exchange, answer, request)
+        return await echo(exchange, answer, request)
 
     # about the account
 
@@ -235,31 +235,6 @@ class CodexRelay:
     def _forget_old(self) -> None:
         latest = self._clock() - ABOUT_SECONDS
         self._told = {name: told for name, told in self._told.items() if told.at > latest}
-
-
-async def _echo(exchange: Exchange, answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
-    response = web.StreamResponse(headers=dict(answer.headers))
-    try:
-        await response.prepare(request)
-        async for piece in exchange.echoed():
-            await response.write(piece)
-        if exchange.is_cut and request.transport is not None:
-            request.transport.abort()
-        else:
-            await response.write_eof()
-    except ConnectionError:
-        pass  # the turn was interrupted
-    return response
-
-
-async def _body(request: web.BaseRequest) -> bytes:
-    pieces, size = [], 0
-    async for piece in request.content.iter_any():
-        pieces.append(piece)
-        size += len(piece)
-        if size > BODY_BYTES_MAX:
-            raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX, size)
-    return b"".join(pieces)
 
 
 def _kind(request: web.BaseRequest) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from multidict import CIMultiDict
 
 from auth.cli.dialogue import Refusal
 from auth.cli.process import Ended
 from proxy.errors import Broken, Silent, UpstreamError
 from proxy.hub.residue import JsonObject
 from proxy.upstream.base import Answer, Call
+from proxy.upstream.cli_answers import StreamedAnswer, Told, WholeAnswer
 from proxy.upstream.cli_choice import Kept
 from proxy.upstream.cli_pool import Claim
 from proxy.upstream.codex_process import CodexProcess, Thread
@@ -53,7 +52,7 @@ class CodexTurn:
             answer = await exchange.answered
         except Refusal as error:
             self._end()
-            return Told(400, f"Codex does not take this request: {error}")
+            return refusal(400, f"Codex does not take this request: {error}")
         except Ended as error:
             self._end()
             raise Broken(f"the codex CLI has ended: {error}") from error
@@ -67,8 +66,8 @@ class CodexTurn:
             self._exchange = None  # its answer is the caller's to read
             self._end()
             return answer
-        streamed = CodexAnswer(answer, exchange, self)
-        return streamed if self._turn.is_stream else WholeAnswer(streamed, exchange)
+        streamed = StreamedAnswer(answer, exchange, lambda: self.settle(exchange))
+        return streamed if self._turn.is_stream else WholeAnswer(streamed, lambda _size: _whole(exchange))
 
     async def _begun(self, *, anew: bool = False) -> Exchange:
         """When Codex has asked its backend, or has told that it does not. `anew`: not where it was left."""
@@ -135,91 +134,15 @@ def can_follow(turn: Turn, kept: Kept) -> bool:
     return is_held_alike and results(turn.new_items(len(kept.said)), thread.pending) is not None
 
 
-class CodexAnswer:
-    """`proxy.upstream.base.Answer`: the backend's own."""
-
-    def __init__(self, answer: Answer, exchange: Exchange, turn: CodexTurn) -> None:
-        self.status = answer.status
-        self.headers = answer.headers
-        self._exchange = exchange
-        self._turn = turn
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        try:
-            async with contextlib.aclosing(self._exchange.chunks()) as pieces:
-                async for piece in pieces:
-                    if self._exchange.listener.is_over:
-                        self._turn.settle(self._exchange)  # before the caller can go on
-                    yield piece
-        finally:
-            self._turn.settle(self._exchange)
-
-    async def read(self, bytes_max: int) -> bytes:
-        pieces, size = [], 0
-        async with contextlib.aclosing(self.chunks()) as chunks:
-            async for piece in chunks:
-                pieces.append(piece)
-                size += len(piece)
-                if size > bytes_max:
-                    self.abort()
-                    raise Broken(f"the answer is longer than {bytes_max} bytes")
-        return b"".join(pieces)
-
-    async def release(self) -> None:
-        self.abort()
-
-    def abort(self) -> None:
-        self._exchange.abort()
-        self._turn.settle(self._exchange)
+def _whole(exchange: Exchange) -> JsonObject:
+    whole = exchange.listener.whole()
+    if whole is None:
+        raise Broken("the backend's answer was cut off before its end")
+    return whole
 
 
-class WholeAnswer:
-    """The same, for a caller that wants it at once: Codex knows streams only."""
-
-    def __init__(self, streamed: CodexAnswer, exchange: Exchange) -> None:
-        self.status = streamed.status
-        self.headers: Mapping[str, str] = CIMultiDict({**streamed.headers, "content-type": "application/json"})
-        self._streamed = streamed
-        self._exchange = exchange
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        async for _ in self._streamed.chunks():
-            pass
-        whole = self._exchange.listener.whole()
-        if whole is None:
-            raise Broken("the backend's answer was cut off before its end")
-        yield msgspec.json.encode(whole)
-
-    async def read(self, bytes_max: int) -> bytes:
-        whole = b"".join([piece async for piece in self.chunks()])
-        if len(whole) > bytes_max:
-            raise Broken(f"the answer is longer than {bytes_max} bytes")
-        return whole
-
-    async def release(self) -> None:
-        await self._streamed.release()
-
-    def abort(self) -> None:
-        self._streamed.abort()
-
-
-class Told:
-    """An error of ours, in the backend's dialect: nothing was asked of it."""
-
-    def __init__(self, status: int, message: str) -> None:
-        self.status = status
-        self.headers: Mapping[str, str] = CIMultiDict({"content-type": "application/json"})
-        kind = "invalid_request_error" if status == 400 else "server_error"
-        self._body = msgspec.json.encode({"error": {"message": message, "type": kind, "code": None, "param": None}})
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        yield self._body
-
-    async def read(self, bytes_max: int) -> bytes:
-        return self._body[:bytes_max]
-
-    async def release(self) -> None:
-        pass
-
-    def abort(self) -> None:
-        pass
+def refusal(status: int, message: str) -> Told:
+    """In the backend's dialect."""
+    kind = "invalid_request_error" if status == 400 else "server_error"
+    error = {"message": message, "type": kind, "code": None, "param": None}
+    return Told(status, msgspec.json.encode({"error": error}))
