@@ -204,6 +204,8 @@ class Attempt:
         answer, self._answer = self._answer, None
         if answer is None:
             return
+        if not self.is_over:
+            answer.abort()  # whoever answers hears of it before the books do
         if self._passage is not None and not self.seen.is_ended:
             self._passage.look_back()
         if self.is_over and self.seen.failure is None:
