@@ -9,7 +9,7 @@ import msgspec
 
 from proxy.observe.recording import Recording, Request
 from tests.clients.upstream import Upstream
-from tests.socket_vendor import Asked, Close, SocketVendor, Step, as_messages, messages
+from tests.socket_vendor import Asked, Close, Hold, SocketVendor, Step, as_messages, messages
 
 PATH = "/openai_responses/v1/responses"
 ID = b"resp_harbour1"
@@ -41,7 +41,9 @@ def _steps(recording: Recording) -> list[Step]:
         headers = {name.lower(): value for name, value in response.headers if name.lower() != "content-type"}
         return [msgspec.json.encode({"type": "error", "status": response.status, "headers": headers, **body})]
     told: list[Step] = [*as_messages([frame.data for frame in response.frames])]
-    return told if recording.fault is None else [*told[: len(told) // 2], Close(0)]
+    if recording.fault is None:
+        return told
+    return [*told[: len(told) // 2], Hold() if recording.fault.kind == "stall" else Close(0)]
 
 
 def said_on(frames: bytes) -> Iterator[bytes]:

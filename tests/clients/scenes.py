@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -183,32 +184,44 @@ def _own(text: str) -> object:
 
 
 class Live:
-    """For those that print an answer as it comes."""
+    """For those that show an answer as it comes."""
 
     cli: Cli
 
     async def test_an_answer_is_there_as_it_comes_and_nobody_goes_on_when_the_cli_is_gone(self, stage: Stage) -> None:
+        """The upstream says the other half only to whoever has shown the first, which is never."""
         await stage.open(**{self.cli.wire: ["key-one-of-the-harbour"]})
         stage.upstream.in_turn(Break(Say(ANSWER), fault="stall"))
+        async with self.showing(stage, ANSWER[: len(ANSWER) // 2].rstrip()):
+            gone = self.gone(stage)
+            assert not gone.is_set()
+        async with asyncio.timeout(PROMPT_SECONDS_MAX):
+            await gone.wait()
+
+    @asynccontextmanager
+    async def showing(self, stage: Stage, words: str) -> AsyncIterator[None]:
+        """The CLI has been asked, and shows those words of the answer; it is killed at the end."""
         arguments = run_arguments(self.cli, stage, self.cli.wire, *self.cli.live)
         process = await stage.started(*arguments, PROXY_KEY=CLIENT_KEY)
         try:
-            await until_said(process, ANSWER[: len(ANSWER) // 2].rstrip())
-            (received,) = [each for each in stage.server.requests if PROMPT.encode() in each.request.body]
-            assert not received.gone.is_set()
+            assert process.stdout is not None
+            await until_said(process.stdout.read, words)
+            yield
         finally:
             await killed(process)
-        async with asyncio.timeout(PROMPT_SECONDS_MAX):
-            await received.gone.wait()
+
+    def gone(self, stage: Stage) -> asyncio.Event:
+        """Set when nobody listens any more to the upstream's answer."""
+        (asked,) = stage.upstream.asked
+        return next(each.gone for each in stage.server.requests if each.request is asked.request)
 
 
-async def until_said(process: asyncio.subprocess.Process, words: str) -> str:
-    """What it has printed when those words have come."""
-    assert process.stdout is not None
+async def until_said(read: Callable[[int], Awaitable[bytes]], words: str) -> str:
+    """What has come when those words have."""
     said = ""
     async with asyncio.timeout(60):
         while words not in said:
-            data = await process.stdout.read(4096)
+            data = await read(4096)
             assert data, f"it ended, and had said: {said}"
             said += data.decode(errors="replace")
     return said

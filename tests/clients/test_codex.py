@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 
 from tests.clients.answers import Say, exhausted
+from tests.clients.app_server import AppServer, app_server, text
 from tests.clients.over_socket import on_socket, said_on, without_credential
 from tests.clients.scenes import (
     ANSWER,
@@ -19,13 +21,14 @@ from tests.clients.scenes import (
     CARGO,
     PROMPT,
     Cli,
+    Live,
     Scenes,
     Settled,
     check_own_request,
     prompted,
     reads,
 )
-from tests.clients.stage import CLIENT_KEY, MODELS, Ran, Stage, killed
+from tests.clients.stage import CLIENT_KEY, MODELS, Ran, Stage
 from tests.socket_vendor import SocketVendor
 
 QUIET = """\
@@ -38,7 +41,25 @@ apps = false
 """
 
 
-class TestCodex(Scenes, Settled):
+class Streamed(Live):
+    """`codex exec` prints whole items only; what an editor shows comes from the app server, piece by piece."""
+
+    @asynccontextmanager
+    async def showing(self, stage: Stage, words: str) -> AsyncIterator[None]:
+        async with self.served(stage) as server:
+            thread = await server.thread(model=MODELS[self.cli.wire])
+            server.say("turn/start", threadId=thread, input=text(PROMPT))
+            said = ""
+            while words not in said:
+                said += (await server.until("item/agentMessage/delta"))["delta"]
+            yield
+
+    def served(self, stage: Stage) -> AbstractAsyncContextManager[AppServer]:
+        server = ("--url", stage.url, "--model", MODELS[self.cli.wire])
+        return app_server(stage, "proxy", "run", *server, "codex", "app-server", PROXY_KEY=CLIENT_KEY)
+
+
+class TestCodex(Scenes, Settled, Streamed):
     cli = Cli(
         name="codex",
         wire="openai_responses",
@@ -90,17 +111,13 @@ class TestCodex(Scenes, Settled):
         config += f'cli_auth_credentials_store = "file"\n{QUIET}'
         (stage.home / ".codex" / "config.toml").write_text(config)
         (stage.home / ".codex" / "auth.json").write_bytes(msgspec.json.encode(login()))
-        process = await stage.started("codex", "app-server", stdin=asyncio.subprocess.PIPE)
-        try:
-            await asked(process, 1, "initialize", {"clientInfo": {"name": "test", "title": "test", "version": "1"}})
-            limits = (await asked(process, 2, "account/rateLimits/read"))["result"]["rateLimits"]
-        finally:
-            await killed(process)
+        async with app_server(stage, "codex", "app-server") as server:
+            limits = (await server.ask("account/rateLimits/read"))["rateLimits"]
         assert 0 < limits["primary"]["usedPercent"] <= 100
         assert limits["primary"]["resetsAt"] > 0
 
 
-class TestCodexOverAWebSocket(Scenes):
+class TestCodexOverAWebSocket(Scenes, Streamed):
     """As it speaks to its own vendor: one socket for a conversation, on which it says only what is new."""
 
     cli = TestCodex.cli
@@ -108,13 +125,17 @@ class TestCodexOverAWebSocket(Scenes):
     others = TestCodex.others
 
     async def run(self, stage: Stage, wire: str) -> Ran:
-        (stage.home / ".codex" / "config.toml").write_text(
-            f'openai_base_url = "{stage.url}/backend-api/codex"\n{QUIET}'
-        )
+        point_here(stage)
         ran = await stage.run("codex", *self.cli.arguments, "-m", MODELS[wire], PROMPT, CODEX_API_KEY=CLIENT_KEY)
         assert "Reconnecting" not in ran.err, ran
         assert "Falling back" not in ran.err, ran
         return ran
+
+    def served(self, stage: Stage) -> AbstractAsyncContextManager[AppServer]:
+        point_here(stage)
+        key = {"auth_mode": "apikey", "OPENAI_API_KEY": CLIENT_KEY}
+        (stage.home / ".codex" / "auth.json").write_bytes(msgspec.json.encode(key))
+        return app_server(stage, "codex", "app-server")
 
 
 class TestCodexOverTheProvidersWebSocket(TestCodexOverAWebSocket):
@@ -127,6 +148,10 @@ class TestCodexOverTheProvidersWebSocket(TestCodexOverAWebSocket):
         async with on_socket(stage.upstream) as vendor:
             stage.by_socket = vendor
             yield vendor
+
+    def gone(self, stage: Stage) -> asyncio.Event:
+        assert stage.by_socket is not None
+        return stage.by_socket.asked[-1].is_cut
 
     async def test_its_own_words_reach_its_vendor(self, stage: Stage, vendor: SocketVendor) -> None:
         """Byte for byte, the handshake as well as each message, but for the key."""
@@ -163,6 +188,11 @@ class TestCodexOverTheProvidersWebSocket(TestCodexOverAWebSocket):
         assert CARGO in answered.request.body.decode()
 
 
+def point_here(stage: Stage) -> None:
+    """As its vendor is: then it takes a WebSocket."""
+    (stage.home / ".codex" / "config.toml").write_text(f'openai_base_url = "{stage.url}/backend-api/codex"\n{QUIET}')
+
+
 def login() -> dict[str, Any]:
     """Of nobody: the token is signed by nobody, and its account does not exist."""
     claims = {"email": "a@example.test", "exp": 4_102_444_800}
@@ -173,15 +203,3 @@ def login() -> dict[str, Any]:
     return {
         "auth_mode": "chatgpt", "OPENAI_API_KEY": None, "tokens": tokens, "last_refresh": "2026-11-20T00:00:00Z",
     }  # fmt: skip
-
-
-async def asked(process: asyncio.subprocess.Process, number: int, method: str, parameters: object = None) -> Any:
-    """One call of the app server's protocol, and its answer."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(msgspec.json.encode({"id": number, "method": method, "params": parameters}) + b"\n")
-    async with asyncio.timeout(60):
-        while True:
-            message = msgspec.json.decode(await process.stdout.readline())
-            if message.get("id") == number:
-                return message
