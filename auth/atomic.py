@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 FILE_MODE = 0o600
+FOLDER_MODE = 0o700
 TEMPORARY = ".tmp."
 """In the name of a file that nobody finished."""
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -48,6 +49,16 @@ def put(
     """
     with room(folder, name, like=like) as become:
         become(raw, check)
+
+
+def replace(path: Path, raw: bytes) -> None:
+    """A file of a folder that is ours alone, and is made where it is not. Raises OSError; then the old file stands."""
+    for folder in (path.parent.parent, path.parent):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=FOLDER_MODE, parents=folder is not path.parent)
+    with locked(path.parent) as descriptor:
+        sweep(descriptor)
+        put(descriptor, path.name, raw)
 
 
 @contextlib.contextmanager

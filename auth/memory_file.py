@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,6 @@ FOLDER = "state"
 NAME = "pool.json"
 EVERY_SECONDS = 2.0
 """Changes are gathered for so long; a kill loses no more."""
-_FOLDER_MODE = 0o700
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -69,7 +67,7 @@ class MemoryFile:
             return
         raw = memory.render(self._pool, self._monotonic(), self._unix())
         try:
-            await asyncio.to_thread(_replace, self.path, raw)
+            await asyncio.to_thread(atomic.replace, self.path, raw)
         except OSError as error:
             if not self._is_failing:
                 self._tell(f"{self.path} cannot be written: {error.strerror}")
@@ -86,13 +84,3 @@ def _contents(path: Path) -> bytes:
     if len(raw) > memory.BYTES_MAX:
         raise memory.Unreadable(f"is larger than {memory.BYTES_MAX} bytes")
     return raw
-
-
-def _replace(path: Path, raw: bytes) -> None:
-    with contextlib.suppress(FileExistsError):
-        path.parent.parent.mkdir(mode=_FOLDER_MODE, parents=True)
-    with contextlib.suppress(FileExistsError):
-        path.parent.mkdir(mode=_FOLDER_MODE)
-    with atomic.locked(path.parent) as folder:
-        atomic.sweep(folder)
-        atomic.put(folder, path.name, raw)

@@ -37,6 +37,7 @@ from management.resources import (
 )
 from management.resources.settings import value_at
 from management.routes import PREFIX, Ask, Reply, Route, Table
+from management.sieve import SieveFile
 from management.state import State
 from management.webhooks import Herald
 from proxy.config.edit import Put, write_back
@@ -107,7 +108,8 @@ class Management:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._ring = KeyRing()
+        sieves = SieveFile(state.store.folder, lambda why: state.log.warning("management.sieve_failed", why=why))
+        self._ring = KeyRing(sieve=sieves.read(), keep=sieves.keep)
         self._panel = Panel()
         self._hashing: asyncio.Task[None] | None = None
         self._heralding: asyncio.Task[None] | None = None
@@ -202,6 +204,7 @@ class Management:
             state.log.warning("management.key_not_hashed", why=error.message, still="it works as it is")
             return
         if is_written:
+            await self._ring.learn(key, stored)
             state.log.info("management.key_hashed", file=str(state.config_path))
             await asyncio.to_thread(
                 state.audit.note, peer="", action="hash the management key", changes={"remote-management": "hashed"}

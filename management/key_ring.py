@@ -2,7 +2,8 @@
 
 At rest it is a bcrypt hash over its SHA-256, so that long and non-ASCII keys work. A guess takes a quarter of a second
 in a thread; a key that proved right is known for a few minutes by a keyed digest. Of those who wait, the one goes first
-that was right before, then who has guessed least, then who came last: the owner passes a crowd of guessers.
+that was right before, then who has guessed least, then who came last. And since most guesses cannot be right, which
+`management.sieve` sees at once, few wait: the owner passes a crowd of guessers.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import Literal, TypeAlias
 
 import bcrypt
 
+from management.sieve import Sieve
+
 Judgement: TypeAlias = Literal["right", "wrong", "busy"]
 Peer: TypeAlias = tuple[str, int]
 """Address and port of the other end."""
@@ -31,7 +34,7 @@ WRONG_SECONDS = 300.0
 REMEMBERED_MAX = 1024
 WAITING_MAX = 64
 KEY_CHARACTERS_MAX = 4096
-DELAY_SECONDS = 0.25
+DELAY_SECONDS = 0.5
 DELAY_SECONDS_MAX = 4.0
 FORGIVEN_SECONDS = 900.0
 """A peer that has not guessed for so long starts anew."""
@@ -95,10 +98,22 @@ class _Counts:
 
 
 class KeyRing:
-    """`use` what is configured, at the start and after each reload; then `judge`. Lives on one event loop."""
+    """`use` what is configured, at the start and after each reload; then `judge`. Lives on one event loop.
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    `sieve`: what an earlier process has kept; `keep`: blocks, for the next one.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sieve: Sieve | None = None,
+        keep: Callable[[Sieve], object] = lambda _: None,
+    ) -> None:
         self._clock = clock
+        self._sieve = sieve
+        self._keep = keep
+        self._is_sifting = False
         self._salt = secrets.token_bytes(32)
         self._stored = ""
         self._plain: frozenset[bytes] = frozenset()
@@ -128,6 +143,13 @@ class KeyRing:
             self._known = {}
         self._wrong.clear()
         self._stored, self._plain = kept, digests
+        self._is_sifting = self._sieve is not None and self._sieve.is_of(kept)
+
+    async def learn(self, key: str, stored: str) -> None:
+        """That `stored` is the hash of `key`: what shows of it at once is kept."""
+        self._sieve = sieve = Sieve.of(key, stored)
+        self._is_sifting = sieve.is_of(self._stored)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._keep, sieve)
 
     def close(self) -> None:
         if self._worker is not None:
@@ -135,30 +157,36 @@ class KeyRing:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def judge(self, key: str, peer: Peer) -> Judgement:
-        """``busy``: too many guesses wait already. Whatever is not right is told late, later each time."""
+        """``busy``: too many guesses wait already. Whatever is not right is told late, later each time: so late that
+        nobody sees whether it was weighed.
+        """
+        began = self._clock()
         if len(key) > KEY_CHARACTERS_MAX:
             key = ""
         digest = self._digest(key)
-        judgement = self._at_once(digest) or await self._queued(key, digest, peer)
+        judgement = self._at_once(key, digest) or await self._queued(key, digest, peer)
         if judgement == "right":
             self._by_connection.forget(peer)
             self._by_address.forget(peer[0])
         else:
             self._by_connection.add(peer)
             count = self._by_address.add(peer[0])
-            await asyncio.sleep(min(DELAY_SECONDS_MAX, DELAY_SECONDS * 2.0 ** min(count - 1, 10)))
+            delay = min(DELAY_SECONDS_MAX, DELAY_SECONDS * 2.0 ** min(count - 1, 10))
+            await asyncio.sleep(max(0.0, began + delay - self._clock()))
         return judgement
 
     def _digest(self, key: str) -> bytes:
         return hmac.digest(self._salt, key.encode("utf-8", "surrogatepass"), "sha256")
 
-    def _at_once(self, digest: bytes) -> Judgement | None:
+    def _at_once(self, key: str, digest: bytes) -> Judgement | None:
         now = self._clock()
         if any(hmac.compare_digest(digest, each) for each in self._plain):
             return "right"
         if now - self._known.get(digest, -KNOWN_SECONDS) < KNOWN_SECONDS:
             return "right"
         if not self._stored or now - self._wrong.get(digest, -WRONG_SECONDS) < WRONG_SECONDS:
+            return "wrong"
+        if self._is_sifting and self._sieve is not None and not self._sieve.lets_pass(key):
             return "wrong"
         return None
 
@@ -186,19 +214,24 @@ class KeyRing:
         )
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._waiting:
             guess = min(reversed(self._waiting), key=self._rank)
             self._waiting.remove(guess)
-            judgement = self._at_once(guess.digest)
+            stored = self._stored
+            judgement = self._at_once(guess.key, guess.digest)
+            is_news = judgement is None
             if judgement is None:
-                stored = self._stored
-                is_right = await loop.run_in_executor(self._thread, matches, guess.key, stored)
-                judgement = "right" if is_right else "wrong"
-                if stored == self._stored:
-                    self._note(guess.digest, is_right=is_right)
+                judgement = await self._weighed(guess, stored)
             if not guess.future.done():
                 guess.future.set_result(judgement)
+            if is_news and judgement == "right" and not self._is_sifting:
+                await self.learn(guess.key, stored)
+
+    async def _weighed(self, guess: _Guess, stored: str) -> Judgement:
+        is_right = await asyncio.get_running_loop().run_in_executor(self._thread, matches, guess.key, stored)
+        if stored == self._stored:
+            self._note(guess.digest, is_right=is_right)
+        return "right" if is_right else "wrong"
 
     def _note(self, digest: bytes, *, is_right: bool) -> None:
         if is_right:

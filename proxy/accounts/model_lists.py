@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +42,6 @@ PAGE_BYTES_MAX = 16 * 1024 * 1024
 FILE_BYTES_MAX = 256 * 1024 * 1024
 AT_A_TIME = 4
 _DEADLINES = Deadlines(head=30.0, idle=30.0, total=60.0)
-_MODE = 0o700
 _LOST: frozenset[State] = frozenset({"broken", "disabled"})
 
 
@@ -175,7 +173,7 @@ class ModelLists:
         now = self._clock.unix()
         self._lists = {own_id: each for own_id, each in self._lists.items() if now - each.read_at < KEPT_SECONDS}
         try:
-            await asyncio.to_thread(_replace, self.path, msgspec.json.encode(_File(self._lists)))
+            await asyncio.to_thread(atomic.replace, self.path, msgspec.json.encode(_File(self._lists)))
         except OSError as error:
             self._log.warning("models.memory_failed", complaint=f"{self.path} cannot be written: {error.strerror}")
 
@@ -229,13 +227,3 @@ def _contents(path: Path) -> bytes:
     if len(raw) > FILE_BYTES_MAX:
         raise ValueError("too large")
     return raw
-
-
-def _replace(path: Path, raw: bytes) -> None:
-    with suppress(FileExistsError):
-        path.parent.parent.mkdir(mode=_MODE, parents=True)
-    with suppress(FileExistsError):
-        path.parent.mkdir(mode=_MODE)
-    with atomic.locked(path.parent) as folder:
-        atomic.sweep(folder)
-        atomic.put(folder, path.name, raw)
