@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import add
 from typing import Any, cast
 
@@ -41,8 +41,10 @@ COLUMNS = (
     "wire_in", "wire_out", "is_stream", "status", *BUCKETS, "cost", "first_byte_seconds", "seconds", "retries",
     "finish", "error", "session", "losses", "attempts",
 )  # fmt: skip
-ROWS_AT_ONCE = 100
-"""In one statement: each is a time out of Python's lock, and a chance for others to take it."""
+ROWS_AT_ONCE = (100, 10, 1)
+"""In one statement: each is a time out of Python's lock, and a chance for others to take it. Of three sizes only:
+SQLite keeps every statement that it has prepared, with its last values, and one of each size took 15 MB.
+"""
 _ROW = f"({', '.join('?' * len(COLUMNS))})"
 _INSERT = f"INSERT INTO request ({', '.join(COLUMNS)}) VALUES "  # noqa: S608 - names of ours
 _ROLL_COLUMNS = ("at", "key", "credential", "provider", "model", *_SUMS)
@@ -128,13 +130,20 @@ def row_of(used: Used, cost: float | None, redact: Callable[[str], str]) -> Row:
 
 def insert(connection: Connection, rows: Sequence[Row]) -> None:
     """The rows, and what they add to the hours and the days that they fall into."""
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        some = rows[start : start + ROWS_AT_ONCE]
+    for some in _portions(rows):
         connection.execute(_INSERT + ", ".join([_ROW] * len(some)), [cell for row in some for cell in row])
     hours = _summed((*_group(row, HOUR), *_counted(row)) for row in rows)
     days = _summed((cast("int", hour[0]) // DAY * DAY, *hour[1:]) for hour in hours)
     connection.executemany(_UPSERTS["hourly"], hours)
     connection.executemany(_UPSERTS["daily"], days)
+
+
+def _portions(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    start = 0
+    for size in ROWS_AT_ONCE:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size
 
 
 _AT, _KEY, _SERVED, _PROVIDER, _CREDENTIAL, _STATUS, _COST, _SECONDS = map(
