@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 
 from proxy.dispatch.decision import Decision
 from proxy.dispatch.inquiry import Report
@@ -13,6 +13,7 @@ PASSED = ("request-id", "openai-model", "openai-processing-ms", "openai-version"
 """The upstream's own words that mean the same from us. Limits are not among them: they are one account's of many."""
 LOSSES_CHARACTERS_MAX = 1024
 DECISION_CHARACTERS_MAX = 2048
+_UNSENDABLE = re.compile(r"[^ -~]")
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -57,11 +58,9 @@ def decision_line(decision: Decision) -> str:
 
 
 def _cut(text: str, characters_max: int) -> str:
-    text = sendable(text)
-    return text if len(text) <= characters_max else text[: characters_max - 3] + "..."
+    return sendable(text if len(text) <= characters_max else text[: characters_max - 3] + "...")
 
 
-@lru_cache(maxsize=4096)
 def sendable(text: str) -> str:
     """A header holds printable ASCII; names that operators make up may hold more."""
-    return "".join(each if " " <= each <= "~" else "?" for each in text)
+    return text if text.isascii() and text.isprintable() else _UNSENDABLE.sub("?", text)

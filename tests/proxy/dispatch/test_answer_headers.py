@@ -10,6 +10,7 @@ from proxy.dispatch.answer_headers import (
     losses_line,
     own,
     passed,
+    sendable,
 )
 from proxy.dispatch.decision import Candidate, Decision, PassedOver
 from proxy.dispatch.inquiry import AttemptRecord, Report
@@ -54,6 +55,13 @@ def test_losses_are_counted_and_bounded() -> None:
     assert line.startswith("500: messages[0]")
     assert len(line) == LOSSES_CHARACTERS_MAX
     assert line.endswith("...")
+
+
+def test_whatever_a_header_cannot_hold_is_a_question_mark() -> None:
+    everything = "".join(map(chr, range(0x180))) + "\u2028\U0001f600"
+    assert sendable(everything) == "".join(each if " " <= each <= "~" else "?" for each in everything)
+    for each in everything:
+        assert sendable(each) == (each if " " <= each <= "~" else "?")
 
 
 def test_decisions() -> None:
