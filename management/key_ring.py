@@ -222,10 +222,10 @@ class KeyRing:
             is_news = judgement is None
             if judgement is None:
                 judgement = await self._weighed(guess, stored)
-            if not guess.future.done():
-                guess.future.set_result(judgement)
             if is_news and judgement == "right" and not self._is_sifting:
                 await self.learn(guess.key, stored)
+            if not guess.future.done():
+                guess.future.set_result(judgement)
 
     async def _weighed(self, guess: _Guess, stored: str) -> Judgement:
         is_right = await asyncio.get_running_loop().run_in_executor(self._thread, matches, guess.key, stored)

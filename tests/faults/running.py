@@ -47,10 +47,10 @@ class Running:
 
 
 @asynccontextmanager
-async def started(folder: Path, *arguments: str) -> AsyncIterator[Running]:
+async def started(folder: Path, *arguments: str, module: tuple[str, ...] = ("proxy",)) -> AsyncIterator[Running]:
     """In `folder`, which is its home, too."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "proxy", "--port", "0", *arguments, cwd=folder,
+        sys.executable, "-m", *module, "--port", "0", *arguments, cwd=folder,
         env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(Path(__file__).parents[2])},
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
