@@ -28,8 +28,10 @@ collect_ignore_glob = [] if (MODULES / ".installed").exists() else ["test_*.py"]
 
 @pytest.fixture(autouse=True)
 def _ports() -> Iterator[None]:
-    """The ports of logins are fixed by the vendors: one test at a time has them."""
-    with (Path(tempfile.gettempdir()) / "login-ports.lock").open("w") as lock:
+    """The ports of logins are fixed by the vendors: one test at a time has those of a network."""
+    network = Path("/proc/self/ns/net")
+    name = f"login-ports-{network.stat().st_ino if network.exists() else 0}.lock"
+    with (Path(tempfile.gettempdir()) / name).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

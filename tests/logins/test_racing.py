@@ -1,5 +1,6 @@
-"""A login serves and is refreshed at the same time: the CLIs that serve hold nothing that could renew it, so nobody can
-use a refresh token twice, and nobody who is killed while serving loses one.
+"""A login serves and is refreshed at the same time, and several servers have it: the CLIs that serve hold nothing that
+could renew it, and one process at a time has its home. So nobody can use a refresh token twice, and nobody who is
+killed while serving loses one.
 """
 
 from __future__ import annotations
@@ -12,19 +13,34 @@ import pytest
 
 from auth.homes import Busy, Homes
 from auth.refresh import Kept, run_child
+from auth.refusal import Refused
+from auth.tokens import Token
 from tests.logins.conftest import House
-from tests.logins.stage import MODELS, SECONDS_MAX, Server, asks
-from tests.logins.test_campaign import refresh_token
+from tests.logins.stage import MODELS, SECONDS_MAX, Server, asks, served
+from tests.logins.test_campaign import refresh_token, shorten
 from tests.logins.test_refresh import age, logged_in, token_of
 from tests.logins.vendor import Vendor
 
 GOOGLE_S = "1//fake"
 """That does not rotate."""
+SERVERS = 2
 ROUNDS = int(os.environ.get("PROXY_FAULT_ROUNDS", "3"))
 
 
+async def replaced(house: House, login: Kept, before: Token) -> None:
+    """By a server that saw its time come. Claude Code and Gemini CLI refresh none that is fresh: without this, whoever
+    asks next would ask in vain.
+    """
+    async with asyncio.timeout(SECONDS_MAX):
+        while True:
+            with contextlib.suppress(Refused):  # it is being written
+                if token_of(house, login).access != before.access:
+                    return
+            await asyncio.sleep(0.05)
+
+
 async def aged(house: House, login: Kept) -> None:
-    """While nobody refreshes it: the server does so as soon as it sees that the time has come."""
+    """While nobody refreshes it."""
     while login.kind != "codex":
         with contextlib.suppress(Busy), Homes(house.folder).owned(login.home) as home:
             age(login.kind, home)
@@ -47,7 +63,10 @@ async def test_F1_a_refresh_while_a_turn_runs_loses_nothing(
     house: House, server: Server, vendor: Vendor, kind: str
 ) -> None:
     login = await logged_in(house, kind)
+    before = token_of(house, login)
     await server.start()
+    if kind != "codex":  # whose token says itself how long it lasts
+        await replaced(house, login, before)
     for number in range(ROUNDS):
         await aged(house, login)
         vendor.thinking, vendor.is_thinking = asyncio.Event(), asyncio.Event()
@@ -63,6 +82,28 @@ async def test_F1_a_refresh_while_a_turn_runs_loses_nothing(
         assert "Ahoy from the quay." in await turn, f"round {number}"
         assert vendor.reused == [], f"round {number}"
         assert refresh_token(house, login) == (vendor.newest or GOOGLE_S), f"round {number}: the login is lost"
+
+
+@pytest.mark.parametrize("kind", MODELS)
+async def test_several_servers_with_one_login_refresh_it_once(house: House, vendor: Vendor, kind: str) -> None:
+    """Each sees that its time has come, and others ask besides."""
+    login = await logged_in(house, kind)
+    shorten(kind, house.folder / "homes" / login.home)
+    before = token_of(house, login)
+    vendor.asked.clear()
+    servers = [Server(house) for _ in range(SERVERS)]
+    try:
+        await asyncio.gather(*(each.start() for each in servers))
+        askers = [run_child(house.folder, login, before.access.digest) for _ in servers]
+        assert {told.outcome for told in await asyncio.gather(*askers)} <= {"refreshed", "fresh"}
+        answers = await asyncio.gather(*(asks(each, kind, number) for number, each in enumerate(servers)))
+        assert all("Ahoy from the quay." in answer for answer in answers), answers
+    finally:
+        await asyncio.gather(*(each.close() for each in servers))
+    assert sum(asked.body.get("grant_type") == "refresh_token" for asked in vendor.asked) == 1
+    assert vendor.reused == []
+    assert refresh_token(house, login) == (vendor.newest or GOOGLE_S)
+    assert {*served(vendor)} == {token_of(house, login).access.reveal()}
 
 
 @pytest.mark.parametrize("kind", ["claude-code", "codex"])

@@ -39,6 +39,9 @@ ROTATING = {
 }
 """Who gives a refresh token that is good for one use, and for what."""
 
+GOOGLE_SCOPE = "https://www.googleapis.com/auth/cloud-platform openid"
+"""Gemini CLI takes a token for worthless whose scopes Google does not tell."""
+
 ASKED = {
     "/v1/messages",
     "/backend-api/codex/responses",
@@ -358,20 +361,22 @@ class Vendor:
         if asked.body.get("grant_type") == "authorization_code" and asked.body["code"] not in self.codes:
             return 400, {"error": "invalid_grant", "error_description": "Malformed auth code."}
         number = self.serial()
-        return 200, {
+        granted = {
             "access_token": f"ya29.fake-{number}",
-            "refresh_token": "1//fake",
             "expires_in": 3599,
-            "scope": "https://www.googleapis.com/auth/cloud-platform openid",
+            "scope": GOOGLE_SCOPE,
             "token_type": "Bearer",
             "id_token": f"{_part({'alg': 'none'})}.{_part({'email': self.person.email, 'sub': '1234567890'})}.c2ln",
         }
+        if asked.body.get("grant_type") == "authorization_code":
+            granted["refresh_token"] = "1//fake"  # Google gives it once, and never another
+        return 200, granted
 
     def google_user(self, _: Asked) -> tuple[int, Json]:
         return 200, {"id": "1234567890", "email": self.person.email, "verified_email": True}
 
     def google_token_info(self, _: Asked) -> tuple[int, Json]:
-        return 200, {"email": self.person.email, "expires_in": "3000", "sub": "1234567890"}
+        return 200, {"email": self.person.email, "expires_in": "3000", "sub": "1234567890", "scope": GOOGLE_SCOPE}
 
     def google_assist(self, _: Asked) -> tuple[int, Json]:
         if self.is_client_supported:
