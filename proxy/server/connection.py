@@ -16,13 +16,10 @@ from typing import Any, Protocol, cast
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from proxy.server.access import is_loopback
+from proxy.server.room import household, leaver, share
 from proxy.wire.base import dumps
 
 STALL_BYTES_PER_SECOND_MIN = 1024
-PEER_SHARE = 4
-"""One machine may have a quarter of all connections, and never less than `PEER_CONNECTIONS_MIN`."""
-PEER_CONNECTIONS_MIN = 64
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
     b"Connection: close\r\nContent-Length: 109\r\n\r\n"
@@ -53,9 +50,7 @@ class Guest(Protocol):
 
 
 class Gate:
-    """Counts connections. At the limit, the longest idle one makes room for a new one. No peer may have more than its
-    share but loopback: behind a reverse proxy everybody is loopback.
-    """
+    """Counts connections. At the limit, and at a peer's share of it, an idle one makes room for a new one."""
 
     def __init__(self, connections_max: Callable[[], int]) -> None:
         self._connections_max = connections_max
@@ -67,14 +62,13 @@ class Gate:
 
     def enter(self, connection: Guest, peer: str) -> bool:
         """Whether there is room."""
-        most = self._connections_max()
-        share = max(PEER_CONNECTIONS_MIN, most // PEER_SHARE)
-        if not is_loopback(peer) and self._by_peer[peer] >= share and not self._evict(peer):
+        most, whose = self._connections_max(), household(peer)
+        if self._by_peer[whose] >= share(peer, most) and not self._evict(whose):
             return False
         if len(self._connections) >= most and not self._evict(None):
             return False
-        self._connections[connection] = peer
-        self._by_peer[peer] += 1
+        self._connections[connection] = whose
+        self._by_peer[whose] += 1
         return True
 
     def leave(self, connection: Guest) -> None:
@@ -92,13 +86,16 @@ class Gate:
         for connection in [each for each in self._connections if not each.is_busy]:
             connection.force_close()
 
-    def _evict(self, peer: str | None) -> bool:
-        for connection, whose in self._connections.items():
-            if not connection.is_busy and peer in {None, whose}:
-                self.leave(connection)
-                connection.force_close()
-                return True
-        return False
+    def _evict(self, whose: str | None) -> bool:
+        """`whose`: of one peer's only."""
+        connections = self._connections.items()
+        idle = ((guest, peer) for guest, peer in connections if not guest.is_busy and whose in {None, peer})
+        guest = leaver(idle, self._by_peer)
+        if guest is None:
+            return False
+        self.leave(guest)
+        guest.force_close()
+        return True
 
 
 class Connection(web.RequestHandler):

@@ -25,8 +25,10 @@ Connect = Callable[..., Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWrit
 async def connect() -> AsyncIterator[Connect]:
     writers: list[asyncio.StreamWriter] = []
 
-    async def start(house: House, data: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    async def start(
+        house: House, data: bytes = b"", **options: object
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port, **options)
         writers.append(writer)
         writer.write(data)
         return reader, writer
@@ -114,6 +116,33 @@ class TestSlow:
 
 
 class TestLimits:
+    async def test_T33_whoever_takes_all_connections_leaves_room_for_others(
+        self, open_house: Open, connect: Connect
+    ) -> None:
+        """Each of its requests is being answered: none of its connections can be taken from it."""
+        house = await open_house(connections_max=24)
+        go_on, under_way = asyncio.Event(), asyncio.Semaphore(0)
+        answer = house.dispatcher.answer
+
+        async def wait(inquiry: Inquiry) -> Outcome:
+            under_way.release()
+            await go_on.wait()
+            return await answer(inquiry)
+
+        house.dispatcher.answer = wait
+        asked = (
+            b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 15\r\n\r\n" % house.port
+            + b'{"model":"big"}'
+        )
+        for _ in range(21):
+            await connect(house, asked, local_addr=("127.0.0.2", 0))
+            await under_way.acquire()
+        greedy, _ = await connect(house, asked, local_addr=("127.0.0.2", 0))
+        assert (await greedy.read()).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        other, _ = await connect(house, get(house))
+        assert (await other.readuntil(b'{"status":"ok"}')).startswith(b"HTTP/1.1 200 OK\r\n")
+        go_on.set()
+
     async def test_the_longest_idle_connection_makes_room(self, open_house: Open, connect: Connect) -> None:
         house = await open_house(connections_max=2)
         first, _ = await connect(house, get(house))
