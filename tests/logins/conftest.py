@@ -26,6 +26,13 @@ collect_ignore_glob = [] if (MODULES / ".installed").exists() else ["test_*.py"]
 """``make test-clients`` installs the CLIs."""
 
 
+async def until(is_so: Callable[[], bool], seconds: float = 30) -> None:
+    """Of what nobody tells us: when a process is gone, when a file is there."""
+    async with asyncio.timeout(seconds):
+        while not is_so():  # noqa: ASYNC110 - as said
+            await asyncio.sleep(0.02)
+
+
 @pytest.fixture(autouse=True)
 def _ports() -> Iterator[None]:
     """The ports of logins are fixed by the vendors: one test at a time has those of a network."""
@@ -91,7 +98,8 @@ class House:
 async def house(tmp_path: Path, vendor: Vendor) -> AsyncIterator[House]:
     house = House(tmp_path / "auth", vendor)
     yield house
-    await _until(lambda: not house.processes())
+    # A killed process is gone when the system has cleaned up after it.
+    await until(lambda: not house.processes())
 
 
 @pytest.fixture
@@ -99,10 +107,3 @@ async def server(house: House) -> AsyncIterator[Server]:
     server = Server(house)
     yield server
     await server.close()
-
-
-async def _until(is_so: Callable[[], bool]) -> None:
-    """A killed process is gone when the system has cleaned up after it."""
-    async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110 - nobody tells us when a process is gone
-            await asyncio.sleep(0.02)

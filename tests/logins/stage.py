@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -29,14 +30,19 @@ class Server:
     url: str = ""
     process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
-        folder = self.house.folder.parent
+    def configured(self) -> Path:
+        """Its config file."""
+        path = self.house.folder.parent / "config.yaml"
         settings = f"auth-dir: {self.house.folder}\nproxy-url: {self.house.environment['HTTPS_PROXY']}\n"
-        (folder / "config.yaml").write_text(f"{settings}api-keys: [{KEY}]\n")
+        path.write_text(f"{settings}api-keys: [{KEY}]\n")
+        return path
+
+    async def start(self) -> None:
+        path = self.configured()
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "proxy", "--config", str(folder / "config.yaml"), "--port", "0",
+            sys.executable, "-m", "proxy", "--config", str(path), "--port", "0",
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            env={**self.house.environment, "HOME": str(folder)},
+            env={**self.house.environment, "HOME": str(path.parent)},
         )  # fmt: skip
         assert self.process.stdout is not None
         told = b""
@@ -53,13 +59,6 @@ class Server:
         if process is not None:
             process.send_signal(signal.SIGTERM)
             await process.communicate()
-
-    async def kill(self) -> None:
-        """Without a word."""
-        process, self.process = self.process, None
-        assert process is not None
-        process.kill()
-        await process.communicate()
 
 
 async def run(house: House, *command: str, **environment: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from auth.flow import Aborted, Done, Enter, ShowCode, Visit
 from proxy.accounts.logout import log_out
 from tests.logins.conftest import House
-from tests.logins.person import Login, asked_of, comes_back, does_nothing, pastes
+from tests.logins.person import Act, Login, asked_of, comes_back, does_nothing, pastes
 from tests.logins.vendor import Person, Vendor
 
 
@@ -91,8 +91,8 @@ async def test_a_second_login_renews_the_first(house: House, vendor: Vendor) -> 
         (comes_back(state="forged"), "failed", "an answer of another login reached the claude CLI"),
     ],
 )
-async def test_each_failure_is_one_sentence(house: House, act: object, reason: str, words: str) -> None:
-    step = await house.login("claude-code", act).finish()  # type: ignore[arg-type] - of the table
+async def test_each_failure_is_one_sentence(house: House, act: Act, reason: str, words: str) -> None:
+    step = await house.login("claude-code", act).finish()
     assert isinstance(step, Aborted)
     assert step.reason == reason
     assert words in step.why

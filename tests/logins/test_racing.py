@@ -19,10 +19,8 @@ from tests.logins.conftest import House
 from tests.logins.stage import MODELS, SECONDS_MAX, Server, asks, served
 from tests.logins.test_campaign import refresh_token, shorten
 from tests.logins.test_refresh import age, logged_in, token_of
-from tests.logins.vendor import Vendor
+from tests.logins.vendor import GOOGLE_S, Vendor
 
-GOOGLE_S = "1//fake"
-"""That does not rotate."""
 SERVERS = 2
 ROUNDS = int(os.environ.get("PROXY_FAULT_ROUNDS", "3"))
 

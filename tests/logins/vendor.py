@@ -39,6 +39,8 @@ ROTATING = {
 }
 """Who gives a refresh token that is good for one use, and for what."""
 
+GOOGLE_S = "1//fake"
+"""The refresh token of Google's, which stays the same."""
 GOOGLE_SCOPE = "https://www.googleapis.com/auth/cloud-platform openid"
 """Gemini CLI takes a token for worthless whose scopes Google does not tell."""
 
@@ -369,7 +371,7 @@ class Vendor:
             "id_token": f"{_part({'alg': 'none'})}.{_part({'email': self.person.email, 'sub': '1234567890'})}.c2ln",
         }
         if asked.body.get("grant_type") == "authorization_code":
-            granted["refresh_token"] = "1//fake"  # Google gives it once, and never another
+            granted["refresh_token"] = GOOGLE_S  # Google gives it once, and never another
         return 200, granted
 
     def google_user(self, _: Asked) -> tuple[int, Json]:
