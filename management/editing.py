@@ -17,6 +17,7 @@ from proxy.config.complaints import Complaints
 from proxy.config.edit import Edit, edited
 from proxy.config.load import Loaded, digest_of, parse, read, text_of
 from proxy.config.nodes import Scalar, compose, json_of
+from proxy.config.schema import Config
 from proxy.config.settings import JsonValue
 from proxy.config.store import changing
 from proxy.errors import ConfigChanged, ConfigError
@@ -95,7 +96,7 @@ def _changed(state: State, decide: Decide, wanted: str) -> tuple[Masked, Loaded]
     try:
         new = edited(raw, decide(tree_of(raw, name), before), name=name)
         wanted_now = parse(new, name=name)
-        state.check(wanted_now.config)
+        _check(state, wanted_now.config)
     except ConfigError as error:
         raise Refusal(400, error.message, lines=lines_of(error)) from error
     _write(state, new, loaded.digest)
@@ -120,11 +121,21 @@ def _replaced(state: State, text: str, wanted: str) -> tuple[Masked, Loaded]:
         raise Refusal(400, error.message, code="invalid_yaml", lines=lines_of(error)) from error
     try:
         loaded = parse(new, name=name)
-        state.check(loaded.config)
+        _check(state, loaded.config)
     except ConfigError as error:
         raise Refusal(422, error.message, code="invalid_config", lines=lines_of(error)) from error
     _write(state, new, digest_of(raw))
     return before, loaded
+
+
+def _check(state: State, config: Config) -> None:
+    """Raises `ConfigError`: also where whoever asks would shut himself out."""
+    state.check(config)
+    has_key = bool(config.remote_management.secret_key or state.password)
+    if not has_key and state.config().remote_management.secret_key:
+        raise ConfigError(
+            "remote-management: secret-key would be gone, and this API with it: keep it, or take it out by hand"
+        )
 
 
 def _write(state: State, new: bytes, digest: str) -> None:

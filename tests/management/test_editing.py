@@ -109,6 +109,16 @@ async def test_what_could_not_be_in_force_is_not_written(open_stage: Any) -> Non
         assert stage.config.read_bytes() == before
 
 
+async def test_nobody_shuts_himself_out(stage: Any) -> None:
+    before = stage.config.read_bytes()
+    for content in (b"debug: true\n", b"{}", b"remote-management: {allow-remote: true}\n"):
+        answer = await stage.ask("PUT", "/config.yaml", content)
+        assert (answer.status, answer.json["error"]) == (422, "invalid_config")
+        assert "secret-key would be gone" in answer.json["message"]
+    assert stage.config.read_bytes() == before
+    assert (await stage.ask("GET", "/version")).status == 200
+
+
 @pytest.mark.parametrize(
     ("message", "lines"),
     [

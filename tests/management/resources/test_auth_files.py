@@ -112,7 +112,7 @@ async def test_many_files_at_once_each_for_itself(stage: Any) -> None:
 async def test_T13_what_is_no_account_is_refused(stage: Any, name: str, content: object) -> None:
     answer = await put(stage, name, content)
     assert answer.status == 400
-    assert not stage.accounts.exists() or not [*stage.accounts.glob("**/*.json")]
+    assert [path.name for path in stage.accounts.glob("**/*.json")] == ["management-key.json"]
 
 
 async def test_T13_a_giant_is_not_read(stage: Any) -> None:
