@@ -21,8 +21,8 @@ from proxy.config.load import load
 from proxy.config.schema import Config
 from proxy.config.show import as_yaml
 from proxy.errors import ProxyError
-from proxy.footing import auth_folder
-from proxy.house import House, check_exposure
+from proxy.footing import auth_folder, check_exposure
+from proxy.house import House
 from proxy.server.clientele import check_keys
 
 try:

@@ -1,4 +1,4 @@
-"""Where a server's files are, and where its log goes."""
+"""Where a server's files are, where its log goes, and who may reach it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from proxy.errors import ConfigError
 from proxy.observe.database import Database, Unfit
 from proxy.observe.log_file import LogFile
 from proxy.observe.postgres import PostgresDatabase
+from proxy.server.access import is_loopback
 
 SECRET_CHARACTERS_MIN = 8
 """Shorter words stand in too many texts to be hidden in all of them."""
@@ -72,3 +73,13 @@ def _words(address: str) -> Iterator[str]:
     for pair in parts.query.split("&"):
         word = pair.partition("=")[2]
         yield from (word, unquote(word))
+
+
+def check_exposure(config: Config) -> None:
+    """Raises `ConfigError`: beyond this machine keys are needed, or anybody who finds it may use the accounts."""
+    if config.api_keys or config.api_keys_file or config.host == "localhost" or is_loopback(config.host):
+        return
+    raise ConfigError(
+        f"host: {config.host or 'all addresses'} is reachable from other machines, and api-keys is empty: "
+        "add a key for your clients, or listen on 127.0.0.1"
+    )

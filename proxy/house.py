@@ -37,7 +37,7 @@ from proxy.dispatch.clock import Clock
 from proxy.dispatch.failover import Dispatcher
 from proxy.dispatch.snapshot import Snapshot
 from proxy.errors import ConfigError
-from proxy.footing import auth_folder, is_json, log_stream, logs_folder, secrets_beside, usage_place
+from proxy.footing import auth_folder, check_exposure, is_json, log_stream, logs_folder, secrets_beside, usage_place
 from proxy.observe.ledger import Ledger
 from proxy.observe.log import LibraryLog, make_log
 from proxy.observe.metrics import Metrics
@@ -49,7 +49,6 @@ from proxy.observe.request_line import as_json
 from proxy.observe.scrub import Scrubber
 from proxy.providers import sandbox
 from proxy.providers.table import stand_ins
-from proxy.server.access import is_loopback
 from proxy.server.accounts import AccountState, account_states
 from proxy.server.app import App, Edition, Quarantine
 from proxy.server.clientele import Clientele, check_keys
@@ -91,6 +90,7 @@ class House:
         self._reloader: Reloader | None = None
         self._management: Management | None = None
         self._asked: dict[str, Upstream] = {}
+        self._door: Door
         self._password = os.environ.get("MANAGEMENT_PASSWORD", "")
         self.scrubber = Scrubber()
         self.pool = Pool()
@@ -277,11 +277,13 @@ class House:
 
     def _upstreams(self) -> dict[str, Upstream]:
         """By executor."""
-        http: Upstream = SocketUpstream(HttpUpstream())
+        direct = HttpUpstream()
+        http: Upstream = SocketUpstream(direct)
         if self._options.replay is not None:
             http = ReplayUpstream(Deck.read(self._options.replay))
-        door = Door(
+        door = self._door = Door(
             Discreet(http, self.scrubber.data),
+            prompt=direct if self._options.replay is None else None,
             is_wanted=lambda: self.config.request_log,
             recorder=lambda: Recorder(logs_folder(self.config) / "requests", self.scrubber),
         )
@@ -310,12 +312,14 @@ class House:
             clock=self.clock,
             log=self.log,
             renew=self.enrolment.renew,
+            prompts={"http": self._door},
         )
 
     def _app(self, dispatcher: Dispatcher, management: Management) -> App:
         return App(
             edition=lambda: self.standpoint.edition,
             dispatcher=dispatcher,
+            starter=dispatcher,
             wire=wire_named,
             status=self,
             metrics=Metrics(version=__version__),
@@ -385,13 +389,3 @@ class House:
         show(facts, Console())
         sys.stdout.flush()
         self.log.info("server.started", urls=list(urls), version=__version__, sandbox=self.standpoint.is_sandbox)
-
-
-def check_exposure(config: Config) -> None:
-    """Raises `ConfigError`: beyond this machine keys are needed, or anybody who finds it may use the accounts."""
-    if config.api_keys or config.api_keys_file or config.host == "localhost" or is_loopback(config.host):
-        return
-    raise ConfigError(
-        f"host: {config.host or 'all addresses'} is reachable from other machines, and api-keys is empty: "
-        "add a key for your clients, or listen on 127.0.0.1"
-    )

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -34,7 +35,7 @@ from proxy.dispatch.snapshot import Snapshot
 from proxy.errors import Malformed, ProxyError, UnknownModel
 from proxy.providers.base import Operation
 from proxy.providers.estimate import estimated_tokens
-from proxy.upstream.base import Upstream
+from proxy.upstream.base import Prompt, Upstream
 from proxy.wire.base import dumps
 from proxy.wire.table import wire_named
 
@@ -42,6 +43,7 @@ _SILENT: FilteringBoundLogger = structlog.wrap_logger(
     None, processors=[], wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
 )
 
+_NOBODY: Mapping[str, Prompt] = MappingProxyType({})
 HOLD_SECONDS_MAX = 10.0
 """How long a stream's head is held for its first content; `streaming.keepalive-seconds` when that is shorter."""
 RECENT_MAX = 512
@@ -61,6 +63,7 @@ class Dispatcher:
             clock=Clock(),
             log=log,  # a structlog logger; none: nothing is logged
             renew=renew,  # asked once an attempt for another token, when a provider refuses one; none: there is none
+            prompts={"http": ...},  # those of the upstreams that can send at once; none: nobody does
         )
         outcome = await dispatcher.open(inquiry)  # or raises Refused
 
@@ -88,6 +91,7 @@ class Dispatcher:
         clock: Clock,
         log: FilteringBoundLogger | None = None,
         renew: Renew = nobody_renews,
+        prompts: Mapping[str, Prompt] = _NOBODY,
     ) -> None:
         self._snapshot = snapshot
         self.recent: deque[tuple[str, Decision]] = deque(maxlen=RECENT_MAX)
@@ -100,7 +104,31 @@ class Dispatcher:
             recent=self.recent,
             log=log or _SILENT,
             renew=renew,
+            prompts=prompts,
         )
+
+    def begin(self, inquiry: Inquiry, tell: Callable[[], None]) -> Pursuit | None:
+        """Of an inquiry for a whole answer: sends it at once, if that takes no waiting, and `tell` is called whenever
+        something has come of it: see `Pursuit.finish`. Whatever comes of it, `resume` can go on with it. None: nothing
+        was done; `open` will say what is wrong.
+        """
+        snapshot, clock = self._snapshot(), self._shared.clock
+        try:
+            asked = _asked(snapshot, inquiry, created=int(clock.unix()))
+            _check_tie(inquiry, asked.found)
+            report = Report(request_id=inquiry.request_id, model_asked=inquiry.model)
+            pursuit = Pursuit(self._shared, snapshot, asked, report)
+            pursuit.begin(tell)
+        except ProxyError:
+            return None
+        return pursuit
+
+    async def resume(self, pursuit: Pursuit) -> Outcome:
+        """As `open`."""
+        try:
+            return _outcome(pursuit, await pursuit.run())
+        except ProxyError as error:
+            raise Refused.because(error, pursuit.report) from None
 
     async def open(self, inquiry: Inquiry) -> Outcome:
         snapshot = self._snapshot()
@@ -140,10 +168,13 @@ class Dispatcher:
         except asyncio.CancelledError:
             await Body(pursuit, task).aclose()
             raise
-        if task.done():
+        if not task.done():
+            headers: Headers = (("content-type", _content_type(pursuit.inquiry)),)
+            return Outcome(status=200, headers=headers, body=Body(pursuit, task), report=pursuit.report)
+        try:
             return _outcome(pursuit, task.result())
-        headers: Headers = (("content-type", _content_type(pursuit.inquiry)),)
-        return Outcome(status=200, headers=headers, body=Body(pursuit, task), report=pursuit.report)
+        finally:
+            del task  # what is raised is kept by it, and keeps this frame
 
     def explain(
         self, model: str, *, operation: Operation = "generate", wire: str = "openai_chat", reach: Reach = EVERYTHING
@@ -189,17 +220,16 @@ def _check_tie(inquiry: Inquiry, found: Found) -> None:
 
 
 def _outcome(pursuit: Pursuit, attempt: Attempt) -> Outcome:
-    report = pursuit.report
     kind = _content_type(pursuit.inquiry)
     if isinstance(attempt.plan, PlainPlan):
         kind = attempt.headers.get("content-type", kind)
-    headers = (
-        ("content-type", kind),
-        *passed(attempt.headers),
-        *own(report),
-        *explanation(pursuit),
-    )
-    return Outcome(status=attempt.status, headers=headers, body=Body(pursuit, attempt), report=report)
+    headers = told(pursuit, kind, attempt.headers)
+    return Outcome(status=attempt.status, headers=headers, body=Body(pursuit, attempt), report=pursuit.report)
+
+
+def told(pursuit: Pursuit, content_type: str, upstream: Mapping[str, str]) -> Headers:
+    """An answer's headers. `upstream`: its own."""
+    return (("content-type", content_type), *passed(upstream), *own(pursuit.report), *explanation(pursuit))
 
 
 def explanation(pursuit: Pursuit) -> Headers:

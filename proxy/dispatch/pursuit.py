@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from proxy.dispatch.answer_headers import decision_line, losses_line
 from proxy.dispatch.asked import Asked
@@ -30,6 +31,23 @@ RENEWED = "its token was refused; it has another one now"
 EXPLAIN_HEADER = "x-proxy-explain"
 
 
+class Ahead(NamedTuple):
+    """How far a pursuit has come before it runs. The lease is taken."""
+
+    tether: Tether
+    rotation: Rotation
+    chosen: Chosen
+    attempt: Attempt
+
+
+class Given(NamedTuple):
+    """A whole answer. `headers`: the upstream's; `content`: in the client's dialect."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
 class Pursuit:
     """`run` once, then `end` with what it gave."""
 
@@ -49,6 +67,56 @@ class Pursuit:
         self._chosen: Chosen | None = None
         self._attempt_began = 0.0
         self._answering: AttemptRecord | None = None
+        self._ahead: Ahead | None = None
+        self.needs_run = True
+
+    # at once, where nobody need wait for anything (`proxy.server.express`)
+
+    def begin(self, tell: Callable[[], None]) -> None:
+        """The first attempt, where it can leave at once: `tell` tells of it, `finish` takes its answer. `run` goes on
+        from wherever this has come.
+        """
+        tether, rotation = self._search(self._asked)
+        chosen = rotation.at_once()
+        if chosen is None:
+            return
+        attempt = self._attempt(chosen)
+        self._ahead = Ahead(tether, rotation, chosen, attempt)
+        prompt = self._shared.prompts.get(chosen.plan.call.executor)
+        if prompt is not None:
+            self.needs_run = attempt.begin(prompt, self.inquiry, tell) is None
+
+    def finish(self) -> Given | None:
+        """The answer, if it is all there and serves. None: it is waited for, or `needs_run`."""
+        ahead = self._ahead
+        begun = None if ahead is None else ahead.chosen.plan.call.begun
+        if ahead is None or begun is None or begun.needs_waiting:
+            self.needs_run = True
+            return None
+        body = begun.whole()
+        if body is None:
+            return None
+        chosen, attempt = ahead.chosen, ahead.attempt
+        if attempt.take(begun.status, begun.headers, body) is not None:
+            self.needs_run = True
+            return None
+        begun.done()
+        self._ahead = None
+        observe(self._shared, chosen.candidate, chosen.lease, begun.headers, None)
+        self._commit(chosen, attempt)
+        ahead.tether.settle(chosen.candidate)
+        self._tell(self._asked, chosen.candidate, attempt)
+        self._ended(attempt)
+        return Given(attempt.status, begun.headers, attempt.first)
+
+    def drop(self) -> None:
+        """Nobody wants what was begun."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return
+        if (begun := ahead.chosen.plan.call.begun) is not None:
+            begun.abort()
+        self._settle(ahead.chosen)
 
     async def run(self) -> Attempt:
         """The attempt whose first content is there. Raises `Refused`."""
@@ -80,27 +148,19 @@ class Pursuit:
     async def _rotate(self, asked: Asked) -> Attempt | Failure:
         """Over the candidates of one model."""
         config = self._snapshot.config
-        tether = Tether(self._shared, self._snapshot, asked)
-        rotation = Rotation(
-            self._shared,
-            self._snapshot,
-            asked,
-            tie=tether.tie(),
-            rounds=0 if self._has_fallbacks() else config.request_retry,
-            seconds=config.max_retry_interval,
-        )
-        rotation.is_retry = bool(self.report.attempts)
-        rotation.is_costly = self._is_empty_handed
+        ahead, self._ahead = self._ahead, None
+        tether, rotation = self._search(asked) if ahead is None else (ahead.tether, ahead.rotation)
         blank: tuple[Candidate, Attempt] | None = None
         self._last = None
         while not self._is_over:
-            chosen = await rotation.next()
+            chosen = await rotation.next() if ahead is None else ahead.chosen
             if chosen is None:
                 break
-            failed, attempt = await self._try(chosen)
+            failed, attempt = await self._try(chosen, self._attempt(chosen) if ahead is None else ahead.attempt)
+            ahead = None
             if failed is not None and (again := await self._renewed(rotation, chosen, failed)) is not None:
                 chosen = again
-                failed, attempt = await self._try(chosen)
+                failed, attempt = await self._try(chosen, self._attempt(chosen))
             if failed is None:
                 self._commit(chosen, attempt)
                 tether.settle(chosen.candidate)
@@ -120,16 +180,34 @@ class Pursuit:
             rotation.is_costly = self._is_empty_handed = failed.failure.code == EMPTY
         return self._given_up(rotation) if blank is None else self._tell(asked, *blank)
 
-    async def _try(self, chosen: Chosen) -> tuple[Failed | None, Attempt]:
+    def _search(self, asked: Asked) -> tuple[Tether, Rotation]:
+        config = self._snapshot.config
+        tether = Tether(self._shared, self._snapshot, asked)
+        rotation = Rotation(
+            self._shared,
+            self._snapshot,
+            asked,
+            tie=tether.tie(),
+            rounds=0 if self._has_fallbacks() else config.request_retry,
+            seconds=config.max_retry_interval,
+        )
+        rotation.is_retry = bool(self.report.attempts)
+        rotation.is_costly = self._is_empty_handed
+        return tether, rotation
+
+    def _attempt(self, chosen: Chosen) -> Attempt:
         shared, candidate = self._shared, chosen.candidate
         self._chosen, self.decision, self._attempt_began = chosen, chosen.decision, shared.clock.monotonic()
         shared.recent.append((self.inquiry.request_id, chosen.decision))
-        attempt = Attempt(
+        return Attempt(
             chosen.plan,
             wire_named(candidate.provider.wire),
             is_stream=self.inquiry.is_stream,
             deadlines=self._snapshot.deadlines,
         )
+
+    async def _try(self, chosen: Chosen, attempt: Attempt) -> tuple[Failed | None, Attempt]:
+        shared, candidate = self._shared, chosen.candidate
         is_done = False
         try:
             failed = await attempt.start(shared.upstreams, self.inquiry)
@@ -228,6 +306,9 @@ class Pursuit:
     async def end(self, attempt: Attempt) -> None:
         """The answer is over, or nobody wants the rest of it."""
         await attempt.close()
+        self._ended(attempt)
+
+    def _ended(self, attempt: Attempt) -> None:
         report, seen = self.report, attempt.seen
         report.usage = seen.usage
         report.finish = seen.finish.reason if seen.finish is not None else None

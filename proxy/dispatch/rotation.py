@@ -81,12 +81,27 @@ class Rotation:
                     return None
                 self._leave_out_doubtful(now)
                 continue
-            self.is_retry = True
-            self._tried.add(decision.chosen.key)
-            self._in_round += 1
-            self._is_new = False
-            lease = commit(decision, candidates, shared.pool, ask)
-            return Chosen(candidate=decision.chosen, plan=plan, decision=decision, lease=lease)
+            return self._take(decision, decision.chosen, ask, plan)
+
+    def at_once(self) -> Chosen | None:
+        """The first one, where that takes neither waiting nor a second thought; None: nothing was done."""
+        shared = self._shared
+        if shared.waiting.has_line(self._group):
+            return None
+        now, ask = shared.clock.monotonic(), self._ask()
+        decision = decide(self.asked.found.candidates, shared.pool, ask, now)
+        plan = None if decision.chosen is None else self._plan(decision.chosen, now)
+        if decision.chosen is None or plan is None:
+            return None
+        return self._take(decision, decision.chosen, ask, plan)
+
+    def _take(self, decision: Decision, candidate: Candidate, ask: Ask, plan: Plan) -> Chosen:
+        self.is_retry = True
+        self._tried.add(candidate.key)
+        self._in_round += 1
+        self._is_new = False
+        lease = commit(decision, self.asked.found.candidates, self._shared.pool, ask)
+        return Chosen(candidate=candidate, plan=plan, decision=decision, lease=lease)
 
     def again(self, chosen: Chosen, renewed: Credential) -> Chosen:
         """The same account, at once: its provider refused the token that it had."""

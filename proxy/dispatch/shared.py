@@ -17,7 +17,7 @@ from proxy.dispatch.clock import Clock
 from proxy.dispatch.decision import Decision
 from proxy.dispatch.recall import Recall
 from proxy.dispatch.waiting import WaitingRoom
-from proxy.upstream.base import Upstream
+from proxy.upstream.base import Prompt, Upstream
 
 Renew: TypeAlias = Callable[[Credential], Awaitable[Credential | None]]
 """The same account with another token than the one that its provider has just refused; None: there is none."""
@@ -41,3 +41,5 @@ class Shared:
     affinity: Affinity = field(default_factory=Affinity)
     waiting: WaitingRoom = field(default_factory=WaitingRoom)
     renew: Renew = nobody_renews
+    prompts: Mapping[str, Prompt] = field(default_factory=dict)
+    """Those of the upstreams that may be able to send at once."""

@@ -24,6 +24,7 @@ from aiohttp import web
 
 from proxy.config.schema import Config
 from proxy.dispatch.inquiry import Inquiry, Outcome
+from proxy.dispatch.pursuit import Pursuit
 from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.hub.events import Failure
 from proxy.hub.residue import JsonObject
@@ -79,6 +80,16 @@ class Edition:
 
 class Dispatcher(Protocol):
     async def open(self, inquiry: Inquiry) -> Outcome:
+        """Raises `proxy.dispatch.inquiry.Refused`. Cancelling it aborts the upstream."""
+        ...
+
+
+class Starter(Protocol):
+    """Of what need not wait: `proxy.dispatch.failover.Dispatcher`."""
+
+    def begin(self, inquiry: Inquiry, tell: Callable[[], None]) -> Pursuit | None: ...
+
+    async def resume(self, pursuit: Pursuit) -> Outcome:
         """Raises `proxy.dispatch.inquiry.Refused`. Cancelling it aborts the upstream."""
         ...
 
@@ -143,10 +154,20 @@ class Running(Protocol):
         ...
 
 
+class Riding(Protocol):
+    """A request that is answered without an exchange (`proxy.server.express`)."""
+
+    def hand_over(self) -> None:
+        """To an exchange."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class App:
     edition: Callable[[], Edition]
     dispatcher: Dispatcher
+    starter: Starter | None = None
+    """None: every request takes an exchange."""
     wire: Callable[[str], Wire]
     status: Status
     metrics: Metrics
@@ -170,6 +191,8 @@ class App:
     is_draining: bool = False
     exchanges: set[Running] = field(default_factory=set)
     """What is being answered."""
+    rides: set[Riding] = field(default_factory=set)
+    """The same, without an exchange."""
     readiness_told_at: float | None = None
     """When `/readyz` was last asked, on the loop's clock."""
     draining_told: asyncio.Event = field(default_factory=asyncio.Event)

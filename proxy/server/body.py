@@ -160,13 +160,31 @@ async def peek(body: bytes, *, model: str | None = None, is_stream: bool | None 
     names none. Raises `Malformed` with the path to the fault and its byte offset.
     """
     try:
-        if not body.isascii():
-            body.decode()
-        fields = _shallow(body)
+        fields = _fields(body)
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise await _malformed(body, str(error)) from None
     if not _is_accounted_for(body, fields) and await _has_twins(body, fields):
         raise await _malformed(body, "model or stream stands twice")
+    return _peek(fields, model, is_stream, default)
+
+
+def quick_peek(body: bytes, *, model: str | None, is_stream: bool | None) -> Peek | None:
+    """The same of a body about which there is nothing to say. None: `peek` knows."""
+    try:
+        fields = _fields(body)
+        return _peek(fields, model, is_stream, "") if _is_accounted_for(body, fields) else None
+    except (ValueError, RecursionError, Malformed):
+        return None
+
+
+def _fields(body: bytes) -> Mapping[str, msgspec.Raw]:
+    """Raises ValueError or RecursionError."""
+    if not body.isascii():
+        body.decode()
+    return _shallow(body)
+
+
+def _peek(fields: Mapping[str, msgspec.Raw], model: str | None, is_stream: bool | None, default: str) -> Peek:
     return Peek(
         model=_model(fields, default) if model is None else model,
         is_stream=_stream(fields) if is_stream is None else is_stream,

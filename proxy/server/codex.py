@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
+from yarl import URL
+
 from proxy.hub.residue import JsonObject, JsonValue
-from proxy.providers import openai
+from proxy.providers import codex, openai
 from proxy.providers.base import Model
 from proxy.server.accounts import AccountState
 from proxy.server.models import Listing
@@ -30,6 +32,10 @@ what is left, in a few plain sentences; do not repeat files that can be opened.
 """
 """The catalogue has to bring them, and Codex uses them instead of its own for the models that it lists."""
 _KNOWN = openai.PROVIDER.families
+PLAN = "team"
+"""Codex knows no word for a pool."""
+_ORIGIN = str(URL(codex.PROVIDER.base_url).origin())
+"""It heeds no other, and asks where it is told to all the same."""
 _TRUNCATION: JsonObject = {"mode": "tokens", "limit": 10_000}
 
 
@@ -90,4 +96,17 @@ def usage(accounts: Sequence[AccountState], now: float) -> JsonObject:
             "reset_at": round(min(returns)),
         }
     limit: JsonObject = {"allowed": not is_exhausted, "limit_reached": is_exhausted, "primary_window": window}
-    return {"plan_type": "team", "rate_limit": {**limit, "secondary_window": None}, "credits": None}
+    return {"plan_type": PLAN, "rate_limit": {**limit, "secondary_window": None}, "credits": None}
+
+
+def account(headers: Mapping[str, str]) -> JsonObject:
+    """The client's own, as it names it: without such an entry Codex 0.169 asks no model at all. `headers`: its own."""
+    own_id = headers.get(codex.ACCOUNT_HEADER) or "proxy"
+    entry: JsonObject = {
+        "id": own_id,
+        "plan_type": PLAN,
+        "name": "proxy",
+        "workspace_backend_origin": _ORIGIN,
+        "account_routing_override": "NO_CONSTRAINT",
+    }
+    return {"accounts": [entry], "default_account_id": own_id, "account_ordering": [own_id]}

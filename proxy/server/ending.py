@@ -32,6 +32,8 @@ class Ended:
     """What it was let in with; None: nothing was counted."""
 
 
+CLIENT_GONE = 499
+"""What the log says where nobody was left to be told a status (nginx's word)."""
 LIMITS = frozenset({CLIENT_LIMIT, CLIENT_BUDGET})
 """Codes of refusals that are a client's own."""
 SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "session_id", "x-session-id", "x-session-affinity")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
@@ -13,6 +12,7 @@ from aiohttp import WSCloseCode, web
 
 from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
 from proxy.dispatch.plain import comes_whole
+from proxy.dispatch.pursuit import Pursuit
 from proxy.errors import Forbidden, Malformed, ShuttingDown
 from proxy.hub.events import Failure, Heartbeat
 from proxy.hub.residue import JsonValue
@@ -26,15 +26,17 @@ from proxy.server.access import (
     check_origin,
     is_local,
 )
-from proxy.server.addresses import address_of, networks
 from proxy.server.answer import Answer
 from proxy.server.app import App, Arrival, Management
-from proxy.server.ending import Ended, tell_end
+from proxy.server.dress import dress
+from proxy.server.ending import CLIENT_GONE, Ended, tell_end
+from proxy.server.express import Ride
 from proxy.server.limits import Grant
 from proxy.server.own_answers import OWN_ANSWERS, own_answer
 from proxy.server.reading import Reader
 from proxy.server.responses_socket import ResponsesSocket
 from proxy.server.stream import EVENT_STREAM, Pump, clean_headers, last_frame, whole
+from proxy.server.terms import given_id, visitor_of
 from proxy.server.visit import AiohttpVisit, Visit
 from proxy.server.websocket import check_handshake
 from proxy.wire.base import Reply, dumps
@@ -45,9 +47,6 @@ R = TypeVar("R", bound="Answer | web.StreamResponse")
 
 NOBODY = Client()
 """Before it is known who asks."""
-CLIENT_GONE = 499
-"""What the log says where nobody was left to be told a status (nginx's word)."""
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CALLERS = frozenset({"ask", "models", "model", "codex_models", "codex_usage", "code_assist", "socket", "stored"})
 """Kinds of routes that need a client key, and that a web page may be allowed to use."""
 _PROBES = frozenset({"healthz", "livez", "readyz", "metrics"})
@@ -58,7 +57,8 @@ _STREAM_HEADERS = (("Content-Type", EVENT_STREAM), ("Cache-Control", "no-cache")
 class Exchange:
     """Holds the edition of the configuration that it began with."""
 
-    def __init__(self, app: App, visit: Visit) -> None:
+    def __init__(self, app: App, visit: Visit, ride: Ride | None = None) -> None:
+        """`ride`: what goes on here."""
         self._app = app
         self.visit = visit
         self._loop = asyncio.get_running_loop()
@@ -79,16 +79,26 @@ class Exchange:
         self._failure: Failure | None = None
         self._status = CLIENT_GONE
         self.stopped: Failure | None = None
-        given = visit.headers.get("x-request-id", "")
-        self.request_id = given if _REQUEST_ID.fullmatch(given) else app.new_id()
+        self._pursuit: Pursuit | None = None
+        if ride is None:
+            self.request_id = given_id(visit.headers) or app.new_id()
+        else:
+            self._take_over(ride)
+
+    def _take_over(self, ride: Ride) -> None:
+        self.request_id, self._began, self._edition = ride.request_id, ride.began, ride.terms.edition
+        self._route, self._wire, self._client = ride.terms.route, ride.terms.route.wire, ride.terms.caller.client
+        self._inquiry, self._grant, self._pursuit = ride.inquiry, ride.grant, ride.pursuit
 
     # The way in
 
     async def run(self) -> Told:
         """Raises what `proxy.server.handle` renders."""
+        if self._inquiry is not None:
+            return await self._answer(self._inquiry)
         visit = self.visit
-        visitor = self._visitor()
         config = self._edition.config
+        visitor = visitor_of(visit, config)
         check_host(visitor, (*config.server.allowed_hosts, config.host))
         path, headers = visit.path, visit.headers
         management = self._app.management
@@ -111,29 +121,6 @@ class Exchange:
             return await self._converse(visitor.address)
         return await self._answer_here(match, visitor)
 
-    def _visitor(self) -> Visitor:
-        visit = self.visit
-        if not visit.target.startswith("/") and visit.target != "*":
-            raise Malformed("the request's target must be a path")
-        peer = visit.peer[0] if visit.peer else ""
-        return Visitor(
-            peer=peer,
-            local=visit.local or ("", 0),
-            host=visit.headers.get("host", ""),
-            headers=visit.headers,
-            query=visit.query,
-            address=self._address(peer),
-        )
-
-    def _address(self, peer: str) -> str:
-        proxies = self._edition.config.server.trusted_proxies
-        if not proxies:
-            return peer
-        return address_of(peer, self._forwarded_for(), networks(proxies))
-
-    def _forwarded_for(self) -> list[str]:
-        return [value for name, value in self.visit.fields if name.lower() == "x-forwarded-for"]
-
     def _preflight(self, path: str) -> Answer:
         headers = self.visit.headers
         match = routes.find(path, headers["access-control-request-method"], headers)
@@ -147,7 +134,7 @@ class Exchange:
         app = self._app
         told = OWN_ANSWERS.get(match.route.kind)
         if told is not None:
-            content = told(app, self._edition.within(self._client.reach), match)
+            content = told(app, self._edition.within(self._client.reach), match, visitor.headers)
             return self._dressed(own_answer(content, match.route.kind, visitor.headers))
         match match.route.kind:
             case "metrics":
@@ -187,6 +174,9 @@ class Exchange:
         inquiry = self._inquiry = await self._reader().read(match)
         inquiry = self._inquiry = wishes.heeded(inquiry, self._app.desk(self._loop.time()))
         self._grant = self._app.limits.admit(self._edition.caller(self._client, address), inquiry)
+        return await self._answer(inquiry)
+
+    async def _answer(self, inquiry: Inquiry) -> Answer:
         outcome = await self._open(inquiry)
         outcome.headers += wishes.told(inquiry)
         self._report = outcome.report
@@ -195,6 +185,8 @@ class Exchange:
         return await self._give(outcome)
 
     async def _open(self, inquiry: Inquiry) -> Outcome:
+        if self._pursuit is not None and self._app.starter is not None:
+            return await self._app.starter.resume(self._pursuit)
         if not following.concerns(inquiry):
             return await self._app.dispatcher.open(inquiry)
         turn = following.Following(
@@ -355,15 +347,14 @@ class Exchange:
 
     def _dressed(self, response: R) -> R:
         """With the headers that every answer has."""
-        headers = response.headers
-        headers["X-Request-ID"] = self.request_id
-        headers["Server"] = "proxy"
-        if self._wire == "anthropic":
-            headers.setdefault("request-id", self.request_id)
-        if self._route.kind in _CALLERS:
-            headers.update(cors.answer_headers(self.visit.headers, self._edition.config.server.cors_origins))
-        if self._grant is not None:
-            headers.update(self._grant.headers(self._wire))
+        origins = self._edition.config.server.cors_origins
+        dress(
+            response.headers,
+            request_id=self.request_id,
+            wire=self._wire,
+            cors=cors.answer_headers(self.visit.headers, origins) if self._route.kind in _CALLERS else {},
+            grant=self._grant,
+        )
         if self._app.is_draining:
             response.force_close()
         self._response = response

@@ -4,28 +4,35 @@ aiohttp's server does that and much more, and takes 25 µs for a request of 1 KB
 13. What needs more, a WebSocket or the management API, is handed on to aiohttp with the connection, before a byte of it
 has been read (`proxy.server.connection`).
 
-One task for each connection answers its requests one after the other; what a client sends ahead waits. Deadlines: for
+Requests are answered one after the other; what a client sends ahead waits. Those that need not wait for anything but
+their answer ride (`proxy.server.express`); the others are answered by the connection's task. Deadlines: for
 a head, between two requests, and for whoever does not read; bodies have their own (`proxy.server.body`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
 from proxy.alarm import NEVER, Alarm
 from proxy.server.answer import Answer, Writer
-from proxy.server.connection import BUSY, STALL_BYTES_PER_SECOND_MIN, Gate, Patience
-from proxy.server.head import END, HEAD_BYTES_MAX, BadHead, Head, HeadReader
+from proxy.server.connection import BUSY, Gate, Patience
+from proxy.server.express import Express, Ride
+from proxy.server.front_visit import FrontVisit
+from proxy.server.head import END, HEAD_BYTES_MAX, BadHead, Head, HeadReader, SameHead
 from proxy.server.intake import Intake
-from proxy.server.visit import CONTINUE, Peer
+from proxy.server.pace import Paced
+from proxy.server.terms import Terms
+from proxy.server.visit import Peer
 from proxy.wire.base import dumps
 
 AHEAD_BYTES_MAX = 64 * 1024
 """Of requests that are sent before the one before them is answered."""
+GATHERING_SECONDS = 1.0
+"""For a body that comes in pieces, before a task waits for the rest of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,38 +47,38 @@ class Reception:
     gate: Gate
     patience: Patience
     alarm: Alarm
+    express: Express
 
 
-class Front(asyncio.Protocol):
+class Front(Paced):
     """One connection of a client."""
 
     __slots__ = (
-        "_drained", "_held", "_is_ahead", "_is_handed_on", "_is_lingering", "_loop", "_next", "_reader", "_reception",
-        "_stalled_at", "_task", "_visit", "deadline", "is_slow", "local", "peer", "transport",
+        "_gathering", "_held", "_is_ahead", "_is_handed_on", "_is_lingering", "_next", "_reader", "_reception", "_ride",
+        "_same", "_task", "_terms", "_visit", "local", "peer",
     )  # fmt: skip
 
     def __init__(self, reception: Reception) -> None:
+        super().__init__(reception.alarm, reception.patience.stall_seconds)
         self._reception = reception
-        self._loop = asyncio.get_running_loop()
         self._reader = HeadReader()
         self._held = b""
         self._visit: FrontVisit | None = None
+        self._ride: Ride | None = None
+        self._same: SameHead | None = None
+        self._terms: Terms | None = None
+        self._gathering: Terms | None = None
         self._next: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
-        self._stalled_at = 0
         self._is_ahead = self._is_lingering = self._is_handed_on = False
-        self.is_slow = False
-        self.deadline = NEVER
         self.peer: Peer = None
         self.local: Peer = None
-        self.transport: asyncio.Transport
 
     # what the gate asks and tells
 
     @property
     def is_busy(self) -> bool:
-        return self._visit is not None
+        return self._visit is not None or self._ride is not None
 
     def force_close(self) -> None:
         self._is_lingering = True
@@ -96,18 +103,25 @@ class Front(asyncio.Protocol):
             self.transport.close()
             return
         self._reception.alarm.members.add(self)
-        self._expect(self._reception.patience.head_seconds)
+        self.expect(self._reception.patience.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
-        self._leave()
+        self._withdraw()
         self._reader.retire()
-        if self._visit is not None:
-            self._visit.content.fail(ConnectionResetError("the client is gone"))
-        if self._task is not None:
-            self._task.cancel()
-        self._resume()
+        ride, visit = self._ride, self._visit
+        if ride is not None:
+            self._ride = None
+            ride.abandon()
+        if visit is not None:
+            visit.content.fail(ConnectionResetError("the client is gone"))
+            if visit.ride is not None:
+                visit.ride.close()
+        task, self._task = self._task, None  # which keeps what it ends with, and that where it went, which is here
+        if task is not None:
+            task.cancel()
+        self.resume()
 
-    def _leave(self) -> None:
+    def _withdraw(self) -> None:
         self._reception.gate.leave(self)
         self._reception.alarm.members.discard(self)
 
@@ -115,67 +129,50 @@ class Front(asyncio.Protocol):
         visit = self._visit
         if self._is_lingering:
             return
-        if visit is None:
+        if visit is None and self._ride is None:
             self._begin(self._held + data if self._held else data)
             return
-        if not visit.content.is_complete:
+        if visit is not None and not visit.content.is_complete:
             data = visit.content.feed(data)
         self._held += data
         if len(self._held) > AHEAD_BYTES_MAX and not self._is_ahead:
             self._is_ahead = True
             self.transport.pause_reading()
+        if visit is not None and self._gathering is not None:
+            self._gather(visit, self._gathering)
 
     def eof_received(self) -> None:
         """Whoever sends no more is taken to be gone: the transport closes."""
 
-    def pause_writing(self) -> None:
-        self.is_slow = True
-        self._stalled_at = self.transport.get_write_buffer_size()
-        self._expect(self._reception.patience.stall_seconds)
-
     def resume_writing(self) -> None:
-        self.deadline = NEVER
-        self._resume()
-
-    def _resume(self) -> None:
-        self.is_slow = False
-        drained, self._drained = self._drained, None
-        if drained is not None and not drained.done():
-            drained.set_result(None)
-
-    async def drain(self) -> None:
-        """Raises ConnectionError when the client is gone."""
-        if self.transport.is_closing():
-            raise ConnectionResetError("the client is gone")
-        if self.is_slow:
-            self._drained = self._drained or self._loop.create_future()
-            await asyncio.shield(self._drained)
-
-    # deadlines
-
-    def _expect(self, seconds: float) -> None:
-        self.deadline = self._loop.time() + seconds
-        self._reception.alarm.expect(self.deadline)
+        super().resume_writing()
+        if self._ride is not None and self._ride.is_over:
+            self.leave()
 
     def overdue(self, now: float) -> None:
-        """A slow reader may go on, a stalled one may not; nor may one that says nothing, or goes on after a refusal."""
+        """Nor is whoever says nothing waited for, or goes on after a refusal."""
         self.deadline = NEVER
-        if not self.is_slow:
-            self.force_close()
-            return
-        left = self.transport.get_write_buffer_size()
-        seconds = self._reception.patience.stall_seconds
-        if self._stalled_at - left >= STALL_BYTES_PER_SECOND_MIN * seconds:
-            self._stalled_at = left
-            self.deadline = now + seconds
+        if self._gathering is not None:
+            self._gathering = None
+            self._exchange()
+        elif self.is_slow:
+            self.overdue_reading(now)
         else:
-            self.transport.abort()
+            self.force_close()
 
     # requests, one after the other
 
     def _begin(self, data: bytes) -> None:
         """`data`: from the beginning of a request."""
         data = data.lstrip(b"\r\n") if data[:1] in b"\r\n" else data
+        found = None if self._same is None else self._same.look(data)
+        if found is None:
+            self._same = None
+        elif self._depart(data, *found):
+            return
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
         end = data.find(END) + len(END)
         try:
             if end < len(END):
@@ -190,17 +187,101 @@ class Front(asyncio.Protocol):
         if self._reception.is_elsewhere(head):
             self._hand_over(data)
             return
+        is_new = self._same is None
+        if is_new and self._learn(head, data[:end]) and self._depart(data, head.length or 0, end):
+            return
+        self._admit(head, head.length, data[end:])
+        self._exchange()
+
+    # at once
+
+    def _learn(self, head: Head, data: bytes) -> bool:
+        """Whether requests with this head can ride."""
+        self._same = self._terms = None
+        if head.length:
+            self._terms = self._reception.express.terms(FrontVisit(self, head, self._intake(0)))
+        if self._terms is not None:
+            self._same = SameHead.of(data, head)
+        return self._same is not None
+
+    def _depart(self, data: bytes, length: int, begin: int) -> bool:
+        """With a head that is known. `begin`: of the body. False: nothing was done, it is to be read as any other."""
+        express, terms, same = self._reception.express, self._terms, self._same
+        if terms is None or same is None or not express.is_good(terms):
+            self._same = None
+            return False
+        if len(data) - begin < length:
+            self._gathering = terms
+            self._gather(self._admit(same.head, length, data[begin:]), terms)
+            self.expect(GATHERING_SECONDS)
+            return True
+        ride = express.begin(terms, data[begin : begin + length], self)
+        if ride is None:
+            return False
         self.deadline = NEVER
-        visit = self._visit = FrontVisit(self, head, self._intake(head))
-        self._held = visit.content.feed(data[end:]) if not visit.content.is_complete else data[end:]
+        self._held = data[begin + length :]
+        self._ride = ride
+        ride.look()
+        return True
+
+    def _gather(self, visit: FrontVisit, terms: Terms) -> None:
+        """Its body, as long as there is no hurry."""
+        content = visit.content
+        if not (content.is_complete or content.is_held):
+            return
+        self._gathering = None
+        self.deadline = NEVER
+        ride = self._reception.express.begin(terms, content.look(), self) if content.is_complete else None
+        if ride is None:
+            self._exchange()
+            return
+        self._visit, self._ride = None, ride
+        ride.look()
+
+    def take_over(self, ride: Ride) -> None:
+        """`proxy.server.express.Seat`."""
+        assert self._same is not None
+        self._ride = None
+        self._visit = FrontVisit(self, self._same.head, self._intake(0), ride)
+        self._exchange()
+
+    def arrive(self, answer: Answer) -> bool:
+        """`proxy.server.express.Seat`."""
+        assert self._same is not None
+        if self.transport.is_closing():
+            return False
+        head = self._same.head
+        writer = Writer(is_1_1=head.is_1_1, keeps_alive=head.keeps_alive, is_head=False)
+        self.transport.write(writer.whole(answer))
+        if answer.is_last:
+            self.force_close()
+        return True
+
+    def leave(self) -> None:
+        """`proxy.server.express.Seat`. Whoever reads slowly is waited for."""
+        if not self.is_slow:
+            self._ride = None
+            if not self.transport.is_closing():
+                self._await_next()
+
+    # by the task
+
+    def _admit(self, head: Head, length: int | None, data: bytes) -> FrontVisit:
+        """`data`: from the beginning of the body."""
+        self.deadline = NEVER
+        visit = self._visit = FrontVisit(self, head, self._intake(length))
+        self._held = visit.content.feed(data) if not visit.content.is_complete else data
+        return visit
+
+    def _exchange(self) -> None:
         if self._task is None:
             self._task = self._loop.create_task(self._serve())
         elif self._next is not None and not self._next.done():
             self._next.set_result(None)
 
-    def _intake(self, head: Head) -> Intake:
+    def _intake(self, length: int | None) -> Intake:
         transport = self.transport
-        return Intake(head, self._reader, transport.pause_reading, transport.resume_reading)
+        return Intake(length, self._reader, transport.pause_reading, transport.resume_reading)
 
     def _wait_for_head(self, data: bytes) -> None:
         """Raises `BadHead` for what cannot become one."""
@@ -209,7 +290,7 @@ class Front(asyncio.Protocol):
         if data and not self._held:
             self._reader.check(data)
             if self._task is not None:  # the first one has been waited for since the connection was made
-                self._expect(self._reception.patience.head_seconds)
+                self.expect(self._reception.patience.head_seconds)
         self._held = data
 
     def _refuse(self, error: BadHead) -> None:
@@ -223,14 +304,14 @@ class Front(asyncio.Protocol):
     def _linger(self) -> None:
         """An answer before the end of a request: closing now would take it from whoever is still sending."""
         self._is_lingering = True
-        self._expect(self._reception.patience.lingering_seconds)
+        self.expect(self._reception.patience.lingering_seconds)
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:
             self.transport.close()
 
     def _hand_over(self, data: bytes) -> None:
-        self._leave()
+        self._withdraw()
         self._is_handed_on = True
         if self._is_ahead:
             self.transport.resume_reading()
@@ -275,88 +356,18 @@ class Front(asyncio.Protocol):
                 self._linger()
             return False
         self._visit = None
+        self._await_next()
+        return not self.transport.is_closing()
+
+    def _await_next(self) -> None:
+        """The next request, which may have come already."""
         held, self._held = self._held, b""
-        self._expect(self._reception.patience.keepalive_seconds)
+        self.expect(self._reception.patience.keepalive_seconds)
         if held:
             self._begin(held)
             if self._is_ahead and len(self._held) <= AHEAD_BYTES_MAX:
                 self._is_ahead = False
                 self.transport.resume_reading()
-        return not self.transport.is_closing()
-
-
-class FrontVisit:
-    """`proxy.server.visit.Visit`."""
-
-    __slots__ = (
-        "_front", "_unsent", "_writer", "content", "fields", "headers", "is_last", "local", "method", "path", "peer",
-        "query", "target",
-    )  # fmt: skip
-
-    def __init__(self, front: Front, head: Head, content: Intake) -> None:
-        self._front = front
-        self._writer = Writer(is_1_1=head.is_1_1, keeps_alive=head.keeps_alive, is_head=head.method == "HEAD")
-        self._unsent = b""
-        self.content = content
-        self.is_last = not head.keeps_alive
-        self.method = head.method
-        self.target = head.target
-        self.path = head.path
-        self.query: Mapping[str, str] = head.query
-        self.headers: Mapping[str, str] = head.headers
-        self.fields: Sequence[tuple[str, str]] = head.fields
-        self.peer = front.peer
-        self.local = front.local
-
-    @property
-    def is_gone(self) -> bool:
-        return self._front.transport.is_closing()
-
-    @property
-    def is_slow(self) -> bool:
-        return self._front.is_slow
-
-    async def let_send(self) -> None:
-        self._front.transport.write(CONTINUE)
-
-    async def give(self, answer: Answer) -> None:
-        self._before(answer)
-        self._front.transport.write(self._writer.whole(answer))
-        self.is_last = answer.is_last
-        if self._front.is_slow:
-            await self._front.drain()
-
-    def _before(self, answer: Answer) -> None:
-        if self._front.transport.is_closing():
-            raise ConnectionResetError("the client is gone")
-        if self.is_last or not self.content.is_complete or self.content.is_overrun:
-            answer.force_close()
-
-    async def begin(self, answer: Answer) -> None:
-        self._before(answer)
-        self._unsent = self._writer.begin(answer)
-        self.is_last = answer.is_last
-
-    async def write(self, data: bytes) -> None:
-        front = self._front
-        if front.transport.is_closing():
-            raise ConnectionResetError("the client is gone")
-        unsent, self._unsent = self._unsent, b""
-        front.transport.write(unsent + self._writer.piece(data))
-        if front.is_slow:
-            await front.drain()
-
-    async def end(self) -> None:
-        unsent, self._unsent = self._unsent, b""
-        self._front.transport.write(unsent + self._writer.end())
-        if self._front.is_slow:
-            await self._front.drain()
-
-    def close_after(self) -> None:
-        self.is_last = True
-
-    def abort(self) -> None:
-        self._front.transport.abort()
 
 
 def _pair(name: object) -> Peer:

@@ -13,6 +13,7 @@ from proxy.hub.events import Failure
 from proxy.server.answer import Answer
 from proxy.server.app import App
 from proxy.server.exchange import Exchange, Told
+from proxy.server.express import Ride
 from proxy.server.routes import NoWebSocket, WrongMethod
 from proxy.server.visit import Visit
 from proxy.wire.base import dumps
@@ -21,12 +22,13 @@ UPGRADE_HEADERS = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
 """What goes with a 426 (RFC 9110 §15.5.22, RFC 6455 §4.4)."""
 
 
-async def handle(app: App, visit: Visit) -> web.StreamResponse | None:
-    """Answers; what the management API or a WebSocket have answered in aiohttp's way is given back.
+async def handle(app: App, visit: Visit, ride: Ride | None = None) -> web.StreamResponse | None:
+    """Answers; what the management API or a WebSocket have answered in aiohttp's way is given back. `ride`: how far it
+    has come already.
 
     Raises CancelledError and ConnectionError only: the client is gone.
     """
-    exchange = Exchange(app, visit)
+    exchange = Exchange(app, visit, ride)
     app.exchanges.add(exchange)
     app.metrics.in_flight.inc()
     try:

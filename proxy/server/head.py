@@ -6,6 +6,7 @@ ways, a line folded or ended by LF alone, two hosts, a transfer coding beside ``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import httptools
@@ -17,6 +18,8 @@ LINE_BYTES_MAX = 8190
 FIELDS_MAX = 128
 HEAD_BYTES_MAX = 64 * 1024
 END = b"\r\n\r\n"
+LENGTH_DIGITS_MAX = 12
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length:[ \t]*(\d{1,%d})\r\n" % LENGTH_DIGITS_MAX)
 _NO_QUERY: Mapping[str, str] = MultiDictProxy(MultiDict())
 _ONCE = ("host", "content-length", "transfer-encoding", "content-type")
 
@@ -86,6 +89,36 @@ class Head:
 
 def _is_plain(target: str) -> bool:
     return "%" not in target and "?" not in target and "#" not in target
+
+
+class SameHead:
+    """The head that a connection's next request mostly has, too: but for the length of its body every byte is the same.
+    Then it need not be read (4 µs), only looked at (0.4). `head`: but for its `length`.
+    """
+
+    __slots__ = ("_before", "_behind", "head")
+
+    def __init__(self, head: Head, before: bytes, behind: bytes) -> None:
+        self.head = head
+        self._before = before
+        self._behind = behind
+
+    @classmethod
+    def of(cls, data: bytes, head: Head) -> SameHead | None:
+        """`data`: all of the head, with its end. None: nothing in it says how long the body is."""
+        found = _LENGTH.search(data)
+        return None if found is None else cls(head, data[: found.start(1)], data[found.end(1) :])
+
+    def look(self, data: bytes) -> tuple[int, int] | None:
+        """How long the body is, and where it begins. None: it is another head, or not all of one."""
+        before = self._before
+        if not data.startswith(before):
+            return None
+        end = data.find(b"\r", len(before), len(before) + LENGTH_DIGITS_MAX + 1)
+        digits = data[len(before) : end]
+        if end < 0 or not digits.isdigit() or not data.startswith(self._behind, end):
+            return None
+        return int(digits), end + len(self._behind)
 
 
 _NOBODYS = httptools.HttpRequestParser(object())

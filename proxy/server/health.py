@@ -35,7 +35,7 @@ def detail(app: App, edition: Edition | None = None) -> JsonObject:
         "status": readiness(app),
         "version": __version__,
         "uptime_seconds": round(app.now() - app.started_at, 3),
-        "requests_in_flight": sum(exchange.under_way for exchange in app.exchanges),
+        "requests_in_flight": sum(exchange.under_way for exchange in app.exchanges) + len(app.rides),
         "config_error": app.status.reload_error(),
         "accounts": accounts,
         "quarantined": [asdict(each) for each in app.status.quarantined()] if edition is None else [],

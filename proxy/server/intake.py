@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from proxy.server.head import BadHead, Head, HeadReader
+from proxy.server.head import BadHead, HeadReader
 from proxy.server.visit import BrokenBody
 
 READ_AHEAD_BYTES = 256 * 1024
@@ -21,8 +21,11 @@ class Intake:
         "_error", "_go_on", "_hold", "_is_held", "_left", "_parts", "_reader", "_size", "_waiter", "is_complete"
     )  # fmt: skip
 
-    def __init__(self, head: Head, reader: HeadReader, hold: Callable[[], None], go_on: Callable[[], None]) -> None:
-        self._left = head.length
+    def __init__(
+        self, length: int | None, reader: HeadReader, hold: Callable[[], None], go_on: Callable[[], None]
+    ) -> None:
+        """`length`: None: it is chunked."""
+        self._left = length
         self._reader = reader
         self._hold = hold
         self._go_on = go_on
@@ -31,7 +34,7 @@ class Intake:
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
         self._error: Exception | None = None
-        self.is_complete = head.length == 0
+        self.is_complete = length == 0
 
     def feed(self, data: bytes) -> bytes:
         if self._left is None:
@@ -84,6 +87,17 @@ class Intake:
         return self._left is None and self._reader.is_overrun
 
     # what whoever reads uses
+
+    def look(self) -> bytes:
+        """At what has come, which stays there."""
+        if len(self._parts) > 1:
+            self._parts = [b"".join(self._parts)]
+        return self._parts[0] if self._parts else b""
+
+    @property
+    def is_held(self) -> bool:
+        """As much has come as is kept for somebody who does not read."""
+        return self._is_held
 
     def is_eof(self) -> bool:
         return self.is_complete

@@ -18,7 +18,9 @@ from proxy.errors import ConfigError, ShuttingDown
 from proxy.hub.events import Failure
 from proxy.server.app import App
 from proxy.server.connection import Gate, Patience, Server
+from proxy.server.express import Express
 from proxy.server.front import Front, Reception
+from proxy.server.front_visit import FrontVisit
 from proxy.server.handle import handle
 from proxy.server.head import Head
 from proxy.server.visit import AiohttpVisit
@@ -99,12 +101,13 @@ class Listener:
         app = self._app
         self._server = Server(functools.partial(_handed_on, app), self._gate, self._patience)
         reception = Reception(
-            answer=functools.partial(handle, app),
+            answer=functools.partial(_answer, app),
             is_elsewhere=functools.partial(_is_elsewhere, app),
             elsewhere=self._server,
             gate=self._gate,
             patience=self._patience,
             alarm=self._alarm,
+            express=Express(app),
         )
         try:
             self._sockets = await asyncio.get_running_loop().create_server(
@@ -128,6 +131,9 @@ class Listener:
         if self._sockets is not None:
             self._sockets.close()
         self._gate.close_idle()
+        for ride in tuple(self._app.rides):
+            ride.hand_over()
+        await asyncio.sleep(0)  # the tasks that they were handed over to begin
         for exchange in self._app.exchanges:
             exchange.leave()
         await self._wait(self._app.edition().config.server.drain_seconds)
@@ -159,6 +165,11 @@ class Listener:
         self._alarm.close()
         if self._server is not None:
             await self._server.shutdown(timeout=ABORT_SECONDS)
+
+
+async def _answer(app: App, visit: FrontVisit) -> None:
+    ride, visit.ride = visit.ride, None
+    await handle(app, visit, ride)
 
 
 async def _handed_on(app: App, request: web.BaseRequest) -> web.StreamResponse:

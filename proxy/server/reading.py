@@ -41,7 +41,7 @@ class Reader:
             envelope = content
             content, model, session = code_assist.unwrap(content)
         peek = await self._peek(content, route, model)
-        query = self._query()
+        query = self.query
         is_array = route.wire == "gemini" and peek.is_stream and query.get("alt") != "sse" and not route.is_enveloped
         return Inquiry(
             request_id=self.request_id,
@@ -80,7 +80,7 @@ class Reader:
             is_stream=False,
             body=b"",
             headers=self.headers,
-            query=self._query(),
+            query=self.query,
             resource=told.id,
             client=self.client.name,
             reach=self.client.reach,
@@ -95,7 +95,9 @@ class Reader:
             headers.popall(name, None)
         return headers
 
-    def _query(self) -> Mapping[str, str]:
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Without the client's key."""
         return {name: value for name, value in self.visit.query.items() if name != KEY_PARAMETER}
 
     @property

@@ -13,7 +13,7 @@ from proxy.providers.base import Operation
 from proxy.server import code_assist
 
 Kind: TypeAlias = Literal[
-    "ask", "models", "model", "codex_models", "codex_usage", "code_assist",
+    "ask", "models", "model", "codex_models", "codex_usage", "codex_account", "code_assist",
     "socket", "stored", "index", "healthz", "livez", "readyz", "health", "metrics", "idle", "management",
 ]  # fmt: skip
 """ask: a request to a model; socket: many, over a WebSocket; stored: an earlier answer. The others are answered here;
@@ -116,11 +116,14 @@ _BY_VERB: Mapping[str, Route] = {
     for verb, (operation, is_stream) in _VERBS.items()
 }
 _CODEX_MODELS = Route(label="/backend-api/codex/models", kind="codex_models", wire="openai_responses")
+_ABOUT: Mapping[str, Kind] = {"usage": "codex_usage", "accounts/check": "codex_account", "settings/user": "idle"}
+"""What Codex asks of its account."""
 _CODEX: Mapping[str, Route] = {
     "/backend-api/codex/models": _CODEX_MODELS,
     **{
-        path: Route(label=path, kind="codex_usage", wire="openai_responses")
-        for path in ("/api/codex/usage", "/backend-api/wham/usage")
+        path: Route(label=path, kind=kind, wire="openai_responses")
+        for tail, kind in _ABOUT.items()
+        for path in (f"/api/codex/{tail}", f"/backend-api/wham/{tail}")
     },
 }
 _CODE_ASSIST: Mapping[str, Route] = {

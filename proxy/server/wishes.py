@@ -27,7 +27,7 @@ PROVIDER, ACCOUNT, CLAUDE_CODE, EFFORT = "x-proxy-provider", "x-proxy-account", 
 _TRUE = frozenset({"1", "true", "yes"})
 _NAME = re.compile(f"[!-~]{{1,{NAME_CHARACTERS_MAX}}}")
 _KEY = re.compile("[!-~]{1,1024}")
-_STEERING = frozenset({PROVIDER, ACCOUNT, CLAUDE_CODE, EFFORT, SESSION, *OWN_KEYS})
+STEERING = frozenset({PROVIDER, ACCOUNT, CLAUDE_CODE, EFFORT, SESSION, *OWN_KEYS})
 WISHES_MAX = 16
 """Names in one header."""
 
@@ -48,7 +48,7 @@ def heeded(inquiry: Inquiry, desk: Desk) -> Inquiry:
     if is_said and inquiry.wire == "openai_chat" and inquiry.operation == "generate":
         inquiry = _with_said_effort(inquiry)
     headers = inquiry.headers
-    if not any(name in headers for name in _STEERING):
+    if not any(name in headers for name in STEERING):
         return inquiry
     only = tuple(_only(headers))
     inquiry = replace(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from proxy.upstream.begun import Begun
     from proxy.upstream.line import Line
 
 
@@ -75,6 +76,8 @@ class Call:
     is_resuming: bool = field(default=False, compare=False)
     """The client tells what is new, and names the conversation that it goes on."""
     spoken: Spoken | None = field(default=None, compare=False)
+    begun: Begun | None = field(default=None, compare=False)
+    """It has left already; whoever sends it goes on with that."""
 
 
 class Answer(Protocol):
@@ -111,3 +114,11 @@ class Upstream(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Prompt(Protocol):
+    """An upstream that may be able to send at once."""
+
+    def begin(self, call: Call, tell: Callable[[], None]) -> Begun | None:
+        """`tell`: called whenever there is something to look at. None: nothing was sent, as that takes waiting."""
+        ...

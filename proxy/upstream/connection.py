@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from copy import copy
 from typing import cast
 
 import httptools
@@ -39,8 +40,8 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_deadlines", "_expects", "_failure", "_fields_size", "_head_size", "_is_asked", "_is_bodiless", "_is_sent",
         "_is_to_the_end", "_loop", "_lost", "_parser", "_parts", "_size", "_total_at", "_uploading", "_waiter",
-        "_writable", "deadline", "encoding", "headers", "is_complete", "is_done", "is_paused", "keep_alive", "status",
-        "transport",
+        "_writable", "deadline", "encoding", "headers", "is_complete", "is_done", "is_paused", "keep_alive", "listener",
+        "status", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +59,8 @@ class Connection(asyncio.Protocol):
         self._deadlines = Deadlines()
         self._total_at = self.deadline = NEVER
         self._is_asked = False
+        self.listener: Callable[[], None] | None = None
+        """Called whenever something has come, and at the end, however it comes: in the place of somebody who waits."""
         self.transport: asyncio.Transport
         self.is_done = False
         """Lost, or never to be used again."""
@@ -118,7 +121,13 @@ class Connection(asyncio.Protocol):
             await self._wait()
         if not self.status:
             assert self._failure is not None
-            raise self._failure
+            raise copy(self._failure)  # what is raised keeps where it went, which is here
+
+    def look(self) -> bytes:
+        """At what has come since, which stays there."""
+        if len(self._parts) > 1:
+            self._parts = [b"".join(self._parts)]
+        return self._parts[0] if self._parts else b""
 
     def more(self) -> bytes:
         """What has come since; nothing: wait, or, when it `is_complete`, no more."""
@@ -136,7 +145,7 @@ class Connection(asyncio.Protocol):
         """For more; whether there may be any. Raises what broke the answer off, after all that came before."""
         while not self._parts and not self.is_complete:
             if self._failure is not None:
-                raise self._failure
+                raise copy(self._failure)
             await self._wait()
         return bool(self._parts)
 
@@ -216,8 +225,8 @@ class Connection(asyncio.Protocol):
                 self.deadline = self._total_at
             else:
                 self._expect(self._deadlines.idle)
-        if self._waiter is not None and not self._waiter.done() and (self.status or self._failure is not None):
-            self._waiter.set_result(None)
+        if self.status or self._failure is not None:
+            self._wake()
 
     def eof_received(self) -> bool:
         if self.status and self._is_to_the_end and not self.is_complete:
@@ -249,7 +258,9 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self.listener is not None:
+            self.listener()
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     # what llhttp says

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from yarl import URL
 from proxy.alarm import Alarm
 from proxy.codings import decoder
 from proxy.upstream.base import Call
+from proxy.upstream.begun import Begun
 from proxy.upstream.connection import BODY_BYTES_MAX, Connection
 from proxy.upstream.failures import RAISED, in_body, no_head, not_sent, too_long
 from proxy.upstream.headers import outgoing
@@ -72,6 +73,14 @@ def _head(method: str, authority: str, target: str, headers: tuple[tuple[str, st
     return "\r\n".join((*lines, "")).encode()
 
 
+def _head_of(call: Call, address: Address) -> bytes:
+    """Raises ValueError on what HTTP cannot carry."""
+    head = _head(call.method, address.authority, address.target, call.headers)
+    if call.body or call.method in _WITH_BODY:
+        return head + b"Content-Length: %d\r\n\r\n" % len(call.body)
+    return head + b"\r\n"
+
+
 class DirectUpstream:
     """`proxy.upstream.base.Upstream`. To be used within one event loop; `proxy_url` is not looked at."""
 
@@ -86,6 +95,34 @@ class DirectUpstream:
         self._is_closed = False
 
     async def send(self, call: Call) -> DirectAnswer:
+        begun, call.begun = call.begun, None
+        address, connection = await self._asked(call) if begun is None else (_address(call.url), begun.leave())
+        try:
+            await connection.head()
+        except RAISED as error:
+            connection.abort()
+            raise no_head(error, address.host) from None
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        return DirectAnswer(self, connection, address)
+
+    def begin(self, call: Call, tell: Callable[[], None]) -> Begun | None:
+        """`proxy.upstream.base.Prompt`."""
+        try:
+            address = _address(call.url)
+            head = _head_of(call, address)
+        except ValueError:
+            return None
+        connection = None if self._is_closed else self._take(address)
+        if connection is None:
+            return None
+        call.begun = Begun(connection, tell, lambda: self.give_back(address, connection))
+        self._ask(connection, call, head, asyncio.get_running_loop().time())
+        return call.begun
+
+    async def _asked(self, call: Call) -> tuple[Address, Connection]:
+        """Over a connection that stood ready, or a new one. Raises `Unreachable`."""
         limits, host = call.deadlines, "the upstream"
         began = asyncio.get_running_loop().time()
         try:
@@ -93,24 +130,16 @@ class DirectUpstream:
                 raise ValueError("the server is shutting down")
             address = _address(call.url)
             host = address.host
-            head = _head(call.method, address.authority, address.target, call.headers)
-            if call.body or call.method in _WITH_BODY:
-                head += b"Content-Length: %d\r\n\r\n" % len(call.body)
-            else:
-                head += b"\r\n"
+            head = _head_of(call, address)
             connection = self._take(address) or await self._open(address, min(limits.connect, limits.total))
         except RAISED as error:
             raise not_sent(error, host) from None
-        connection.ask(head, call.body, limits, is_bodiless=call.method == "HEAD", total_at=began + limits.total)
-        try:
-            await connection.head()
-        except RAISED as error:
-            connection.abort()
-            raise no_head(error, host) from None
-        except asyncio.CancelledError:
-            connection.abort()
-            raise
-        return DirectAnswer(self, connection, address)
+        self._ask(connection, call, head, began)
+        return address, connection
+
+    def _ask(self, connection: Connection, call: Call, head: bytes, began: float) -> None:
+        limits, is_bodiless = call.deadlines, call.method == "HEAD"
+        connection.ask(head, call.body, limits, is_bodiless=is_bodiless, total_at=began + limits.total)
 
     async def close(self) -> None:
         self._is_closed = True

@@ -10,7 +10,8 @@ from yarl import URL
 from proxy.errors import Broken, Silent, Unreachable, UpstreamError
 from proxy.observe.record import Recorder, Take
 from proxy.observe.recording import Request
-from proxy.upstream.base import Answer, Call, Upstream
+from proxy.upstream.base import Answer, Call, Prompt, Upstream
+from proxy.upstream.begun import Begun
 
 _FAULTS: tuple[tuple[type[UpstreamError], str], ...] = ((Unreachable, "refuse"), (Silent, "stall"), (Broken, "cut"))
 
@@ -47,8 +48,17 @@ class RecordedUpstream:
 class Door:
     """`proxy.upstream.base.Upstream` around another one: recorded while `is_wanted`. `recorder` is asked once."""
 
-    def __init__(self, upstream: Upstream, *, is_wanted: Callable[[], bool], recorder: Callable[[], Recorder]) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        *,
+        is_wanted: Callable[[], bool],
+        recorder: Callable[[], Recorder],
+        prompt: Prompt | None = None,
+    ) -> None:
+        """`prompt`: what `upstream` leads to, where good answers come as they are; None: nothing is sent at once."""
         self._upstream = upstream
+        self._prompt = prompt
         self._is_wanted = is_wanted
         self._make = recorder
         self._recorder: Recorder | None = None
@@ -58,6 +68,10 @@ class Door:
             return await self._upstream.send(call)
         self._recorder = self._recorder or self._make()
         return await RecordedUpstream(self._upstream, self._recorder).send(call)
+
+    def begin(self, call: Call, tell: Callable[[], None]) -> Begun | None:
+        """`proxy.upstream.base.Prompt`."""
+        return None if self._prompt is None or self._is_wanted() else self._prompt.begin(call, tell)
 
     async def close(self) -> None:
         await self._upstream.close()

@@ -18,7 +18,7 @@ class Sender:
         self.is_held = False
         reader = HeadReader()
         head = reader.read(b"POST / HTTP/1.1\r\nHost: h\r\n" + line + b"\r\n\r\n")
-        self.intake = Intake(head, reader, self.hold, self.go_on)
+        self.intake = Intake(head.length, reader, self.hold, self.go_on)
 
     def hold(self) -> None:
         self.is_held = True
