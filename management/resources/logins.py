@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import msgspec
 
-from auth.flow import Aborted, Done, Enter, ShowCode, Step, Visit, Waiting
+from auth.flow import Aborted, Answer, Done, Enter, ShowCode, Step, Visit, Waiting
 from auth.refusal import Refused
 from management.board import Board, LoginType, Ticket
 from management.refusal import Refusal, absent, invalid
@@ -25,7 +25,7 @@ PANEL_NAMES: Mapping[str, tuple[str, bool]] = {
     "anthropic": ("claude-code", False),
     "codex": ("codex", False),
     "gemini-cli": ("gemini-cli", False),
-    "kimi": ("kimi", True),
+    "kimi": ("kimi-code", True),
     "xai": ("grok", True),
     "github-copilot": ("copilot", True),
 }
@@ -177,7 +177,8 @@ async def cancel(ask: Ask) -> Reply:
 def _url_route(name: str, kind: str, *, is_device: bool) -> Route:
     async def handler(ask: Ask) -> Reply:
         query = ask.query
-        wish = Begin(kind=kind, device=is_device, project=query.get("project_id", ""))
+        # The page that comes back to this machine: a browser elsewhere shows its address, which panels ask for.
+        wish = Begin(kind=kind, device=is_device, browser="here", project=query.get("project_id", ""))
         ticket = await begun(ask, wish)
         if isinstance(ticket.step, Aborted):
             raise Refusal(409, ticket.step.why)
@@ -233,13 +234,7 @@ async def end_session(ask: Ask) -> Reply:
 async def callback(ask: Ask) -> Reply:
     """What the browser was sent back with, from a machine that it could not come back to."""
     sent = await ask.read(Callback)
-    given = {"code": sent.code, "state": sent.state, "error": sent.error}
-    text = sent.redirect_url or urlencode({name: value for name, value in given.items() if value})
-    query = urlsplit(text).query if "://" in text else text
-    try:
-        states = parse_qs(query, max_num_fields=32).get("state", [])
-    except ValueError:
-        states = []
+    states = Answer.of_paste(sent.redirect_url).states if sent.redirect_url else (sent.state,)
     if len(states) != 1 or not _STATE.fullmatch(states[0]):
         raise _callback_refusal(400, "invalid state")
     ticket = board_of(ask).find(states[0])
@@ -247,10 +242,17 @@ async def callback(ask: Ask) -> Reply:
         raise _callback_refusal(404, "unknown or expired state")
     if isinstance(ticket.step, Done | Aborted) or not ticket.prompt:
         raise _callback_refusal(409, "this login is not waiting for it")
-    if not await board_of(ask).paste(ticket.id, text):
+    if not await board_of(ask).paste(ticket.id, sent.redirect_url or _address_of(sent, ticket.url)):
         complaint = ticket.step.complaint if isinstance(ticket.step, Enter) else "it does not count"
         raise _callback_refusal(400, complaint)
     return Reply()
+
+
+def _address_of(sent: Callback, page: str) -> str:
+    """Where the page leads a browser with these parts: a code counts for the address that it was made for."""
+    given = {"code": sent.code, "state": sent.state, "error": sent.error}
+    back = "".join(parse_qs(urlsplit(page).query).get("redirect_uri", [])[:1])
+    return f"{back}?{urlencode({name: value for name, value in given.items() if value})}"
 
 
 def _callback_refusal(status: int, why: str) -> Refusal:

@@ -67,9 +67,8 @@ class LoginTicket:
         return added is not None and added.is_new
 
     def take(self, step: Step) -> None:
-        """`Done` only once the account serves: `LoginBoard` says so."""
-        if not isinstance(step, Done):
-            self.step = step
+        """The end is told when all that belongs to it is done: the account serves, or nothing is left of the login."""
+        self.step = Waiting("the login to end") if isinstance(step, Done | Aborted) else step
         match step:
             case Visit():
                 self.url, self.prompt, self.elsewhere = step.url, step.prompt, step.elsewhere
@@ -175,12 +174,12 @@ class LoginBoard:
                 await self._look()
             ticket.step = step
         except CliMissing as error:
-            ticket.take(Aborted("cli_missing", str(error)))
+            ticket.step = Aborted("cli_missing", str(error))
         except Refused as error:
-            ticket.take(Aborted("failed", str(error)))
+            ticket.step = Aborted("failed", str(error))
         finally:
             if not ticket.is_over:
-                ticket.take(Aborted("failed", "it ended without a word; the log may say more"))
+                ticket.step = Aborted("failed", "it ended without a word; the log may say more")
             ticket.ended = self._unix()
             outcome = "done" if isinstance(ticket.step, Done) else "aborted"
             self._log.info(f"login.{outcome}", kind=ticket.kind, file=ticket.file or None)
@@ -195,10 +194,13 @@ class LoginBoard:
         ticket = self.find(ticket_id)
         if ticket is None or ticket.is_over or ticket.run is None or ticket.task is None:
             return False
-        if ticket.run.login is not None:
-            ticket.run.login.cancel()
-        else:
+        login = ticket.run.login
+        if login is None:
             ticket.task.cancel()
+        elif isinstance(login.step, Done | Aborted):
+            return False
+        else:
+            login.cancel()
         return True
 
     async def close(self) -> None:

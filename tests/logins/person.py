@@ -39,25 +39,33 @@ class Login:
         return step
 
     async def browse(self, address: str, **query: str) -> tuple[int, str]:
-        """Follows where it leads on this machine, as a browser would."""
-        async with aiohttp.ClientSession() as session:
-            async with session.get(address, params=query, allow_redirects=False) as response:
-                answer = response.status, await response.text()
-                ahead = response.headers.get("Location", "")
-            self.answers.append(answer)
-            if urlsplit(ahead).hostname in {"localhost", "127.0.0.1"}:
-                async with session.get(ahead, allow_redirects=False):
-                    pass
-        return answer
+        self.answers.append(await browse(address, **query))
+        return self.answers[-1]
 
     async def paste(self, text: str) -> bool:
         assert self.run.login is not None
         return await self.run.login.paste(text)
 
 
+async def browse(address: str, **query: str) -> tuple[int, str]:
+    """Status and page. Follows where it leads on this machine, as a browser would."""
+    async with aiohttp.ClientSession() as session:
+        async with session.get(address, params=query, allow_redirects=False) as response:
+            answer = response.status, await response.text()
+            ahead = response.headers.get("Location", "")
+        if urlsplit(ahead).hostname in {"localhost", "127.0.0.1"}:
+            async with session.get(ahead, allow_redirects=False):
+                pass
+    return answer
+
+
 def asked_of(step: Visit | ShowCode) -> dict[str, str]:
-    """The query of the login page's address."""
-    return {name: values[0] for name, values in parse_qs(urlsplit(step.url).query).items()}
+    return asked_at(step.url)
+
+
+def asked_at(url: str) -> dict[str, str]:
+    """The query of a login page's address."""
+    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
 
 
 def comes_back(code: str = "good-code", **instead: str) -> Act:

@@ -8,7 +8,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SECONDS_MAX = 90
 KEY = "the-key-of-the-ferryman-4711"
+MANAGEMENT_KEY = "the-key-of-the-harbour-master-4712"
 MODELS = {"claude-code": "claude-sonnet-5", "codex": "gpt-5.5", "gemini-cli": "gemini-3-pro-preview"}
 """By kinds whose CLI asks for everybody."""
 
@@ -42,7 +43,7 @@ class Server:
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "proxy", "--config", str(path), "--port", "0",
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            env={**self.house.environment, "HOME": str(path.parent)},
+            env={**self.house.environment, "HOME": str(path.parent), "MANAGEMENT_PASSWORD": MANAGEMENT_KEY},
         )  # fmt: skip
         assert self.process.stdout is not None
         told = b""
@@ -59,6 +60,38 @@ class Server:
         if process is not None:
             process.send_signal(signal.SIGTERM)
             await process.communicate()
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """Whoever has the management key."""
+
+    server: Server
+
+    async def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {MANAGEMENT_KEY}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.request(method, f"{self.server.url}/v0/management{path}", json=body) as response,
+        ):
+            return response.status, await response.json()
+
+    async def get(self, path: str) -> Any:
+        status, told = await self.ask("GET", path)
+        assert status == 200, told
+        return told
+
+    async def begin(self, kind: str, **wish: object) -> Any:
+        status, told = await self.ask("POST", "/logins", {"kind": kind, **wish})
+        assert status == 200, told
+        return told
+
+    async def ended(self, login_id: str) -> Any:
+        """As a panel asks, until it is over."""
+        async with asyncio.timeout(SECONDS_MAX):
+            while (told := await self.get(f"/logins/{login_id}"))["step"] not in {"done", "aborted"}:  # noqa: ASYNC110 - as said
+                await asyncio.sleep(0.05)
+        return told
 
 
 async def run(house: House, *command: str, **environment: str) -> str:

@@ -15,6 +15,7 @@ from auth.flow import Deliver, ShowCode, Visit
 from auth.identity import Identity
 from auth.logins.base import LoginFailed, Offer, Setting, state_of
 from auth.logins.table import CODEX_CLI, LOGIN_KINDS
+from management.resources.logins import PANEL_NAMES
 from tests.auth.issuer import Issuer
 
 PAGE = "https://vendor.test/authorize?client_id=x&state=the-state-of-this-login"
@@ -138,6 +139,13 @@ async def test_no_more_than_some_at_a_time(stage: Any) -> None:
 
 
 # in the words of panels
+
+
+def test_whatever_panels_call_a_provider_is_a_kind_of_login() -> None:
+    assert {kind for kind, _ in PANEL_NAMES.values()} == set(LOGIN_KINDS)
+    assert {kind for kind, is_device in PANEL_NAMES.values() if is_device} == {
+        name for name, kind in LOGIN_KINDS.items() if not kind.has_browser
+    }
 
 
 async def test_a_panel_logs_in(stage: Any) -> None:
