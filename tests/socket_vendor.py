@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -94,7 +95,8 @@ class SocketVendor:
     taken. `swallows`: a handshake is never answered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
         self.plays: Callable[[Asked], Sequence[Step]] = self._answer
         self.refuses: int | None = None
         self.swallows = False
@@ -115,7 +117,7 @@ class SocketVendor:
     async def __aenter__(self) -> Self:
         self._runner = web.ServerRunner(web.Server(self._serve), shutdown_timeout=1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self.tls).start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -124,9 +126,14 @@ class SocketVendor:
         await self._runner.cleanup()
 
     @property
-    def url(self) -> str:
+    def port(self) -> int:
         assert self._runner is not None
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    @property
+    def url(self) -> str:
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         headers = tuple((name.decode(), value.decode()) for name, value in request.raw_headers)

@@ -16,9 +16,9 @@ ID = b"resp_harbour1"
 """Of all answers in `tests.clients.answers`; on a socket each needs its own."""
 
 
-def on_socket(upstream: Upstream) -> SocketVendor:
+def on_socket(upstream: Upstream, vendor: SocketVendor | None = None) -> SocketVendor:
     """`upstream` is asked, but for the prewarms, which generate nothing."""
-    vendor = SocketVendor()
+    vendor = vendor or SocketVendor()
     ids = itertools.count(1)
 
     def play(asked: Asked) -> Sequence[Step]:

@@ -73,6 +73,10 @@ class Stage:
     """Files that the CLI finds below its home, by their path there."""
     has_all_models: bool = False
     """Accounts offer what their vendor has, not only the model of `MODELS`."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """More of the configuration."""
+    authority: Path | None = None
+    """A certificate that the proxy trusts, too."""
     outsiders: Sequence[str] = ()
     """Whom the CLI asks for by itself, whatever it is told, as patterns of hosts; nobody answers."""
     environment: dict[str, str] = field(default_factory=dict)
@@ -123,7 +127,11 @@ class Stage:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "proxy", "--config", str(config), "--port", "0",
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
-                env={"PATH": os.environ["PATH"], "HOME": str(self.folder)},
+                env={
+                    "PATH": os.environ["PATH"],
+                    "HOME": str(self.folder),
+                    **({"SSL_CERT_FILE": str(self.authority)} if self.authority else {}),
+                },
             )  # fmt: skip
         assert self._process.stdout is not None
         async with asyncio.timeout(START_SECONDS_MAX):
@@ -153,7 +161,7 @@ class Stage:
             else:
                 base_url += "/v1" if wire == "openai_responses" else ""
                 told[SETTINGS[wire]] = [{"api-key": key, "base-url": base_url, "models": models} for key in keys]
-        return told
+        return {**told, **self.settings}
 
     async def run(self, *command: str, **environment: str) -> Ran:
         """In the work folder, with an environment of its own and nothing to read."""

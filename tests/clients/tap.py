@@ -52,9 +52,16 @@ class Tap:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heard = bytearray()
         self._heard.append(heard)
-        target = urlsplit(self.target)
-        there_reader, there_writer = await asyncio.open_connection(target.hostname, target.port)
-        await asyncio.gather(_pipe(reader, there_writer, heard), _pipe(there_reader, writer, bytearray()))
+        await joined(reader, writer, urlsplit(self.target).port or 80, heard)
+
+
+async def joined(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, heard: bytearray | None = None
+) -> None:
+    """With whoever listens on that port here, until both have gone. `heard`: what is said there is added."""
+    there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
+    heard = bytearray() if heard is None else heard
+    await asyncio.gather(_pipe(reader, there_writer, heard), _pipe(there_reader, writer, bytearray()))
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heard: bytearray) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
 import aiohttp
 import msgspec
@@ -14,6 +12,7 @@ import pytest
 
 from tests.clients.answers import Say, exhausted
 from tests.clients.app_server import AppServer, app_server, text
+from tests.clients.codex_accounts import NOBODY, as_chatgpt, login
 from tests.clients.over_socket import on_socket, said_on, without_credential
 from tests.clients.scenes import (
     ANSWER,
@@ -106,11 +105,8 @@ class TestCodex(Scenes, Settled, Streamed):
             for _ in range(7):  # two for each of the sandbox's tired accounts, and one too many
                 body = {"model": "sandbox-limited", "input": "hello"}
                 await (await session.post(f"{stage.url}/v1/responses", json=body)).read()
-        ours = {"chatgpt_base_url": "/backend-api", "openai_base_url": "/backend-api/codex"}
-        config = "".join(f'{name} = "{stage.url}{path}"\n' for name, path in ours.items())
-        config += f'cli_auth_credentials_store = "file"\n{QUIET}'
-        (stage.home / ".codex" / "config.toml").write_text(config)
-        (stage.home / ".codex" / "auth.json").write_bytes(msgspec.json.encode(login()))
+        (stage.home / ".codex" / "config.toml").write_text(as_chatgpt(stage.url))
+        (stage.home / ".codex" / "auth.json").write_bytes(login(NOBODY))
         async with app_server(stage, "codex", "app-server") as server:
             limits = (await server.ask("account/rateLimits/read"))["rateLimits"]
         assert 0 < limits["primary"]["usedPercent"] <= 100
@@ -191,15 +187,3 @@ class TestCodexOverTheProvidersWebSocket(TestCodexOverAWebSocket):
 def point_here(stage: Stage) -> None:
     """As its vendor is: then it takes a WebSocket."""
     (stage.home / ".codex" / "config.toml").write_text(f'openai_base_url = "{stage.url}/backend-api/codex"\n{QUIET}')
-
-
-def login() -> dict[str, Any]:
-    """Of nobody: the token is signed by nobody, and its account does not exist."""
-    claims = {"email": "a@example.test", "exp": 4_102_444_800}
-    claims |= {"https://api.openai.com/auth": {"chatgpt_plan_type": "pro", "chatgpt_account_id": "none"}}
-    parts = (base64.urlsafe_b64encode(msgspec.json.encode(each)).rstrip(b"=") for each in ({"alg": "none"}, claims))
-    token = b".".join((*parts, b"c2ln")).decode()
-    tokens = {"id_token": token, "access_token": token, "refresh_token": "none", "account_id": "none"}
-    return {
-        "auth_mode": "chatgpt", "OPENAI_API_KEY": None, "tokens": tokens, "last_refresh": "2026-11-20T00:00:00Z",
-    }  # fmt: skip

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from proxy.providers.base import Model
 from proxy.server.accounts import AccountState
+from proxy.server.codex import account as its_account
 from proxy.server.codex import catalogue, usage
 
 if TYPE_CHECKING:
@@ -64,6 +67,22 @@ async def test_the_routes(house: House) -> None:
         assert [each["slug"] for each in models] == ["big", "vendor/small"]  # type: ignore[index, union-attr]
     for path in ("/api/codex/usage", "/backend-api/wham/usage"):
         assert (await house.get(path)).json["plan_type"] == "team"
+
+
+def test_its_account_is_the_one_that_it_names() -> None:
+    told = its_account({"chatgpt-account-id": "theirs"})
+    (entry,) = told["accounts"]  # type: ignore[misc, union-attr]  # one object
+    assert (entry["id"], told["default_account_id"], told["account_ordering"]) == ("theirs", "theirs", ["theirs"])
+    assert entry["workspace_backend_origin"] == "https://chatgpt.com"
+    assert its_account({})["default_account_id"] == "proxy"
+
+
+@pytest.mark.parametrize("head", ["/api/codex", "/backend-api/wham"])
+async def test_what_it_asks_of_its_account(house: House, head: str) -> None:
+    told = (await house.get(f"{head}/accounts/check", chatgpt_account_id="theirs")).json
+    assert told["default_account_id"] == "theirs"
+    assert (await house.get(f"{head}/settings/user")).json == {}
+    assert house.dispatcher.inquiries == []
 
 
 async def test_half_a_websocket_handshake_sends_codex_over_to_http(house: House) -> None:
