@@ -109,8 +109,8 @@ class Front(Paced):
         self._withdraw()
         self._reader.retire()
         ride, visit = self._ride, self._visit
+        self._ride = self._visit = None
         if ride is not None:
-            self._ride = None
             ride.abandon()
         if visit is not None:
             visit.content.fail(ConnectionResetError("the client is gone"))

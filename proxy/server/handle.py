@@ -45,6 +45,7 @@ async def handle(app: App, visit: Visit, ride: Ride | None = None) -> web.Stream
         exchange.finish()
         app.metrics.in_flight.dec()
         app.exchanges.discard(exchange)
+        del exchange.task  # which keeps what it ends with, and that where it went: neither should wait for a collector
         if app.is_draining:
             visit.close_after()
     return None if isinstance(told, Answer) else told
