@@ -58,7 +58,7 @@ function follow(api, place, load, signal) {
   const draw = () => {
     waiting = null;
     if (signal.aborted) return;
-    if (place.querySelector("form") || place.contains(document.activeElement)) waiting = setTimeout(draw, QUIET_MS);
+    if (place.querySelector("form")) waiting = setTimeout(draw, QUIET_MS);
     else load().catch(() => {});
   };
   api.follow("accounts", (kind) => { if (kind === "account") waiting ??= setTimeout(draw, QUIET_MS); }, signal);
@@ -99,8 +99,7 @@ function list(api, shown, told, load) {
   const choice = (each) => {
     const box = h("input", { type: "checkbox", checked: shown.isAll || shown.chosen.has(each.auth_index), disabled: shown.isAll, "aria-label": each.label, onchange: () => {
       shown.chosen[box.checked ? "add" : "delete"](each.auth_index);
-      const old = document.querySelector(".bulk");
-      old?.replaceWith(bulk(api, shown, told, load));
+      document.querySelector(".bulk")?.replaceWith(bulk(api, shown, told, load));
     } });
     return box;
   };

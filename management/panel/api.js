@@ -1,5 +1,7 @@
 // The management API. The key is held here, in memory, and nowhere else: it is gone with the page.
 
+import { t } from "./words.js";
+
 const BASE = "/v0/management";
 
 export class Fault extends Error {
@@ -7,6 +9,14 @@ export class Fault extends Error {
     super(body.message ?? body.error ?? `the server answered ${status}`);
     this.status = status;
     this.body = body;
+  }
+}
+
+async function reached(url, wish) {
+  try {
+    return await fetch(url, wish);
+  } catch {
+    throw new Error(t("unreachable"));
   }
 }
 
@@ -20,7 +30,7 @@ export class Api {
 
   async send(method, path, content, headers = {}) {
     const isText = typeof content === "string" || content instanceof FormData;
-    const answer = await fetch(BASE + path, {
+    const answer = await reached(BASE + path, {
       method,
       headers: {
         Authorization: `Bearer ${this.#key}`,
@@ -63,6 +73,7 @@ export class Api {
         const answer = await fetch(`${BASE}/events?topics=${topics}`, {
           headers: { Authorization: `Bearer ${this.#key}` }, cache: "no-store", credentials: "omit", signal,
         });
+        if (answer.status === 401) return this.onSignedOut();
         if (!answer.ok) throw new Fault(answer.status, {});
         await this.#read(answer.body.getReader(), take);
       } catch (error) {

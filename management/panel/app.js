@@ -2,7 +2,7 @@
 // aborted when it is left.
 
 import { Api } from "./api.js";
-import { fill, form, h, tell } from "./dom.js";
+import { button, fill, form, h } from "./dom.js";
 import { language, t } from "./words.js";
 import { accounts } from "./accounts.js";
 import { keys } from "./keys.js";
@@ -45,9 +45,10 @@ async function show() {
   document.title = `${t(name)} · ${t("title")}`;
   fill(root,
     h("header", {}, h("h1", {}, t("title")),
-      h("nav", {}, Object.keys(VIEWS).map((each) => h("a", { href: `#${each}`, "aria-current": each === name ? "page" : null }, t(each)))),
+      h("nav", { "aria-label": t("title") }, Object.keys(VIEWS).map((each) => h("a", { href: `#${each}`, "aria-current": each === name ? "page" : null }, t(each)))),
       h("button", { type: "button", onclick: signIn }, t("signOut"))),
     main, h("div", { id: "told" }));
+  root.querySelector("nav [aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
   const { signal } = leaving;
   try {
     const view = await VIEWS[name](api, signal);
@@ -56,7 +57,9 @@ async function show() {
     main.removeAttribute("aria-busy");
     if (document.activeElement === document.body) main.focus({ preventScroll: true });
   } catch (error) {
-    if (!signal.aborted && api) tell(error.message, "bad", 30);
+    if (signal.aborted || !api) return;
+    fill(main, h("section", {}, h("p", { className: "bad", role: "alert" }, error.message), button(t("reload"), show)));
+    main.removeAttribute("aria-busy");
   }
 }
 

@@ -21,8 +21,19 @@ export function s(name, attributes = {}, ...children) {
   return element;
 }
 
+const CONTROLS = "a[href], button, input, select, textarea, summary";
+const spokenOf = (control) => `${control.tagName} ${control.ariaLabel ?? control.name ?? ""} ${control.textContent}`;
+
+// What is drawn anew keeps the keyboard where it was: on the control of the same words nearest to the old one's place.
 export function fill(element, ...children) {
+  const before = [...element.querySelectorAll(CONTROLS)];
+  const at = before.indexOf(document.activeElement);
+  const spoken = at < 0 ? "" : spokenOf(before[at]);
   element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  if (at < 0) return;
+  const after = [...element.querySelectorAll(CONTROLS)];
+  const same = after.filter((each) => spokenOf(each) === spoken).sort((a, b) => Math.abs(after.indexOf(a) - at) - Math.abs(after.indexOf(b) - at));
+  (same[0] ?? after[Math.min(at, after.length - 1)] ?? document.querySelector("main"))?.focus({ preventScroll: true });
 }
 
 export function tell(text, kind = "good", seconds = 6) {
@@ -35,7 +46,7 @@ export function table(heads, rows, empty) {
   if (!rows.length) return h("p", { className: "faint" }, empty);
   const cell = (kind, value, head) => h(kind, { className: head.number ? "number" : "", scope: kind === "th" ? "col" : null, "data-head": kind === "td" ? head.title ?? head : null }, value ?? "");
   return h("table", {},
-    h("thead", {}, h("tr", {}, heads.map((head) => cell("th", head.title ?? head, head)))),
+    heads.some((head) => head) && h("thead", {}, h("tr", {}, heads.map((head) => cell("th", head.title ?? head, head)))),
     h("tbody", {}, rows.map((row) => h("tr", {}, row.map((value, index) => cell("td", value, heads[index]))))));
 }
 
@@ -45,13 +56,14 @@ export function button(text, act, className = "") {
 }
 
 export async function once(element, act) {
-  element.disabled = true;
+  if (element.ariaDisabled === "true") return;
+  element.ariaDisabled = "true"; // and not disabled, which would take the keyboard from it
   try {
     await act();
   } catch (error) {
     tell(error.message, "bad", 12);
   } finally {
-    element.disabled = false;
+    element.ariaDisabled = null;
   }
 }
 
@@ -68,5 +80,5 @@ export function field(title, name, properties = {}) {
   const control = choices
     ? h("select", { name }, choices.map(([value, text]) => h("option", { value, selected: value === rest.value }, text ?? value)))
     : h("input", { name, autocomplete: "off", spellcheck: false, ...rest });
-  return h("label", {}, title, control);
+  return h("label", {}, h("span", {}, title), control);
 }

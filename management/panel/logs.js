@@ -14,17 +14,19 @@ export async function logs(api, signal) {
   return [
     h("section", {}, h("h2", {}, t("live")), tail ? live(api, tail.lines, signal) : h("p", { className: "faint" }, t("logsOff"))),
     h("section", {}, h("h2", {}, t("errors")), recorded(api, errors.files)),
-    h("section", {}, h("h2", {}, t("audit")), table([t("time"), "", ""], audit.changes.slice(-50).reverse().map((each) => [clock(each.at), each.action, h("code", {}, JSON.stringify(each.changes ?? {}))]), "–")),
+    h("section", {}, h("h2", {}, t("audit")), table([t("time"), "", ""], audit.changes.slice(-50).reverse().map((each) => [clock(each.at), each.action, h("code", {}, JSON.stringify(each.changes ?? {}))]), t("noChanges"))),
   ];
 }
 
 function live(api, lines, signal) {
-  const pre = h("pre", { className: "log", tabIndex: 0 });
+  const pre = h("pre", { className: "log", tabIndex: 0, role: "log", "aria-live": "off", "aria-label": t("live") });
   const filter = h("input", { type: "search", placeholder: t("filter"), "aria-label": t("filter"), oninput: () => draw() });
+  const every = h("input", { type: "checkbox", onchange: () => draw() });
+  const isOurs = (line) => line.includes("route=/v0/management") && line.includes("request.finished");
   const told = lines.map(spoken);
   const draw = () => {
     const isAtEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 20;
-    pre.textContent = told.filter((each) => each.toLowerCase().includes(filter.value.toLowerCase())).join("\n");
+    pre.textContent = told.filter((each) => (every.checked || !isOurs(each)) && each.toLowerCase().includes(filter.value.toLowerCase())).join("\n");
     if (isAtEnd) pre.scrollTop = pre.scrollHeight;
   };
   draw();
@@ -35,7 +37,7 @@ function live(api, lines, signal) {
     draw();
   }, signal);
   requestAnimationFrame(() => { pre.scrollTop = pre.scrollHeight; });
-  return [filter, pre];
+  return [h("div", { className: "row" }, filter, h("label", {}, every, t("everyLine"))), pre];
 }
 
 // A line of JSON as a person reads it: when, what, and the rest behind it.

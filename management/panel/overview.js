@@ -8,7 +8,7 @@ const LINES = 15;
 
 export async function overview(api, signal) {
   const midnight = Math.floor(new Date().setHours(0, 0, 0, 0) / 1000);
-  const [health, files, models] = await Promise.all([api.get("/health"), api.get("/auth-files"), api.get("/models")]);
+  const [health, files, models] = await Promise.all([api.get("/health"), api.get("/auth-files?limit=50"), api.get("/models")]);
   const [totals, speed] = await Promise.all([
     api.get(`/usage?since=${midnight}`).catch(() => null), api.get(`/usage/percentiles?since=${midnight}`).catch(() => null),
   ]);
@@ -20,7 +20,7 @@ export async function overview(api, signal) {
     if (kind !== "usage") return;
     seen.unshift(request);
     seen.length = Math.min(seen.length, LINES);
-    show();
+    if (!feed.contains(document.activeElement)) show();
   }, signal);
   const isSimulated = files.files.length > 0 && files.files.every((each) => each.provider.startsWith("sandbox"));
   return [
@@ -73,11 +73,14 @@ function tryOut(models) {
     const text = body.choices?.[0]?.message?.content ?? body.error?.message ?? "";
     fill(out, h("p", {}, status(answer.status), ` ${brief((performance.now() - began) / 1000)}`), h("pre", {}, text),
       [...answer.headers].filter(([name]) => name.startsWith("x-proxy")).map(([name, value]) => h("div", { className: "faint" }, `${name}: ${value}`)));
-  }, field(t("model"), "model", { choices: models.map((each) => [each.id]) }), field(t("message"), "text", { value: "Hello", required: true }),
+  }, field(t("model"), "model", { choices: models.map((each) => [each.id]), value: speaking(models)?.id }), field(t("message"), "text", { value: "Hello", required: true }),
   field(t("clientKey"), "key", { type: "password" }), h("button", { type: "submit", className: "main" }, t("send")));
   ask.className = "fields";
   return [ask, out];
 }
+
+// Of a model that makes pictures or searches, no length is known.
+export const speaking = (models) => models.find((each) => each.context_tokens) ?? models[0];
 
 export function requestTable(requests) {
   const heads = [t("time"), t("model"), t("account"), t("status"), { title: t("seconds"), number: true }, { title: t("tokens"), number: true }, t("attempts"), t("wires")];
@@ -90,7 +93,15 @@ export function requestTable(requests) {
   ]), t("noRequests"));
 }
 
+const drawn = new WeakMap();
+
+// Once for each request: what is open stays open when the table is drawn anew.
 function tries(request) {
+  if (!drawn.has(request)) drawn.set(request, details(request));
+  return drawn.get(request);
+}
+
+function details(request) {
   const lines = request.attempts.map((each) => h("div", {}, `${each.credential}: ${each.status ?? ""} ${each.why}`));
   const lost = request.losses.map((each) => h("div", { className: "warn" }, `${t("losses")}: ${typeof each === "string" ? each : each.path ?? JSON.stringify(each)}`));
   if (lines.length < 2 && !lost.length && !request.error) return String(lines.length);

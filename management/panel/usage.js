@@ -1,6 +1,6 @@
 // What was used: sums, their course, and single requests.
 
-import { button, fill, h, s, table } from "./dom.js";
+import { button, fill, h, s, table, tell } from "./dom.js";
 import { brief, count, money } from "./figures.js";
 import { requestTable } from "./overview.js";
 import { t } from "./words.js";
@@ -21,15 +21,14 @@ export async function usage(api) {
     ]);
     fill(place, figures(sums, speed));
     fill(chart, bars(course.points, since, step));
-    fill(groups, groupTable(sums.groups));
+    fill(groups, groupTable(sums.groups, t(`group_${group.value}`)));
   };
   const chart = h("div", {});
   const groups = h("div", {});
-  period.onchange = group.onchange = load;
+  period.onchange = group.onchange = () => load().catch((error) => tell(error.message, "bad"));
   await load();
   return [
-    h("section", {}, h("div", { className: "row" }, period, group, button(t("export"), () => download(api))), place, chart),
-    h("section", {}, groups),
+    h("section", {}, h("div", { className: "row" }, period, group, button(t("export"), () => download(api))), place, chart, groups),
     h("section", {}, h("h2", {}, t("lately")), await latest(api)),
   ];
 }
@@ -49,18 +48,20 @@ function bars(points, since, step) {
   const first = Math.floor(since / length) * length;
   const slots = Array.from({ length: Math.floor((Date.now() / 1000 - first) / length) + 1 }, (_, index) => first + index * length);
   const known = new Map(points.map((each) => [each.at, each]));
-  const highest = Math.max(...points.map((each) => each.requests), 1);
+  const highest = points.reduce((most, each) => Math.max(most, each.requests), 0);
+  const scale = Math.max(highest, 1);
   const width = 1000 / slots.length;
-  const name = (at) => new Date(at * 1000).toLocaleString(undefined, step === "hour" ? { hour: "numeric", minute: "numeric" } : { day: "numeric", month: "short" });
-  return s("svg", { viewBox: "0 0 1000 120", class: "chart", preserveAspectRatio: "none", role: "img", "aria-label": t("requests") }, ...slots.flatMap((at, index) => {
+  const name = (at) => new Date(at * 1000).toLocaleString(undefined, step === "hour" ? { weekday: "short", hour: "numeric", minute: "numeric" } : { day: "numeric", month: "short" });
+  const drawing = s("svg", { viewBox: "0 0 1000 120", class: "chart", preserveAspectRatio: "none", role: "img", "aria-label": t("requests") }, ...slots.flatMap((at, index) => {
     const { requests, failed } = known.get(at) ?? { requests: 0, failed: 0 };
-    const bar = (value, kind) => s("rect", { x: index * width + width * 0.1, width: width * 0.8, y: 118 - (115 * value) / highest, height: (115 * value) / highest, class: kind }, s("title", {}, `${name(at)}: ${requests}, ${failed} ${t("failed")}`));
+    const bar = (value, kind) => s("rect", { x: index * width + width * 0.1, width: width * 0.8, y: 118 - (115 * value) / scale, height: (115 * value) / scale, class: kind }, s("title", {}, `${name(at)}: ${requests}, ${failed} ${t("failed")}`));
     return [bar(requests, ""), bar(failed, "failed")];
   }));
+  return [drawing, h("div", { className: "axis faint" }, h("span", {}, name(slots[0])), h("span", {}, t("busiest", count(highest))), h("span", {}, name(slots.at(-1))))];
 }
 
-function groupTable(groups) {
-  const heads = ["", ...["requests", "failed", "tokens", "cost"].map((each) => ({ title: t(each), number: true }))];
+function groupTable(groups, title) {
+  const heads = [title, ...["requests", "failed", "tokens", "cost"].map((each) => ({ title: t(each), number: true }))];
   return table(heads, groups.map((each) => [each.name || "–", count(each.requests), count(each.failed), count(each.tokens), money(each.cost)]), t("noRequests"));
 }
 

@@ -2,29 +2,27 @@
 
 import { field, fill, form, h, table } from "./dom.js";
 import { clock, until } from "./figures.js";
+import { speaking } from "./overview.js";
 import { t } from "./words.js";
 
 const LINES = 50;
 
 export async function why(api, signal) {
   const [{ decisions: all }, { models }] = await Promise.all([api.get("/decisions"), api.get("/models")]);
-  const decisions = all.slice(0, LINES);
-  const place = h("div", {});
-  const draw = () => fill(place, decisions.length ? decisions.map(shown) : h("p", { className: "faint" }, t("notes")));
-  draw();
+  const place = h("div", {}, all.length ? all.slice(0, LINES).map(shown) : h("p", { className: "faint" }, t("notes")));
   api.follow("decisions", (kind, decision) => {
     if (kind !== "decision") return;
-    decisions.unshift(decision);
-    decisions.length = Math.min(decisions.length, LINES);
-    draw();
+    place.querySelector("p.faint:only-child")?.remove();
+    place.prepend(shown(decision)); // and what is open stays open
+    while (place.childElementCount > LINES) place.lastElementChild.remove();
   }, signal);
-  return [h("section", {}, h("h2", {}, t("dryRun")), dryRun(api, models[0]?.id ?? "")), h("section", {}, h("h2", {}, t("byId")), byId(api)), h("section", {}, h("h2", {}, t("decisions")), place)];
+  return [h("section", {}, h("h2", {}, t("dryRun")), dryRun(api, speaking(models)?.id ?? "")), h("section", {}, h("h2", {}, t("byId")), byId(api)), h("section", {}, h("h2", {}, t("decisions")), place)];
 }
 
 function dryRun(api, model) {
   const out = h("div", {});
   return [form(async (data) => fill(out, detail(await (await api.send("POST", "/explain", data.get("body"))).json())),
-    h("textarea", { name: "body", "aria-label": t("body"), value: JSON.stringify({ model, messages: [{ role: "user", content: "Hello" }] }, null, 2) }),
+    h("textarea", { name: "body", rows: 10, "aria-label": t("body"), value: JSON.stringify({ model, messages: [{ role: "user", content: "Hello" }] }, null, 2) }),
     h("button", { type: "submit", className: "main" }, t("ask"))), out];
 }
 

@@ -195,7 +195,8 @@ async def test_the_panel_is_small_and_all_ours() -> None:
     files = [path for path in folder.iterdir() if path.suffix in {".js", ".css", ".html"}]
     assert sum(path.stat().st_size for path in files) < 200_000
     for path in files:
-        addresses = re.findall(r"https?://[\w.]+", path.read_text())
+        text = re.sub(r'placeholder: "[^"]*"', "", path.read_text())
+        addresses = re.findall(r"https?://[\w.]+", text)
         assert set(addresses) <= {"http://www.w3.org"}, path
 
 
