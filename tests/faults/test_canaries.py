@@ -181,6 +181,7 @@ async def ask_everything(served: Served, canaries: Canaries, session: aiohttp.Cl
         served.answers.append(told)
         return told
 
+    watching = asyncio.create_task(watch(served, canaries, session))
     client = canaries.by_place["client key 0"]
     for kind, path, body in REQUESTS:
         for number in range(4):
@@ -200,6 +201,16 @@ async def ask_everything(served: Served, canaries: Canaries, session: aiohttp.Cl
         await ask("GET", path, Authorization=f"Bearer {client}")
     served.answers.pop()  # tells the client the path that it asked for itself; what the log has of it is searched
     await ask_management(ask, canaries)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def watch(served: Served, canaries: Canaries, session: aiohttp.ClientSession) -> None:
+    """What the panel is told as it happens."""
+    url = f"{served.url}/v0/management/events"
+    async with session.get(url, headers={"X-Management-Key": canaries.by_place["management key"]}) as answer:
+        async for piece in answer.content.iter_any():
+            served.answers.append(piece)
 
 
 async def ask_management(ask: Any, canaries: Canaries) -> None:
@@ -212,6 +223,18 @@ async def ask_management(ask: Any, canaries: Canaries) -> None:
     for path, methods in document["paths"].items():
         if "get" in methods and not path.endswith(("/events", "-auth-url", "/auth-files/download")):
             await ask("GET", path.replace("{", "").replace("}", ""), **key)
+    new, header = canaries.new("uploaded key", "sk-ant-"), canaries.new("uploaded header")
+    account = {"type": "claude-api-key", "api-key": new, "base-url": "https://unreachable.invalid"}
+    await ask("POST", f"{prefix}/auth-files?name=uploaded.json", account, **key)
+    await ask("PATCH", f"{prefix}/auth-files/fields", {"name": "uploaded.json", "headers": {"X-A": header}}, **key)
+    await ask("POST", f"{prefix}/auth-files?name=uploaded.yaml", account, **key)
+    listed = await ask("GET", f"{prefix}/auth-files?name=uploaded.json", **key)
+    index = re.search(rb'"auth_index":"(\w+)"', listed)
+    assert index is not None
+    call = {"method": "GET", "url": "https://unreachable.invalid/", "header": {"Authorization": "Bearer $TOKEN$"}}
+    await ask("POST", f"{prefix}/api-call", {"auth_index": index[1].decode(), **call}, **key)
+    await ask("POST", f"{prefix}/auth-files/bulk", {"action": "probe", "all": True}, **key)
+    await ask("POST", f"{prefix}/import/config", {"api-keys": [canaries.by_place["client key 1"]]}, **key)
     await ask("PUT", f"{prefix}/config.yaml", {"port": canaries.by_place["client key 2"]}, **key)
     await ask(
         "PATCH", f"{prefix}/claude-api-key", {"match": canaries.by_place["claude-api-key 0"], "value": {"x": 1}}, **key
@@ -274,6 +297,7 @@ async def test_T19_T20_no_secret_and_no_prompt_gets_out(tmp_path: Path, canaries
     for path, _ in written(folder, keepers):
         assert path.stat().st_mode & 0o077 == 0, path
     assert any("'x-extra': '•••'".encode() in raw for raw in served.answers), "what is searched for was there"
+    assert any(b"event: usage" in raw for raw in served.answers), "and so were live events"
 
 
 def test_the_search_finds_what_is_there(canaries: Canaries) -> None:
