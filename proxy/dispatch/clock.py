@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 _SLEEPLESS = getattr(time, "CLOCK_BOOTTIME", None)
-
-
-def awake_or_asleep() -> float:
-    """Linux stops `time.monotonic` while the machine is suspended; quotas are reset all the same."""
-    return time.monotonic() if _SLEEPLESS is None else time.clock_gettime(_SLEEPLESS)
+awake_or_asleep: Callable[[], float] = (
+    time.monotonic if _SLEEPLESS is None else functools.partial(time.clock_gettime, _SLEEPLESS)
+)
+"""Linux stops `time.monotonic` while the machine is suspended; quotas are reset all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

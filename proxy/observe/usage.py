@@ -45,7 +45,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def of(cls, said: Said | None) -> Tokens:
         """The same, of an answer's own figures; None: it told none."""
         if said is None:
-            return _NO_TOKENS
+            return NO_TOKENS
         uncached, read, written = said.input_uncached, said.cache_read, said.cache_write
         output, reasoning = said.output, said.reasoning
         most = max(uncached or 0, read or 0, written or 0, output or 0, reasoning or 0)
@@ -55,9 +55,14 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             output, reasoning = _bounded(output), _bounded(reasoning)
         return cls(input_uncached=uncached, cache_read=read, cache_write=written, output=output, reasoning=reasoning)
 
+    def counted(self) -> dict[str, int]:
+        """Those that there were, by kind."""
+        kinds = zip(BUCKETS, msgspec.structs.astuple(self), strict=True)
+        return {kind: count for kind, count in kinds if count}
+
     @property
     def is_known(self) -> bool:
-        return self != _NO_TOKENS
+        return self != NO_TOKENS
 
     @property
     def total(self) -> int:
@@ -85,7 +90,7 @@ class Said(Protocol):
     def reasoning(self) -> int | None: ...
 
 
-_NO_TOKENS = Tokens()
+NO_TOKENS = Tokens()
 
 
 def _bounded(count: int | None) -> int | None:
@@ -105,6 +110,10 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     first_byte_seconds: float | None = None
     tokens: Tokens | None = None
+
+    @property
+    def result(self) -> str:
+        return "ok" if self.status is not None and self.status < 400 else "failed"
 
 
 class Used(msgspec.Struct, frozen=True, kw_only=True):

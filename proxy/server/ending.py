@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Report
 from proxy.dispatch.refusal import CLIENT_BUDGET, CLIENT_LIMIT
 from proxy.hub.events import Failure
-from proxy.hub.response import Usage
-from proxy.observe.metrics import Finished
 from proxy.observe.request_line import RequestLine, through
 from proxy.observe.usage import Tokens, Tried, Used
 from proxy.server.app import App
@@ -41,37 +39,25 @@ SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "session_id", "x-se
 
 
 def tell_end(app: App, report: Report, ended: Ended) -> None:
+    inquiry, now = ended.inquiry, app.now()
+    used = used_by(inquiry, report, ended, at=now)
     if ended.grant is not None:
-        ended.grant.settle(report)
-    tokens = _tokens(report.usage)
-    line = _line(report, ended, tokens)
+        ended.grant.settle(report, used.tokens)
+    line = _line(report, ended, used.tokens)
     if ended.is_probe and ended.status < 400:
         through(app.log.debug)(line)
     else:
         (app.tell or through(app.log.info))(line)
-    app.metrics.request_finished(
-        Finished(
-            route=ended.route,
-            status=ended.status,
-            seconds=ended.seconds,
-            first_byte_seconds=report.first_byte_seconds,
-            provider=report.provider or "",
-            tokens=tokens,
-            attempts=[(each.provider, _result(each)) for each in report.attempts],
-            losses=len(report.losses),
-            key=ended.client if ended.inquiry is not None else "",
-            limit=_limit(report.failure),
-        )
-    )
-    if ended.inquiry is not None and app.ledger is not None and app.edition().config.usage_statistics_enabled:
-        app.ledger.record(used_by(ended.inquiry, report, ended, at=app.now()))
+    app.metrics.request_finished(used, limit=_limit(report.failure))
+    if inquiry is not None and app.ledger is not None and app.edition().config.usage_statistics_enabled:
+        app.ledger.record(used)
 
 
 def _limit(failure: Failure | None) -> str | None:
     return failure.code if failure is not None and failure.code in LIMITS else None
 
 
-def _line(report: Report, ended: Ended, tokens: Mapping[str, int]) -> RequestLine:
+def _line(report: Report, ended: Ended, tokens: Tokens) -> RequestLine:
     failure = report.failure or ended.failure
     first = report.first_byte_seconds
     return RequestLine(
@@ -85,7 +71,7 @@ def _line(report: Report, ended: Ended, tokens: Mapping[str, int]) -> RequestLin
         provider=report.provider,
         credential=report.credential,
         first_byte_seconds=first and (round(first, 4) or None),
-        tokens=tokens or None,
+        tokens=tokens.counted() or None,
         retries=max(0, len(report.attempts) - 1),
         finish=report.finish,
         losses=[str(loss) for loss in report.losses] or None,
@@ -93,8 +79,15 @@ def _line(report: Report, ended: Ended, tokens: Mapping[str, int]) -> RequestLin
     )
 
 
-def used_by(inquiry: Inquiry, report: Report, ended: Ended, *, at: float) -> Used:
-    """The ledger's row. Where nobody answered it belongs to the one who was tried last."""
+def used_by(inquiry: Inquiry | None, report: Report, ended: Ended, *, at: float) -> Used:
+    """The ledger's row; `inquiry`: None: it gets none. Where nobody answered it belongs to the one who was tried
+    last.
+    """
+    if inquiry is None:
+        return Used(
+            at=at, request_id=report.request_id, route=ended.route, operation="", status=ended.status,
+            seconds=ended.seconds,
+        )  # fmt: skip
     failure = report.failure or ended.failure
     last = report.attempts[-1] if report.attempts else None
     return Used(
@@ -117,11 +110,17 @@ def used_by(inquiry: Inquiry, report: Report, ended: Ended, *, at: float) -> Use
         first_byte_seconds=report.first_byte_seconds,
         finish=report.finish,
         error=None if failure is None else " ".join(filter(None, (failure.kind, failure.code))),
-        session=inquiry.session
-        or next((inquiry.headers[name] for name in SESSION_HEADERS if name in inquiry.headers), None),
-        losses=tuple(map(str, report.losses)),
-        attempts=tuple(map(_tried, report.attempts)),
+        session=inquiry.session or _session(inquiry.headers),
+        losses=tuple(map(str, report.losses)) if report.losses else (),
+        attempts=tuple([_tried(each) for each in report.attempts]),
     )
+
+
+def _session(headers: Mapping[str, str]) -> str | None:
+    for name in SESSION_HEADERS:
+        if name in headers:
+            return headers[name]
+    return None
 
 
 def _tried(attempt: AttemptRecord) -> Tried:
@@ -135,21 +134,3 @@ def _tried(attempt: AttemptRecord) -> Tried:
         first_byte_seconds=attempt.first_byte_seconds,
         tokens=None if attempt.usage is None else Tokens.of(attempt.usage),
     )
-
-
-def _tokens(usage: Usage | None) -> dict[str, int]:
-    """By kind. An upstream may say anything; a counter only rises."""
-    if usage is None:
-        return {}
-    kinds = {
-        "input_uncached": usage.input_uncached,
-        "cache_read": usage.cache_read,
-        "cache_write": usage.cache_write,
-        "output": usage.output,
-        "reasoning": usage.reasoning,
-    }
-    return {kind: tokens for kind, tokens in kinds.items() if tokens is not None and tokens > 0}
-
-
-def _result(attempt: AttemptRecord) -> str:
-    return "ok" if attempt.status is not None and attempt.status < 400 else "failed"

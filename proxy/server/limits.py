@@ -68,11 +68,11 @@ class Grant:
         """What is left, in the words of the client's format."""
         return () if self.stay is None else tuple(self.limits.told(self.caller, self.stay.readings, wire))
 
-    def settle(self, report: Report) -> None:
-        """When it is over, however it went. Later calls change nothing."""
+    def settle(self, report: Report, tokens: Tokens) -> None:
+        """When it is over, however it went; `tokens`: that were used. Later calls change nothing."""
         if not self._is_settled:
             self._is_settled = True
-            self.limits.settle(self, report)
+            self.limits.settle(self, report, tokens)
 
 
 class Limits:
@@ -147,9 +147,8 @@ class Limits:
         if caller.client.budgets:
             yield budget_header(self.balances(caller))
 
-    def settle(self, grant: Grant, report: Report) -> None:
+    def settle(self, grant: Grant, report: Report, tokens: Tokens) -> None:
         """What the upstream told was used; what was believed, where an answer came and nothing was told."""
-        tokens = Tokens.of(report.usage)
         used = NOTHING
         if tokens.is_known:
             cost = self._cost(report.provider, report.model_served, tokens)

@@ -16,10 +16,13 @@ from dataclasses import dataclass, field, replace
 from aiohttp import WSCloseCode
 from multidict import CIMultiDict
 
+from proxy.dispatch import turn_state
+from proxy.dispatch.genuine import is_genuine
 from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report, Said, Tie
 from proxy.errors import Malformed, ProxyError, ShuttingDown
 from proxy.hub.events import Failure, ResponseEnd, ResponseStart
 from proxy.hub.response import Finish, Usage
+from proxy.providers import openai
 from proxy.server.access import Client
 from proxy.server.app import App, Edition
 from proxy.server.archive import Told
@@ -77,6 +80,7 @@ class ResponsesSocket:
         self._caller = caller
         self._handshake = _without_connection(headers)
         self._headers = _as_for_http(self._handshake)
+        self._is_codex = is_genuine(openai.PROVIDER, self._handshake)
         self._line = Line()
         self._is_strict = is_strict
         self._owner = owner
@@ -252,6 +256,8 @@ class ResponsesSocket:
 
     async def _pass(self, outcome: Outcome, turn: Turn, answering: _Answering, *, is_stored: bool) -> None:
         scribe, report = answering.scribe, outcome.report
+        if self._is_codex and (state := dict(outcome.headers).get(turn_state.HEADER)):
+            await self._send(turn_state.event(state), answering.mark)  # its handshake was over before ours began
         async for chunk in outcome.body:
             for frame in chunk.splitlines():
                 if scribe.read_frame(frame):
@@ -270,6 +276,7 @@ class ResponsesSocket:
             members=creation.members,
             is_prewarm=creation.is_prewarm,
         )
+        state = turn_state.brought_in(turn.body)
         inquiry = Inquiry(
             request_id=answering.request_id,
             wire=WIRE,
@@ -277,7 +284,7 @@ class ResponsesSocket:
             model=answering.model,
             is_stream=True,
             body=turn.body,
-            headers=self._headers,
+            headers=CIMultiDict(self._headers, **{turn_state.HEADER: state}) if state else self._headers,
             query={},
             framing="frames",
             client=self._client.name,
@@ -379,6 +386,7 @@ def _without_connection(headers: Mapping[str, str]) -> CIMultiDict[str]:
 def _as_for_http(handshake: CIMultiDict[str]) -> Mapping[str, str]:
     """With what a POST has: the requests that are sent on over HTTP are such."""
     kept = handshake.copy()
+    kept.popall(turn_state.HEADER, None)  # of one turn, and the connection may see many: each message tells its own
     if beta := kept.get("openai-beta"):
         features = [each.strip() for each in beta.split(",") if not each.strip().startswith("responses_websockets")]
         kept.popall("openai-beta")

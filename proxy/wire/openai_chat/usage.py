@@ -15,14 +15,16 @@ def parse_usage(value: JsonValue) -> Usage | None:
     of_prompt, of_completion = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
     if not prompt and not completion and not of_prompt:
         return None
-    cached = _count(of_prompt, "cached_tokens")
-    if cached is None:
+    cached = written = reasoning = None
+    if of_prompt:
+        cached, written = _count(of_prompt, "cached_tokens"), _count(of_prompt, "cache_write_tokens")
+    if cached is None and not value.keys().isdisjoint(_CACHED):
         cached = next((count for key in _CACHED if (count := _count(value, key)) is not None), None)
-    written = _count(of_prompt, "cache_write_tokens")
-    reasoning = _count(of_completion, "reasoning_tokens")
+    if of_completion:
+        reasoning = _count(of_completion, "reasoning_tokens")
     output = completion
-    if output is not None and not _is_apart(value, prompt, completion, reasoning):
-        output = max(0, output - (reasoning or 0))
+    if output is not None and reasoning and not _is_apart(value, prompt, completion, reasoning):
+        output = max(0, output - reasoning)
     return Usage(
         input_uncached=None if prompt is None else max(0, prompt - (cached or 0) - (written or 0)),
         cache_read=cached,

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.observe.metrics import Finished, Metrics
+from proxy.observe.metrics import Metrics
+from proxy.observe.usage import Tokens, Tried, Used
+
+
+def used(*, route: str = "r", status: int = 200, seconds: float = 0.1, **more: Any) -> Used:
+    return Used(at=0.0, request_id="x", route=route, operation="generate", status=status, seconds=seconds, **more)
 
 
 async def figures(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -18,15 +24,17 @@ async def figures(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ..
 
 async def test_a_finished_request_is_counted_everywhere() -> None:
     metrics = Metrics(version="1.2")
-    finished = Finished(
+    finished = used(
         route="/v1/messages",
-        status=200,
         seconds=3.0,
         first_byte_seconds=0.2,
         provider="anthropic",
-        tokens={"output": 7},
-        attempts=[("openai", "failed"), ("anthropic", "ok")],
-        losses=2,
+        tokens=Tokens(output=7),
+        attempts=(
+            Tried(provider="openai", credential="a", model="m", status=500),
+            Tried(provider="anthropic", credential="b", model="m", status=200),
+        ),
+        losses=("one", "other"),
     )
     metrics.request_finished(finished)
     metrics.request_finished(finished)
@@ -44,7 +52,7 @@ async def test_a_finished_request_is_counted_everywhere() -> None:
 
 async def test_a_request_without_an_answer_has_no_first_byte() -> None:
     metrics = Metrics(version="1")
-    metrics.request_finished(Finished(route="unknown", status=404, seconds=0.1))
+    metrics.request_finished(used(route="unknown", status=404))
     seen = await figures(metrics)
     assert seen["proxy_requests_total", (("route", "unknown"), ("status", "4xx"))] == 1
     assert seen["proxy_first_byte_seconds_count", (("route", "unknown"),)] == 0
@@ -70,10 +78,8 @@ async def test_the_tasks_of_the_loop_are_told() -> None:
 async def test_what_each_client_key_did_is_told_by_its_name() -> None:
     metrics = Metrics(version="1")
     for status, limit in ((200, None), (429, "client_rate_limit")):
-        metrics.request_finished(
-            Finished(route="r", status=status, seconds=0.1, key="laptop", limit=limit, tokens={"output": 7})
-        )
-    metrics.request_finished(Finished(route="r", status=200, seconds=0.1))
+        metrics.request_finished(used(status=status, key="laptop", tokens=Tokens(output=7)), limit=limit)
+    metrics.request_finished(used())
     seen = await figures(metrics)
     assert seen["proxy_key_requests_total", (("key", "laptop"), ("status", "2xx"))] == 1
     assert seen["proxy_key_tokens_total", (("key", "laptop"), ("kind", "output"))] == 14

@@ -92,6 +92,11 @@ def report(tokens: int | None = None, *, model: str | None = "cheap", account: s
     return Report(request_id="r", model_asked="m", model_served=model, provider="p", credential=account, usage=usage)
 
 
+def over(grant: Grant | None, told: Report) -> None:
+    assert grant is not None
+    grant.settle(told, Tokens.of(told.usage))
+
+
 def headers(refused: Refused) -> Mapping[str, str]:
     return dict(refused.headers)
 
@@ -101,7 +106,7 @@ def test_who_has_no_limit_costs_nothing() -> None:
     assert desk.limits.admit(Caller(client=Client()), None) is None  # type: ignore[arg-type]  # it is not looked at
     grant = desk.enter(desk.caller())
     assert grant.headers("openai_chat") == ()
-    grant.settle(report(700))
+    over(grant, report(700))
     assert desk.limits.spending.used("a", "day", NOON).tokens == 700, "a budget may come later"
 
 
@@ -149,15 +154,15 @@ class TestRates:
         caller = desk.caller(tokens_per_minute=1000)
         grant = desk.enter(caller, size=600)
         assert "more do not fit now" in desk.refused(caller, size=600).failure.message
-        grant.settle(report(100))
-        grant.settle(report(900))
-        desk.enter(caller, size=600).settle(report(None, model=None))
+        over(grant, report(100))
+        over(grant, report(900))
+        over(desk.enter(caller, size=600), report(None, model=None))
         desk.enter(caller, size=600)
 
     def test_an_answer_that_broke_off_untold_counts_as_believed(self) -> None:
         desk = Desk()
         caller = desk.caller(tokens_per_minute=1000)
-        desk.enter(caller, size=600).settle(report(None))
+        over(desk.enter(caller, size=600), report(None))
         assert desk.refused(caller, size=600)
         assert desk.limits.spending.used("a", "day", NOON).tokens == pytest.approx(600, abs=20)
 
@@ -167,7 +172,7 @@ class TestRates:
         grant = desk.enter(caller)
         refused = desk.refused(caller)
         assert headers(refused) == {"retry-after": "2"}
-        grant.settle(report())
+        over(grant, report())
         desk.enter(caller)
 
 
@@ -177,7 +182,7 @@ class TestBudgets:
         caller = desk.caller(budgets=(Budget(per="day", tokens=1000),))
         grant = desk.enter(caller, size=500)
         assert dict(grant.headers("anthropic"))["x-proxy-budget"].startswith("day tokens 5")
-        grant.settle(report(1100))
+        over(grant, report(1100))
         refused = desk.refused(caller)
         assert refused.failure.kind == "quota"
         assert "1000 tokens a day is used up" in refused.failure.message
@@ -195,7 +200,7 @@ class TestBudgets:
         grant = desk.enter(caller, size=100)
         for _ in range(20):
             desk.refused(caller, size=100)
-        grant.settle(report(0))
+        over(grant, report(0))
         desk.clock.passed = 61
         desk.enter(caller, size=900)
 
@@ -205,7 +210,7 @@ class TestBudgets:
         caller = desk.caller(budgets=(Budget(per="month", dollars=0.01),))
         grant = desk.enter(caller, size=900)
         assert "is believed to take $0.009" in desk.refused(caller, size=900).failure.message
-        grant.settle(report(900, model="cheap"))
+        over(grant, report(900, model="cheap"))
         assert desk.limits.spending.used("a", "month", NOON).dollars == pytest.approx(0.0009)
         desk.enter(caller, size=900)
 
@@ -229,10 +234,10 @@ class TestBudgets:
         desk = Desk(quotas=quotas)
         desk.limits.is_sharing = True
         caller, other = desk.caller(budgets=(Budget(per="week", quota_percent=20),)), desk.caller("b")
-        desk.enter(caller).settle(report(700))
+        over(desk.enter(caller), report(700))
         quotas.note("acc", [self.window(0.1)])
         for each, tokens in ((caller, 500), (other, 1500)):
-            desk.enter(each).settle(report(tokens))
+            over(desk.enter(each), report(tokens))
         assert dict(desk.enter(caller).headers("gemini"))["x-proxy-budget"] == "week quota 2.5/20"
         quotas.note("acc", [self.window(0.8)])
         refused = desk.refused(caller)
@@ -248,7 +253,7 @@ class TestBudgets:
 async def test_opencode_is_not_sent_to_sleep_for_days() -> None:
     desk = Desk()
     caller = desk.caller(budgets=(Budget(per="day", tokens=10),))
-    desk.enter(caller).settle(report(11))
+    over(desk.enter(caller), report(11))
     refused = desk.refused(caller, **{"user-agent": "opencode/1.0"})
     assert (refused.failure.status, "retry-after" in headers(refused)) == (402, False)
 

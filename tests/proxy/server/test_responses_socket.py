@@ -29,6 +29,7 @@ KEY, OTHER = "sk-a-long-random-word-1", "sk-a-long-random-word-2"
 PATH = "/v1/responses"
 ENDS = {"response.completed", "response.incomplete", "response.failed", "error", "response.steer.failed"}
 ENDED = "response.completed"
+CODEX = {"user_agent": "codex_exec/0.169.0 (Debian)", "originator": "codex_exec"}
 OVERLOADED = Failure(kind="overloaded", status=529, message="too much", retry_after_seconds=2.2)
 
 
@@ -96,6 +97,7 @@ class Answers:
 
     def __init__(self, house: House) -> None:
         self.parts: tuple[Part, ...] = (Text(text="Hi"),)
+        self.headers: tuple[tuple[str, str], ...] = ()
         self.gates: dict[str, asyncio.Event] = {}
         self.closed: dict[str, float] = {}
         self.begun = asyncio.Event()
@@ -110,7 +112,7 @@ class Answers:
             self.inquiries.remove(inquiry)
             failure = Failure.of(Untranslatable("is asked over HTTP"))
             raise Refused(failure, Report(request_id=inquiry.request_id, model_asked=inquiry.model))
-        return Outcome(status=200, headers=(), body=self._body(inquiry), report=self.report(inquiry))
+        return Outcome(status=200, headers=self.headers, body=self._body(inquiry), report=self.report(inquiry))
 
     async def _body(self, inquiry: Inquiry) -> AsyncIterator[bytes]:
         told = frames(inquiry, *self.parts)
@@ -227,6 +229,36 @@ class TestAnAnswer:
         labels = {"route": "/v1/responses (WebSocket)", "status": "2xx"}
         assert house.app.metrics.registry.get_sample_value("proxy_requests_total", labels) == 1
         assert house.app.metrics.registry.get_sample_value("proxy_requests_in_flight") == 0
+
+
+class TestTheStateOfATurn:
+    """Its vendor's, which it tells Codex with the handshake; ours was over before it was asked."""
+
+    async def test_codex_is_told_it_by_an_event(self, house: House, answers: Answers) -> None:
+        answers.headers = (("content-type", "text/event-stream"), ("x-codex-turn-state", "s-1"))
+        async with connected(house, **CODEX) as client:
+            await client.say(input="a", stream_id="lane")
+            first, second, *_ = await client.until_end()
+        assert first == {
+            "type": "response.metadata", "headers": {"x-codex-turn-state": "s-1"}, "stream_id": "lane",
+        }  # fmt: skip
+        assert second["type"] == "response.created"
+
+    async def test_nobody_else_is(self, house: House, answers: Answers) -> None:
+        answers.headers = (("x-codex-turn-state", "s-1"),)
+        async with connected(house) as client:
+            await client.say(input="a")
+            assert "response.metadata" not in [each["type"] for each in await client.until_end()]
+
+    async def test_over_http_it_goes_on_as_its_message_has_it(self, house: House, answers: Answers) -> None:
+        """Not as the handshake had it: that turn may be over."""
+        async with connected(house, x_codex_turn_state="s-0", **CODEX) as client:
+            await client.ask(input="a", client_metadata={"x-codex-turn-state": "s-1"})
+            await client.ask(input="b", client_metadata={"turn_id": "t"})
+        first, second = answers.inquiries
+        assert first.headers.getall("x-codex-turn-state") == ["s-1"]
+        assert "x-codex-turn-state" not in second.headers
+        assert first.said.headers["x-codex-turn-state"] == "s-0"
 
 
 class TestMessages:
