@@ -1,4 +1,5 @@
-"""Conversations stay where their prompt is cached: which account serves a client's session, and which has its files.
+"""Conversations stay where their prompt is cached: which account serves a client's session, has its files, and gave it
+the state of a turn (`proxy.dispatch.turn_state`).
 
 A session is known by the name that its client gives it: a header, else a field of the body. Where there is none and
 ``routing.prefix-affinity`` asks for it, by the hash of its first turn. Bounded, expiring, kept by client: nobody finds
@@ -26,6 +27,8 @@ ENTRIES_MAX = 50_000
 NAME_CHARACTERS_MAX = 512
 FILE_SECONDS = 7 * 86400.0
 """How long it is remembered where a file was found; using it begins anew."""
+TURN_SECONDS = 6 * 3600.0
+"""How long a turn of a coding CLI may go on."""
 FILES_MAX = 64
 """Of one request that are looked up."""
 
@@ -68,18 +71,26 @@ def session_of(inquiry: Inquiry) -> str | None:
     """The client's name for the session."""
     if inquiry.session:
         return inquiry.session[:NAME_CHARACTERS_MAX]
-    for header in HEADERS:
-        value = inquiry.headers.get(header)
-        if value:
-            return value[:NAME_CHARACTERS_MAX]
+    named = named_in(inquiry.headers) if inquiry.named is None else inquiry.named
+    if named:
+        return named
     if inquiry.names is not None and inquiry.names.isdisjoint(_NAMES):
         return None
     try:
         spoken = _spoken(inquiry.body)
     except (ValueError, RecursionError):
         return None
-    named = (_in_metadata(spoken.metadata), spoken.prompt_cache_key, spoken.session_id, spoken.sessionId)
-    return next((each[:NAME_CHARACTERS_MAX] for each in named if isinstance(each, str) and each), None)
+    spoken_names = (_in_metadata(spoken.metadata), spoken.prompt_cache_key, spoken.session_id, spoken.sessionId)
+    return next((each[:NAME_CHARACTERS_MAX] for each in spoken_names if isinstance(each, str) and each), None)
+
+
+def named_in(headers: Mapping[str, str]) -> str:
+    """Empty: they name none."""
+    for header in HEADERS:
+        value = headers.get(header)
+        if value:
+            return value[:NAME_CHARACTERS_MAX]
+    return ""
 
 
 def conversation_of(inquiry: Inquiry) -> str:
@@ -184,6 +195,13 @@ class Affinity:
     def keep_files(self, client: str, files: list[str], candidate: Candidate, now: float) -> None:
         for file in files:
             self._put(_key(client, "file", file), _Place(candidate.credential.id, "", now + FILE_SECONDS))
+
+    def find_turn(self, client: str, state: str, now: float) -> Tie | None:
+        """Which account has given this state of a turn to the client."""
+        return self.find(_key(client, "turn", state), now)
+
+    def keep_turn(self, client: str, state: str, candidate: Candidate, now: float) -> None:
+        self._put(_key(client, "turn", state), _Place(candidate.credential.id, "", now + TURN_SECONDS))
 
     def forget(self, key: bytes) -> None:
         self._places.pop(key, None)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from proxy.dispatch.decision import Decision
 from proxy.dispatch.inquiry import Report
 from proxy.hub.loss import Loss
 
-PASSED = ("request-id", "openai-model", "openai-processing-ms", "openai-version", "x-codex-turn-state")
+PASSED = (
+    "request-id", "openai-model", "openai-processing-ms", "openai-version", "x-codex-turn-state",
+    "x-reasoning-included",
+)  # fmt: skip
 """The upstream's own words that mean the same from us. Limits are not among them: they are one account's of many."""
 LOSSES_CHARACTERS_MAX = 1024
 DECISION_CHARACTERS_MAX = 2048
@@ -25,19 +29,22 @@ def passed(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-def own(report: Report) -> Iterator[tuple[str, str]]:
+def own(report: Report) -> Headers:
     """``x-proxy-…``: the model, provider and account that served, and how many attempts it took."""
-    for name, value in (
-        ("x-proxy-model", report.model_served),
-        ("x-proxy-fallback", report.fallback),
-        ("x-proxy-provider", report.provider),
-        ("x-proxy-account", report.account),
-    ):
-        if value:
-            yield name, sendable(value)
-    yield "x-proxy-attempts", str(len(report.attempts))
-    if report.losses:
-        yield "x-proxy-losses", losses_line(report.losses)
+    served = _served(report.model_served, report.fallback, report.provider, report.account, len(report.attempts))
+    return (*served, ("x-proxy-losses", losses_line(report.losses))) if report.losses else served
+
+
+@lru_cache(maxsize=1024)
+def _served(model: str | None, fallback: str | None, provider: str | None, account: str | None, tries: int) -> Headers:
+    named = (
+        ("x-proxy-model", model),
+        ("x-proxy-fallback", fallback),
+        ("x-proxy-provider", provider),
+        ("x-proxy-account", account),
+    )
+    told = tuple((name, sendable(value)) for name, value in named if value)
+    return (*told, ("x-proxy-attempts", str(tries)))
 
 
 def losses_line(losses: Iterable[Loss]) -> str:

@@ -79,6 +79,8 @@ class Inquiry:
     tie: Tie | None = None
     envelope: bytes = b""
     """That `body` came in, whole, where it came in one (Code Assist)."""
+    named: str | None = None
+    """The session as `headers` name it (`proxy.dispatch.affinity`); None: nobody has looked."""
     session: str = ""
     """The client's name for its conversation, where that stands neither in `headers` nor in `body`."""
     is_session_told: bool = False

@@ -110,6 +110,7 @@ class Ride:
             names=peek.names,
             headers=terms.headers,
             query=terms.query,
+            named=terms.named,
             client=client.name,
             reach=client.reach,
             is_strict=terms.is_strict,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from multidict import CIMultiDict
 
 from proxy.config.schema import Config
+from proxy.dispatch.affinity import named_in
 from proxy.dispatch.own_key import HEADERS as OWN_KEYS
 from proxy.dispatch.pursuit import EXPLAIN_HEADER
 from proxy.errors import Malformed, ProxyError
@@ -34,7 +35,7 @@ class Terms:
     """Of a plain request to a model, as of every other with the same head from the same peer, until the next reload.
 
     `request_id`: as the client gave it; empty: it gave none that can be used. `headers`, `query`: as
-    they go on. `cors`: the headers that an answer has for a web page.
+    they go on. `named`: the session, as they name it. `cors`: the headers that an answer has for a web page.
     """
 
     edition: Edition
@@ -43,6 +44,7 @@ class Terms:
     caller: Caller
     headers: Mapping[str, str]
     query: Mapping[str, str]
+    named: str
     is_strict: bool
     request_id: str
     cors: Mapping[str, str]
@@ -102,6 +104,7 @@ def terms_of(visit: Visit, edition: Edition, now: float) -> Terms | None:
         caller=edition.caller(client, visitor.address),
         headers=onward,
         query=reader.query,
+        named=named_in(onward),
         is_strict=reader.is_strict,
         request_id=request_id,
         cors=cors.answer_headers(headers, config.server.cors_origins),

@@ -26,8 +26,11 @@ def test_limits_of_one_account_are_not_passed_on() -> None:
     upstream = CIMultiDict({
         "Request-Id": "req_1", "x-ratelimit-remaining-requests": "3", "anthropic-ratelimit-unified-status": "allowed",
         "x-codex-primary-used-percent": "99", "set-cookie": "a=b", "openai-processing-ms": "7",
+        "x-codex-turn-state": "s", "x-reasoning-included": "true", "x-models-etag": "e",
     })  # fmt: skip
-    assert dict(passed(upstream)) == {"request-id": "req_1", "openai-processing-ms": "7"}
+    assert dict(passed(upstream)) == {
+        "request-id": "req_1", "openai-processing-ms": "7", "x-codex-turn-state": "s", "x-reasoning-included": "true",
+    }  # fmt: skip
 
 
 def test_our_own() -> None:
