@@ -86,8 +86,7 @@ faults: $(VENV)/.dev $(OIDC)/node_modules/.installed strace
 	@PROXY_FAULT_ROUNDS=500 PROXY_POOL_STEPS=60000 $(BIN)/pytest --timeout 0 tests/faults/test_pool_machine.py $(OIDC) tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py tests/faults/test_guesses.py tests/faults/test_openapi_document.py
 	@test ! -e $(MODULES)/.installed || PROXY_FAULT_ROUNDS=500 $(BIN)/python $(CLIENTS)/offline.py $(BIN)/pytest --timeout 0 tests/logins/test_campaign.py
 	@[ ! -e $(MODULES)/.installed ] || PROXY_FAULT_ROUNDS=200 $(BIN)/python $(CLIENTS)/offline.py \
-		$(BIN)/pytest --timeout 0 -n 2 tests/backends/test_claude_faults.py tests/backends/test_claude_safety.py \
-		tests/backends/test_codex_faults.py
+		$(BIN)/pytest --timeout 0 -n 2 tests/backends/test_faults.py tests/backends/test_safety.py
 
 soak: $(VENV)/.dev
 	@$(BIN)/python bench/soak.py $(ARGS)
@@ -121,8 +120,6 @@ bench-events: $(VENV)/.dev
 
 bench-clis: $(VENV)/.dev $(MODULES)/.installed
 	@$(BIN)/python -m bench.cli_backends
-	@$(BIN)/python -m bench.codex_backend
-	@$(BIN)/python -m bench.gemini_backend
 
 prices: $(VENV)/.dev
 	@$(BIN)/python tools/renew_prices.py

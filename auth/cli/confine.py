@@ -4,7 +4,7 @@ Run as a program of its own (``python -I -S confine.py``) it builds the box arou
 between fork and exec nothing of the server's may run, as that has threads. Landlock (Linux 5.13 and newer, without any
 privilege) says which files may be read, written and run. All else is refused to the CLI and to whatever it starts:
 other files, other programs, ports to listen on, signals to others. It may connect to anybody: it talks to its provider.
-When the server dies it is ended, too.
+When the server dies it is killed, too: a CLI that is asked to end may first ask its provider once more.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def main() -> None:
     then = sys.argv.index(_THEN)
     told, program = sys.argv[1:then], sys.argv[then + 1 :]
     rights = {path: int(right) for right, _, path in (each.partition(":") for each in told)}
-    _kernel().prctl(_DIE_WITH_PARENT, signal.SIGTERM, 0, 0, 0)
+    _kernel().prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
     _restrict({**SYSTEM, **rights})
     os.execv(program[0], program)  # noqa: S606 - no shell is wanted
 

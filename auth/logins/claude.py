@@ -18,7 +18,11 @@ from auth.logins.base import LoginFailed, Offer, Setting, called_back, state_of,
 
 BOX_PORT = 54545
 PROMPT = "Paste the code that the page shows"
-SPEAK = ("-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose")
+SPEAK = (
+    "-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose",
+    "--setting-sources", "", "--strict-mcp-config", "--tools", "",
+)  # fmt: skip
+"""Whatever stands in the home besides the login (settings with programs to run, servers of tools) is left alone."""
 
 
 class ClaudeLogin:

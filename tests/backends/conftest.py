@@ -10,10 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.claude_backend import ClaudeBackend
-from tests.backends.codex_backend import CodexBackend
-from tests.backends.gemini_backend import GeminiBackend
-from tests.backends.stage import ClaudeStage, CodexStage, GeminiStage, Stage
+from tests.backends.stage import STAGES, Stage
 
 MODULES = Path(os.environ.get("PROXY_CLIENT_MODULES", Path(__file__).parents[1] / "clients" / "node_modules"))
 LOG_CHARACTERS_SHOWN = 8000
@@ -26,7 +23,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """A failure shows what the proxy had to say."""
     report = yield
     arguments = getattr(item, "funcargs", {})
-    stage = arguments.get("codex") or arguments.get("claude") or arguments.get("gemini")
+    stage = next((arguments[name] for name in ("stage", *STAGES) if name in arguments), None)
     log = stage.folder / "log" if stage is not None else None
     if report.failed and log is not None and log.exists():
         report.sections.append(("the proxy's log", log.read_text()[-LOG_CHARACTERS_SHOWN:]))
@@ -34,40 +31,42 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture
-async def codex(tmp_path: Path) -> AsyncIterator[CodexStage]:
+async def codex(tmp_path: Path) -> AsyncIterator[Stage]:
     """Two accounts; the first is asked first."""
-    async with CodexBackend(tmp_path) as backend:
-        stage = CodexStage(folder=tmp_path, backend=backend, modules=MODULES)
-        async with _played(stage):
-            yield stage
+    async with _played("codex", tmp_path) as stage:
+        yield stage
 
 
 @pytest.fixture
-async def claude(tmp_path: Path) -> AsyncIterator[ClaudeStage]:
-    """Two accounts; the first is asked first."""
-    async with ClaudeBackend(tmp_path) as backend:
-        stage = ClaudeStage(folder=tmp_path, backend=backend, modules=MODULES)
-        async with _played(stage):
-            yield stage
+async def claude(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with _played("claude", tmp_path) as stage:
+        yield stage
 
 
 @pytest.fixture
-async def gemini(tmp_path: Path) -> AsyncIterator[GeminiStage]:
-    """Two accounts; the first is asked first."""
-    async with GeminiBackend(tmp_path) as backend:
-        stage = GeminiStage(folder=tmp_path, backend=backend, modules=MODULES)
-        async with _played(stage):
-            yield stage
+async def gemini(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with _played("gemini", tmp_path) as stage:
+        yield stage
+
+
+@pytest.fixture(params=[*STAGES])
+async def stage(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    """One of them after the other."""
+    async with _played(request.param, tmp_path) as stage:
+        yield stage
 
 
 @asynccontextmanager
-async def _played(stage: Stage) -> AsyncIterator[None]:
-    try:
-        await stage.open()
-        yield
-    finally:
-        await stage.close()
-    async with asyncio.timeout(10):
-        while stage.processes():  # noqa: ASYNC110 - nobody tells us when a process is gone
-            await asyncio.sleep(0.02)
-    assert [*stage.leftovers()] == []
+async def _played(name: str, folder: Path) -> AsyncIterator[Stage]:
+    make_backend, make_stage = STAGES[name]
+    async with make_backend(folder) as backend:
+        stage = make_stage(folder=folder, backend=backend, modules=MODULES)
+        try:
+            await stage.open()
+            yield stage
+        finally:
+            await stage.close()
+        async with asyncio.timeout(10):
+            while stage.processes():  # noqa: ASYNC110 - nobody tells us when a process is gone
+                await asyncio.sleep(0.02)
+        assert [*stage.leftovers()] == []

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
 
-from tests.backends import claude_backend, gemini_backend
+from tests.backends import claude_backend, codex_backend, gemini_backend
+from tests.backends.backend import Backend
 from tests.backends.claude_backend import ClaudeBackend
-from tests.backends.codex_backend import CodexBackend, login
+from tests.backends.codex_backend import CodexBackend
 from tests.backends.gemini_backend import GeminiBackend
 from tests.contract.clients import Clients
-from tests.logins.vendor import Vendor
 
 KEY = "the-key-of-the-ferryman-4711"
 ACCOUNTS = ("harbour", "quay")
@@ -30,17 +32,22 @@ _URL = re.compile(rb"http://127\.0\.0\.1:\d+")
 
 @dataclass(slots=True, kw_only=True)
 class Stage:
-    """`kind`: of the accounts, whose files say `more`. `login_file`: a login, below its home. `home_variable`: names to
-    the CLI what it has here.
+    """`says`: the module with the words of its provider. `kind`: of the accounts, whose files say `more`. `login_file`:
+    a login, below its home. `home_variable`: names to the CLI what it has here. `serving`: stands in the command of
+    those that ask for others. `interrupt`: what they are told when nobody listens any more. `programs`: a pattern of
+    the files that they are made of.
     """
 
     folder: Path
-    backend: Vendor
+    backend: Backend[Any]
     modules: Path
+    says: ModuleType
     kind: str
     login_file: str
-    login: Callable[[str], bytes]
     home_variable: str
+    serving: str
+    interrupt: str
+    programs: str
     more: tuple[tuple[str, str], ...] = ()
     url: str = ""
     _process: asyncio.subprocess.Process | None = None
@@ -49,6 +56,11 @@ class Stage:
     def data(self) -> Path:
         """The auth-dir."""
         return self.folder / "auth"
+
+    @property
+    def pid(self) -> int | None:
+        """Of the server."""
+        return None if self._process is None else self._process.pid
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -60,7 +72,7 @@ class Stage:
             home = self.data / "homes" / name
             home.mkdir(mode=0o700, parents=True)
             (home / self.login_file).parent.mkdir(exist_ok=True)
-            (home / self.login_file).write_bytes(self.login(account))
+            (home / self.login_file).write_bytes(self.says.login(account))
             named = {"type": self.kind, "home": name, "account": account, "email": f"{account}@example.test"}
             file = {**named, **dict(self.more)}
             (self.data / f"{account}.json").write_bytes(msgspec.json.encode({**file, "priority": -number}))
@@ -78,6 +90,10 @@ class Stage:
         }
         (self.folder / "config.yaml").write_bytes(msgspec.json.encode(settings))
         await self.start()
+
+    async def restart(self, *under: str) -> None:
+        await self.close()
+        await self.start(*under)
 
     async def start(self, *under: str) -> None:
         """`under`: a program that starts it."""
@@ -113,6 +129,20 @@ class Stage:
             async with asyncio.timeout(START_SECONDS_MAX):
                 await self._process.communicate()
 
+    async def be_equal(self) -> None:
+        """The accounts are asked in turn."""
+        await self.close()
+        for file in self.data.glob("*.json"):
+            known = msgspec.json.decode(file.read_bytes())
+            file.write_bytes(msgspec.json.encode({**known, "priority": 0}))
+        await self.start()
+
+    async def asked(self, question: str = "Who is there?", **more: Any) -> Any:
+        """A question by the Chat API, and its answer."""
+        async with self.clients() as clients:
+            messages: Any = [{"role": "user", "content": question}]
+            return await clients.openai.chat.completions.create(model=self.says.MODEL, messages=messages, **more)
+
     @asynccontextmanager
     async def clients(self) -> AsyncIterator[Clients]:
         async with Clients(self.url, KEY) as clients:
@@ -130,6 +160,16 @@ class Stage:
                 continue
         return found
 
+    def servants(self) -> Iterator[int]:
+        """The processes that ask for others."""
+        return (pid for pid, command in self.processes().items() if self.serving in command)
+
+    def kill_servants(self) -> None:
+        """All of them, as the system does when memory runs out."""
+        for pid in self.servants():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def leftovers(self) -> Iterator[Path]:
         """What the CLIs have left on the disk."""
         yield from (self.data / "state" / "clis").glob("cli-*")
@@ -138,26 +178,42 @@ class Stage:
 @dataclass(slots=True, kw_only=True)
 class CodexStage(Stage):
     backend: CodexBackend
+    says: ModuleType = codex_backend
     kind: str = "codex"
     login_file: str = "auth.json"
-    login: Callable[[str], bytes] = login
     home_variable: str = "CODEX_HOME"
+    serving: str = "--strict-config"
+    interrupt: str = "turn/interrupt"
+    programs: str = r".*/bin/codex$"
 
 
 @dataclass(slots=True, kw_only=True)
 class ClaudeStage(Stage):
     backend: ClaudeBackend
+    says: ModuleType = claude_backend
     kind: str = "claude-code"
     login_file: str = ".credentials.json"
-    login: Callable[[str], bytes] = claude_backend.login
     home_variable: str = "CLAUDE_CONFIG_DIR"
+    serving: str = "--disable-slash-commands"
+    interrupt: str = '"subtype\\":\\"interrupt'
+    programs: str = r".*/claude(\.exe)?$"
 
 
 @dataclass(slots=True, kw_only=True)
 class GeminiStage(Stage):
     backend: GeminiBackend
+    says: ModuleType = gemini_backend
     kind: str = "gemini-cli"
     login_file: str = ".gemini/oauth_creds.json"
-    login: Callable[[str], bytes] = gemini_backend.login
     home_variable: str = "GEMINI_SYSTEM_MD"
+    serving: str = "--acp"
+    interrupt: str = "session/cancel"
+    programs: str = r".*/@google/gemini-cli/|.*/bin/node$"
     more: tuple[tuple[str, str], ...] = (("project-id", "harbour-project"),)
+
+
+STAGES: Mapping[str, tuple[Callable[..., Backend[Any]], Callable[..., Stage]]] = {
+    "claude": (ClaudeBackend, ClaudeStage),
+    "codex": (CodexBackend, CodexStage),
+    "gemini": (GeminiBackend, GeminiStage),
+}

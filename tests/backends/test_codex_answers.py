@@ -96,7 +96,7 @@ async def test_what_is_said_comes_as_it_is_said(codex: CodexStage) -> None:
         begun, words, ended = pieces("Ahoy from the quay.")
         return [begun, words, held, ended]
 
-    codex.backend.plays = slowly  # type: ignore[assignment]
+    codex.backend.plays = slowly
     async with codex.clients() as clients, asyncio.timeout(60):
         messages: Any = [{"role": "user", "content": "Who is there?"}]
         told = []
@@ -350,7 +350,7 @@ async def test_many_conversations_at_once_in_one_process_are_not_mixed(codex: Co
         question = turn.told[-1][1]
         return [everybody, said(f"You said: {question}")]
 
-    codex.backend.plays = echo  # type: ignore[assignment]
+    codex.backend.plays = echo
     async with codex.clients() as clients, asyncio.timeout(90):
 
         async def talk(number: int) -> None:

@@ -100,7 +100,7 @@ async def test_what_is_said_comes_as_it_is_said(gemini: GeminiStage) -> None:
         words, ended = pieces("Ahoy from the quay.")
         return [words, held, ended]
 
-    gemini.backend.plays = slowly  # type: ignore[assignment]
+    gemini.backend.plays = slowly
     async with gemini.clients() as clients, asyncio.timeout(60):
         messages: Any = [{"role": "user", "content": "Who is there?"}]
         told = []
@@ -357,7 +357,7 @@ async def test_many_conversations_at_once_in_one_process_are_not_mixed(gemini: G
             everybody.set()
         return [everybody, said(f"You said: {turn.told[-1][1]}")]
 
-    gemini.backend.plays = echo  # type: ignore[assignment]
+    gemini.backend.plays = echo
     async with gemini.clients() as clients, asyncio.timeout(90):
 
         async def talk(number: int) -> None:

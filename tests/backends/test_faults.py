@@ -1,0 +1,273 @@
+"""What goes wrong behind an account whose CLI asks, and what its callers see of it: alike for each of the CLIs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+from openai import APIError, RateLimitError
+
+from tests.backends.backend import CUT, Request
+from tests.backends.stage import Stage
+
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
+
+QUESTION: Any = [{"role": "user", "content": "Who is there?"}]
+WORDS = "Ahoy from the quay."
+ROUNDS = int(os.environ.get("PROXY_FAULT_ROUNDS", "20"))
+TURNS_MAX = 10
+"""Of the event loop, between a hanging up that is seen and the CLI that is told of it."""
+
+
+def tool(name: str) -> Any:
+    return {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+
+
+async def text_of(stage: Stage, **more: Any) -> str:
+    """Of a question and the answer to it."""
+    answer = await stage.asked(**more)
+    return str(answer.choices[0].message.content)
+
+
+async def begun(stage: Stage, clients: Any) -> Any:
+    """A stream whose first words are there."""
+    stream = await clients.openai.chat.completions.create(model=stage.says.MODEL, messages=QUESTION, stream=True)
+    async for chunk in stream:
+        if chunk.choices and chunk.choices[0].delta.content:
+            break
+    return stream
+
+
+async def test_an_exhausted_account_is_left_for_another(stage: Stage) -> None:
+    says = stage.says
+    stage.backend.plays = lambda turn: says.exhausted() if turn.account == "harbour" else says.said(WORDS)
+    for _ in range(2):
+        assert await text_of(stage) == WORDS
+    assert [turn.account for turn in stage.backend.turns] == ["harbour", "quay", "quay"]
+
+
+async def test_everybody_exhausted_says_until_when(stage: Stage) -> None:
+    stage.backend.in_turn(stage.says.exhausted(3600))
+    with pytest.raises(RateLimitError) as refused:
+        await stage.asked()
+    assert 3500 < float(refused.value.response.headers["retry-after"]) < 3700
+    assert [turn.account for turn in stage.backend.turns] == ["harbour", "quay"]
+
+
+async def test_one_call_is_one_request_however_it_fails(stage: Stage) -> None:
+    for reply in stage.says.FAILING:
+        before = len(stage.backend.turns)
+        stage.backend.in_turn(reply)
+        with pytest.raises(APIError):
+            await stage.asked()
+        accounts = [turn.account for turn in stage.backend.turns[before:]]
+        assert len(accounts) == len({*accounts}) > 0
+        stage.backend.in_turn(stage.says.said(WORDS))
+        await stage.restart()  # nobody rests any more
+
+
+async def test_a_failure_before_the_first_word_is_made_up_for_by_another_account(stage: Stage) -> None:
+    stage.backend.in_turn(stage.says.FAILING[0], stage.says.said(WORDS))
+    assert await text_of(stage) == WORDS
+    assert [turn.account for turn in stage.backend.turns] == ["harbour", "quay"]
+
+
+async def test_a_provider_that_breaks_in_mid_answer_is_told_of_and_not_asked_again(stage: Stage) -> None:
+    stage.backend.in_turn([*stage.says.pieces(WORDS)[:-1], CUT])
+    told: list[str] = []
+
+    async def listen() -> None:
+        async with stage.clients() as clients:
+            stream = await clients.openai.chat.completions.create(
+                model=stage.says.MODEL, messages=QUESTION, stream=True
+            )
+            async for chunk in stream:
+                told.append(chunk.choices[0].delta.content or "")  # noqa: PERF401 - it breaks on the way
+
+    with pytest.raises(APIError):
+        await listen()
+    assert "".join(told) == WORDS
+    assert len(stage.backend.turns) == 1
+
+
+@pytest.mark.parametrize("stage", ["codex", "gemini"], indirect=True)
+async def test_an_answer_outlives_the_cli_that_asked_for_it(stage: Stage) -> None:
+    """It has passed by us on its way to the CLI."""
+    held = asyncio.Event()
+    *words, end = stage.says.pieces(WORDS)
+    stage.backend.in_turn([*words, held, end], stage.says.said("Still here."))
+    async with stage.clients() as clients:
+        stream = await begun(stage, clients)
+        stage.kill_servants()
+        held.set()
+        finishes = [chunk.choices[0].finish_reason async for chunk in stream if chunk.choices]
+    assert finishes[-1] == "stop"
+    assert await text_of(stage) == "Still here."
+    assert [turn.account for turn in stage.backend.turns] == ["harbour", "harbour"]
+
+
+async def test_who_hangs_up_is_not_answered_any_further(stage: Stage) -> None:
+    says = stage.says
+    stage.backend.in_turn([*says.pieces(WORDS)[:-1], asyncio.Event()], says.said("Still here."))
+    async with stage.clients() as clients:
+        stream = await begun(stage, clients)
+        await stream.close()
+        async with asyncio.timeout(60):
+            await stage.backend.dropped.wait()
+    assert await text_of(stage) == "Still here."
+    assert len(stage.backend.turns) == 2
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+async def test_a_cli_is_told_at_once_when_nobody_listens_any_more(stage: Stage) -> None:
+    """By the server's own system calls: between the end of the client's connection and the interrupt it waits for
+    nothing and nobody, whatever else the machine is busy with. What that takes on a clock is told by `make bench-clis`.
+    """
+    trace = stage.folder / "trace"
+    await stage.restart("strace", "-D", "-qq", "-s", "300", "-e", "trace=read,write,epoll_wait,epoll_pwait",
+                        "-o", str(trace))  # fmt: skip
+    stage.backend.plays = lambda _turn: [*stage.says.pieces(WORDS)[:-1], asyncio.Event()]
+    async with stage.clients() as clients:
+        for _ in range(2):  # the second finds all loaded that is loaded once
+            stage.backend.dropped.clear()
+            stream = await begun(stage, clients)
+            await stream.close()
+            async with asyncio.timeout(60):
+                await stage.backend.dropped.wait()
+    await stage.close()
+    waits = [*waited_before(stage.interrupt, trace.read_text(errors="replace").splitlines())]
+    assert len(waits) >= 2, "it was not interrupted"
+    assert [wait for wait in waits if any(wait)] == []
+    assert max(map(len, waits)) <= TURNS_MAX
+
+
+def waited_before(interrupt: str, calls: Iterable[str]) -> Iterator[list[int]]:
+    """For each interrupt, for how long (ms) the loop was ready to sleep in each of its turns since a client left."""
+    turns: list[int] = []
+    for call in calls:
+        if re.match(r"read\(\d+, .*, 256000\) += (0$|-1 ECONNRESET)", call):
+            turns = []
+        elif sleep := re.match(r"epoll_p?wait\(.*\], \d+, (-?\d+), ", call):
+            turns.append(int(sleep[1]))
+        elif call.startswith("write(") and interrupt in call:
+            yield [*turns]
+
+
+async def test_many_who_hang_up_at_any_moment_leave_nothing_behind(stage: Stage) -> None:
+    """Before the first word, in the middle of it, and while a process is starting."""
+    says = stage.says
+    begins, *_ = words = says.pieces(WORDS)[:-1]
+    held = asyncio.Event()
+    stage.backend.plays = lambda turn: [*words, held] if "odd" in turn.asked else [held, begins]
+    room = asyncio.Semaphore(6)
+
+    async def leave(number: int) -> None:
+        async with room:
+            question: Any = [{"role": "user", "content": f"Who is there? {'odd' if number % 2 else 'even'} {number}"}]
+            asking = asyncio.create_task(
+                clients.openai.chat.completions.create(model=says.MODEL, messages=question, stream=True)
+            )
+            await asyncio.wait([asking], timeout=number % 7 * 0.15)
+            asking.cancel()
+            await asyncio.wait([asking])
+            if not asking.cancelled() and asking.exception() is None:
+                await asking.result().close()
+
+    async with stage.clients() as clients:
+        await asyncio.gather(*(leave(number) for number in range(ROUNDS)))
+    held.set()
+    stage.backend.in_turn(says.said("Still here."))
+    assert await text_of(stage) == "Still here."
+    async with asyncio.timeout(60):
+        while len([*stage.servants()]) > 4:  # noqa: ASYNC110 - the answer's own, and spares
+            await asyncio.sleep(0.05)
+    assert [pid for pid in stage.processes() if is_zombie(pid)] == []
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123 - read at once, or gone
+            return stat.read().rpartition(b")")[2].split()[0] == b"Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_accounts_never_mix(stage: Stage) -> None:
+    """Conversations of both accounts at the same time, each with tools and over several turns."""
+    await stage.be_equal()
+    says = stage.says
+
+    def play(turn: Request) -> Any:
+        questions = [text for role, text in turn.told if role == "user" and text.startswith(("I am", "Still"))]
+        return says.calls("tide", {}) if turn.asked in questions else says.said(questions[0])
+
+    stage.backend.plays = play
+
+    async def talk(number: int) -> None:
+        headers = {"x-session-id": f"talk-{number}"}
+        messages: Any = [{"role": "user", "content": f"I am {number}."}]
+        for turn in range(4):
+            answer = await clients.openai.chat.completions.create(
+                model=says.MODEL, messages=messages, tools=[tool("tide")], extra_headers=headers
+            )
+            message: Any = answer.choices[0].message
+            messages.append(message.to_dict())
+            if turn % 2 == 0:
+                call_id = message.tool_calls[0].id
+                messages.append({"role": "tool", "tool_call_id": call_id, "content": f"The tide of {number}."})
+            else:
+                assert message.content == f"I am {number}."
+                messages.append({"role": "user", "content": f"Still {number}."})
+
+    async with stage.clients() as clients:
+        await asyncio.gather(*(talk(number) for number in range(6)))
+    accounts: dict[str, set[str]] = {}
+    conversations: dict[str, set[str]] = {}
+    for turn in stage.backend.turns:
+        first = next(text for role, text in turn.told if role == "user")
+        number = first.strip(".").split()[-1]
+        assert re.findall(r"(?:I am|Still|tide of) (?!" + number + r"\b)\d", str(turn.body)) == []
+        accounts.setdefault(first, set()).add(turn.account)
+        conversations.setdefault(turn.conversation, set()).add(turn.account)
+    assert {len(each) for each in accounts.values()} == {1}
+    assert {len(each) for each in conversations.values()} == {1}
+    assert {account for each in accounts.values() for account in each} == {"harbour", "quay"}
+
+
+async def test_results_that_come_after_a_restart_find_their_calls(stage: Stage) -> None:
+    stage.backend.in_turn(stage.says.calls("weather", {"place": "Kiel"}), stage.says.said("It rains."))
+    first = await stage.asked(tools=[tool("weather")])
+    await stage.kill()
+    await stage.start()
+    message = first.choices[0].message
+    messages = [*QUESTION, message.to_dict()]
+    messages += [{"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "rain"}]
+    async with stage.clients() as clients:
+        answer = await clients.openai.chat.completions.create(
+            model=stage.says.MODEL, messages=messages, tools=[tool("weather")]
+        )
+    assert answer.choices[0].message.content == "It rains."
+    assert len(stage.backend.turns) == 2, "what the model said before is not asked of it again"
+    told = str(stage.backend.turns[-1].body)
+    assert told.index("Who is there?") < told.index("Kiel") < told.index("rain")
+
+
+async def test_nothing_is_left_of_a_server_that_was_killed(stage: Stage) -> None:
+    await stage.asked()
+    assert [*stage.leftovers()]
+    await stage.kill()
+    async with asyncio.timeout(30):
+        while stage.processes():  # noqa: ASYNC110 - nobody tells us when a process is gone
+            await asyncio.sleep(0.02)
+    left = [*stage.leftovers()]
+    await stage.start()
+    async with asyncio.timeout(30):
+        while {*left} & {*stage.leftovers()}:  # noqa: ASYNC110 - nor a folder
+            await asyncio.sleep(0.05)
+    stage.backend.in_turn(stage.says.said(WORDS))
+    assert await text_of(stage) == WORDS
