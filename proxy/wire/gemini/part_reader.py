@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 from proxy.hub.parts import Media, MediaKind, Opaque, Part, Text, Thinking, ToolCall, ToolResult
 from proxy.hub.residue import JsonObject, JsonValue, Residue
@@ -45,13 +46,6 @@ class PartReader:
 
     def __init__(self, *, maker: str | None) -> None:
         self._maker = maker
-        self._readers: Mapping[str, Callable[[Fields], Part]] = {
-            "text": self._text,
-            "functionCall": self._call,
-            "functionResponse": self._result,
-            "inlineData": self._blob,
-            "fileData": self._file,
-        }
 
     def read(self, value: JsonValue, path: str) -> Part:
         """Raises `Malformed`. What the hub has no word for is Opaque."""
@@ -61,7 +55,7 @@ class PartReader:
         if not kinds and (body.get("thought") is not None or body.get("thoughtSignature") is not None):
             return self._text(fields)
         if len(kinds) == 1 and kinds[0] in self._readers:
-            return self._readers[kinds[0]](fields)
+            return self._readers[kinds[0]](self, fields)
         return Opaque(wire=NAME, kind=kinds[0] if kinds else "part", value=value, origin=self._maker or NAME)
 
     def _text(self, fields: Fields) -> Part:
@@ -160,6 +154,14 @@ class PartReader:
             origin=self._maker or (NAME if is_ours else None),
             residue=_residue(fields, "fileData", inner, {}),
         )
+
+    _readers: ClassVar[Mapping[str, Callable[[PartReader, Fields], Part]]] = {
+        "text": _text,
+        "functionCall": _call,
+        "functionResponse": _result,
+        "inlineData": _blob,
+        "fileData": _file,
+    }
 
 
 def joined_thoughts(parts: Iterable[Part]) -> Iterator[Part]:

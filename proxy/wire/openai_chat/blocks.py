@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, TypeAlias
 
 from proxy.hub.loss import Loss
 from proxy.hub.parts import CacheMark, Media, MediaKind, Opaque, Part, Refusal, Text, Thinking
@@ -22,6 +23,23 @@ _AUDIO_FORMATS: Mapping[str, str] = {
     "audio/mp3": "mp3",
 }
 
+Writer: TypeAlias = "Callable[[Blocks, Media, str], JsonObject | None]"
+"""Of media, as they stand at a path."""
+
+
+def _linked(key: str) -> Writer:
+    def write(_blocks: Blocks, media: Media, _path: str) -> JsonObject | None:
+        shape = own_shape(media.residue)
+        url = url_of(media, shape)
+        if shape.get("is_bare"):
+            return {"type": key, key: url}
+        values: JsonObject = {"url": url}
+        if media.detail is not None:
+            values["detail"] = media.detail
+        return _nested(media, key, values)
+
+    return write
+
 
 class Blocks:
     """Writes parts for a reader that has `profile`. Collects what it could not say in `losses`.
@@ -34,14 +52,6 @@ class Blocks:
         self.is_home = is_home
         self.losses = losses
         self._marks = 0
-        self._media: Mapping[str, Callable[[Media, str], JsonObject | None]] = {
-            "image_url": self._linked("image_url"),
-            "video_url": self._linked("video_url"),
-            "file_url": self._linked("file_url"),
-            "document_url": self._linked("document_url"),
-            "input_audio": self._input_audio,
-            "file": self._file,
-        }
 
     def lose(self, path: str, what: str, why: str) -> None:
         self.losses.append(Loss(path, what, why))
@@ -109,31 +119,17 @@ class Blocks:
         if media.url is not None and not self.profile.takes_media_url:
             return self._without(media, path, f"{media.kind} url", "the upstream does not fetch files")
         carrier = shape_of(media.residue, "as")
-        write = self._media.get(carrier) if isinstance(carrier, str) else None
-        return (write or self._natural(media))(media, path)
+        write = self._writers.get(carrier) if isinstance(carrier, str) else None
+        return (write or self._natural(media))(self, media, path)
 
     def _without(self, media: Media, path: str, what: str, why: str) -> JsonObject:
         """A word in its place: else the model would answer as if nothing had been there."""
         self.lose(path, what, why)
         return {"type": "text", "text": f"[{media.kind} left out: {why}]"}
 
-    def _natural(self, media: Media) -> Callable[[Media, str], JsonObject | None]:
+    def _natural(self, media: Media) -> Writer:
         carriers: Mapping[MediaKind, str] = {"image": "image_url", "audio": "input_audio", "video": "video_url"}
-        return self._media["file" if media.file_id else carriers.get(media.kind, "file")]
-
-    def _linked(self, key: str) -> Callable[[Media, str], JsonObject | None]:
-        def write(media: Media, path: str) -> JsonObject | None:
-            del path
-            shape = own_shape(media.residue)
-            url = url_of(media, shape)
-            if shape.get("is_bare"):
-                return {"type": key, key: url}
-            values: JsonObject = {"url": url}
-            if media.detail is not None:
-                values["detail"] = media.detail
-            return _nested(media, key, values)
-
-        return write
+        return self._writers["file" if media.file_id else carriers.get(media.kind, "file")]
 
     def _input_audio(self, media: Media, path: str) -> JsonObject | None:
         form = shape_of(media.residue, "format") or _AUDIO_FORMATS.get(media.media_type or "")
@@ -161,6 +157,15 @@ class Blocks:
         elif not is_own and media.file_id is None:
             values["filename"] = f"file.{(media.media_type or 'application/pdf').rpartition('/')[2]}"
         return _nested(media, "file", values)
+
+    _writers: ClassVar[Mapping[str, Writer]] = {
+        "image_url": _linked("image_url"),
+        "video_url": _linked("video_url"),
+        "file_url": _linked("file_url"),
+        "document_url": _linked("document_url"),
+        "input_audio": _input_audio,
+        "file": _file,
+    }
 
 
 def mark_of(mark: CacheMark, written: JsonValue) -> JsonObject:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 from proxy.hub.custom import wrapped
 from proxy.hub.loss import Loss
@@ -56,12 +57,6 @@ class History(Saying):
         self._ids = CallIds(self.profile)
         self._turn_ids: list[str] = []  # of the calls that the next results answer, in their order
         self.messages: list[JsonValue] = []
-        self._write: Mapping[Role, Callable[[Placed], None]] = {
-            "system": self._system,
-            "user": self._user,
-            "assistant": self._assistant,
-            "tool": self._tool,
-        }
 
     @classmethod
     def of(cls, request: Request, profile: Profile, *, is_home: bool, names: NameMap) -> tuple[History, list[Loss]]:
@@ -71,7 +66,7 @@ class History(Saying):
         history.write_instructions(request.instructions)
         for each in placed:
             losses.extend(residue_losses(each.message.residue, NAME, each.path))
-            history._write[each.message.role](each)
+            cls._writers[each.message.role](history, each)
         history.fill()
         last = request.messages[-1] if request.messages else None
         is_prefill = last is not None and last.role == "assistant" and not any(_asks(part) for part in last.parts)
@@ -234,6 +229,13 @@ class History(Saying):
 
     def foreign_media(self, part: Media, path: str) -> None:
         self.blocks.lose(path, part.kind, "an assistant's turn holds no files in this wire")
+
+    _writers: ClassVar[Mapping[Role, Callable[[History, Placed], None]]] = {
+        "system": _system,
+        "user": _user,
+        "assistant": _assistant,
+        "tool": _tool,
+    }
 
 
 def _asks(part: Part) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 from proxy.errors import Malformed
 from proxy.hub.names import synthetic_call_id
@@ -28,26 +29,18 @@ class MessageReader:
         self._results: list[ToolResult] = []
         self._unnamed: deque[str] = deque()  # made-up ids of calls that came without one, not answered yet
         self._legacy: dict[str, str] = {}  # the last id of each function called in the legacy form
-        self._read: Mapping[str, Callable[[Fields, int], None]] = {
-            "system": self._system,
-            "developer": self._system,
-            "user": self._user,
-            "assistant": self._assistant,
-            "tool": self._tool,
-            "function": self._function,
-        }
 
     def read(self, items: list[JsonValue]) -> None:
         for position, item in enumerate(items):
             fields = Fields(item, wire=NAME, path=f"messages[{position}]")
             role = fields.peek("role")
-            read = self._read.get(role) if isinstance(role, str) else None
+            read = self._readers.get(role) if isinstance(role, str) else None
             if read is None:
                 path = fields.at("role")
-                raise Malformed(f"{path} must be one of {', '.join(self._read)}", path=path)
+                raise Malformed(f"{path} must be one of {', '.join(self._readers)}", path=path)
             if role not in {"tool", "function"}:
                 self._flush()
-            read(fields, position)
+            read(self, fields, position)
         self._flush()
 
     def _flush(self) -> None:
@@ -119,3 +112,12 @@ class MessageReader:
         self._results.append(
             ToolResult(call_id=call_id, name=name, parts=held, residue=fields.residue(content=form, **shape))
         )
+
+    _readers: ClassVar[Mapping[str, Callable[[MessageReader, Fields, int], None]]] = {
+        "system": _system,
+        "developer": _system,
+        "user": _user,
+        "assistant": _assistant,
+        "tool": _tool,
+        "function": _function,
+    }

@@ -7,6 +7,7 @@ is written around the encoded text alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from proxy.hub.custom import Unwrapper, unwrapped
 from proxy.hub.events import (
@@ -72,19 +73,9 @@ class ChatStreamRenderer:
         self._has_refusal = False
         self._strange: set[str] = set()
         self._is_over = False
-        self._write: Mapping[type[Event], Callable[..., bytes]] = {
-            ResponseStart: self._start,
-            PartStart: self._part_start,
-            PartDelta: self._delta,
-            PartEnd: self._part_end,
-            ResponseEnd: self._end,
-            Failure: self._failure,
-            Heartbeat: self._heartbeat,
-            OpaqueEvent: self._opaque,
-        }
 
     def feed(self, event: Event) -> bytes:
-        return b"" if self._is_over else self._write[type(event)](event)
+        return b"" if self._is_over else self._writers[type(event)](self, event)
 
     def finish(self) -> bytes:
         return b""
@@ -181,7 +172,7 @@ class ChatStreamRenderer:
         """Lets the part speak that has waited longest."""
         for index, (start, *_) in self._held.items():
             if isinstance(start, PartStart) and _KEYS.get(type(start.part)) == key:
-                return b"".join(self._write[type(event)](event) for event in self._held.pop(index))
+                return b"".join(self._writers[type(event)](self, event) for event in self._held.pop(index))
         return b""
 
     def _finished(self, event: PartEnd) -> bytes:
@@ -248,3 +239,14 @@ class ChatStreamRenderer:
 
     def _raw_choice(self, value: JsonValue) -> bytes:
         return self._prefix + dumps(value) + b"]" + (b',"usage":null}\n\n' if self._reply.has_usage else b"}\n\n")
+
+    _writers: ClassVar[Mapping[type[Event], Callable[..., bytes]]] = {
+        ResponseStart: _start,
+        PartStart: _part_start,
+        PartDelta: _delta,
+        PartEnd: _part_end,
+        ResponseEnd: _end,
+        Failure: _failure,
+        Heartbeat: _heartbeat,
+        OpaqueEvent: _opaque,
+    }
