@@ -49,7 +49,14 @@ HASH_TRIES = 5
 _TOLD = frozenset({401, 403, 429})
 """What the log has a line of its own for."""
 _KEY_PLACE = ("remote-management", "secret-key")
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-CPA-COMMIT": "unknown",
+    "X-CPA-BUILD-DATE": "unknown",
+    "X-CPA-SUPPORT-PLUGIN": "false",
+}
+"""Panels of the other system look for the latter three."""
 
 
 async def get_document(ask: Ask) -> Reply:

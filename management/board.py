@@ -15,14 +15,18 @@ _NO_CLIENT: Mapping[str, JsonValue] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginType:
-    """`name`: as in ``type`` of the account's file. `port`: that a browser comes back to; 0: none known before."""
+    """`name`: as in ``type`` of the account's file. `port`: that a browser comes back to; 0: none known before.
+    `has_browser`: otherwise there is only the device code. `takes_client`: it is through a client of the user's own.
+    """
 
     name: str
     whose: str
     notice: str
-    port: int
-    has_device: bool
-    takes_project: bool
+    port: int = 0
+    has_device: bool = True
+    has_browser: bool = True
+    takes_project: bool = False
+    takes_client: bool = False
 
 
 class Ticket(Protocol):

@@ -19,7 +19,7 @@ from management.removal import remove
 from management.resources.resting import EVERYTHING, excluding
 from management.resources.uploads import Upload, uploads
 from management.resources.usage import NO_COUNTS, counts
-from management.routes import FORM, JSON, OK, Ask, Parameter, Reply, Route, Schema
+from management.routes import FORM, JSON, OK, Ask, Parameter, Reply, Route, Schema, decoded
 from management.selection import BY, WORDS, selected
 from management.state import State
 from proxy.config.settings import JsonValue
@@ -105,7 +105,8 @@ async def delete(ask: Ask) -> Reply:
     if ask.flag("all"):
         names = [*ask.state.store.entries]
     elif not names:
-        names = _names(await ask.json())
+        raw = await ask.raw()
+        names = _names(decoded(raw) if raw else None)
     done: list[str] = []
     failed: list[dict[str, str]] = []
     for name in dict.fromkeys(names):
@@ -127,7 +128,7 @@ def _names(body: JsonValue) -> list[str]:
         named = body.get("names", body.get("name"))
     names = [named] if isinstance(named, str) else named
     if not isinstance(names, list) or not names or not all(isinstance(each, str) for each in names):
-        raise invalid("name the files to delete")
+        raise invalid("name the files to delete: ?name=, once for each, or all=true")
     return cast("list[str]", names)
 
 

@@ -145,7 +145,9 @@ def _type_told(each: LoginType) -> dict[str, object]:
         "notice": each.notice,
         "port": each.port,
         "device": each.has_device,
+        "browser": each.has_browser,
         "project": each.takes_project,
+        "client": each.takes_client,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 
 from management.refusal import Refusal, absent, invalid
 from management.routes import Ask, Parameter, Reply, Route, Schema
+from proxy.observe.log_file import GENERATIONS
 
 LINES, LINES_MAX = 500, 5000
 BYTES_MAX = 8 * 1024 * 1024
@@ -35,6 +37,10 @@ async def get_logs(ask: Ask) -> Reply:
     after, cursor = ask.number("after", 0, low=0, high=2**40), ask.query.get("cursor", "")
     if cursor and not _CURSOR.fullmatch(cursor):
         raise invalid("cursor must be the next-cursor of an earlier answer")
+    if request_id := ask.query.get("request_id"):
+        if not _ID.fullmatch(request_id):
+            raise invalid("request_id must be what X-Request-ID said")
+        return Reply(body=await asyncio.to_thread(lines_of, path, request_id, limit))
     return Reply(body=await asyncio.to_thread(read_lines, path, limit, after, cursor))
 
 
@@ -64,6 +70,21 @@ def read_lines(path: Path, limit: int, after: int, cursor: str) -> dict[str, obj
         "next-cursor": f"{found.st_ino}:{end}",
     }
     return told | ({"cursor-reset": True} if is_reset else {})
+
+
+def lines_of(path: Path, request_id: str, limit: int) -> dict[str, object]:
+    """Of one request, the older files' too; the last `limit` of them."""
+    needle = request_id.encode()
+    lines: deque[str] = deque(maxlen=limit)
+    for each in (*(path.with_name(f"{path.name}.{number}") for number in range(GENERATIONS, 0, -1)), path):
+        try:
+            descriptor = os.open(each, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        with os.fdopen(descriptor, "rb") as file:
+            lines.extend(line.rstrip(b"\n").decode("utf-8", "replace") for line in file if needle in line)
+    latest = max((at for line in lines if (at := _time(line)) is not None), default=0.0)
+    return {"lines": [*lines], "line-count": len(lines), "latest-timestamp": int(latest), "next-cursor": ""}
 
 
 def _start(found: os.stat_result, cursor: str) -> tuple[int, bool]:
@@ -179,6 +200,7 @@ ROUTES = (
             _LIMIT,
             Parameter(name="after", sentence="Unix seconds.", schema={"type": "integer", "minimum": 0}),
             Parameter(name="cursor", sentence="`next-cursor` of the answer before."),
+            Parameter(name="request_id", sentence="Only the lines of this request, from the older files, too."),
         ),
         reply=_OBJECT,
     ),

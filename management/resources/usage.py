@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TypeVar, cast
 
 import msgspec
@@ -180,7 +181,7 @@ def _record(row: Answer) -> dict[str, object]:
     counts = {name: cast("int", row[name] or 0) for name in ("input_uncached", "cache_read", "cache_write")}
     reasoning, output = cast("int", row["reasoning"] or 0), cast("int", row["output"] or 0)
     return {
-        "timestamp": row["at"],
+        "timestamp": datetime.fromtimestamp(cast("float", row["at"]), UTC).isoformat().replace("+00:00", "Z"),
         "latency_ms": round(1000 * cast("float", row["seconds"])),
         "ttft_ms": None
         if row["first_byte_seconds"] is None
@@ -197,6 +198,7 @@ def _record(row: Answer) -> dict[str, object]:
             "total": sum(counts.values()) + output + reasoning,
         },
         "failed": cast("int", row["status"]) >= 400,
+        "generate": row["operation"] == "generate",
         "fail": {"status_code": row["status"], "body": row["error"]} if cast("int", row["status"]) >= 400 else None,
         "provider": row["provider"],
         "model": row["model_served"],

@@ -4,6 +4,7 @@ expect: method, path, body, status, and the members that are read from the reply
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -117,6 +118,20 @@ async def test_files_of_accounts(stage: Any) -> None:
         "status": "partial", "deleted": 1, "files": ["a.json"], "failed": [],
     }  # fmt: skip
     assert (await stage.ask("DELETE", "/auth-files?all=true")).json["status"] == "ok"
+    nobody = await stage.ask("DELETE", "/auth-files")
+    assert (nobody.status, "?name=" in nobody.json["error"]) == (400, True)
+    assert {"X-CPA-VERSION", "X-CPA-COMMIT", "X-CPA-BUILD-DATE", "X-CPA-SUPPORT-PLUGIN"} <= set(nobody.headers)
+
+
+async def test_the_queue_has_the_records_that_consumers_read(stage: Any) -> None:
+    assert (await stage.chat()).status == 200
+    assert (await stage.chat("there-is-none")).status == 404
+    good, bad = await stage.get("/usage-queue?count=5")
+    assert datetime.fromisoformat(good["timestamp"]).tzinfo is not None
+    assert {"latency_ms", "ttft_ms", "source", "auth_index", "provider", "model", "alias", "endpoint"} <= set(good)
+    assert {"input", "output", "reasoning", "cached", "cache_read", "cache_creation", "total"} <= set(good["tokens"])
+    assert (good["failed"], good["generate"], bad["failed"], bad["fail"]["status_code"]) == (False, True, True, 404)
+    assert await stage.get("/usage-queue?count=5") == []
 
 
 @pytest.mark.parametrize(

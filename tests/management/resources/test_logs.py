@@ -53,6 +53,21 @@ def test_no_file_is_no_fault(tmp_path: Path) -> None:
     assert read_lines(tmp_path / "none", 5, 0, "")["lines"] == []
 
 
+async def test_the_lines_of_one_request(stage: Any) -> None:
+    folder = stage.accounts / "logs"
+    folder.mkdir(parents=True)
+    assert (await stage.ask("PUT", "/logging-to-file", {"value": True})).status == 200
+    for number, name in enumerate(("proxy.log.5", "proxy.log.1", "proxy.log")):
+        of_it = f'{{"timestamp":"2026-11-20T00:00:0{number}Z","event":"n","request_id":"r-1"}}'
+        (folder / name).write_text(f"{line(9)}\n{of_it}\n{line(8)}\n")
+    told = await stage.get("/logs?request_id=r-1")
+    assert [each[13:35] for each in told["lines"]] == [f'"2026-11-20T00:00:0{n}Z"' for n in range(3)]
+    assert told["line-count"] == 3
+    assert len((await stage.get("/logs?request_id=r-1&limit=2"))["lines"]) == 2
+    assert (await stage.get("/logs?request_id=r-2"))["lines"] == []
+    assert (await stage.ask("GET", "/logs?request_id=%20")).status == 400
+
+
 async def test_through_the_api(stage: Any) -> None:
     folder = stage.accounts / "logs"
     folder.mkdir(parents=True)
