@@ -38,6 +38,7 @@ QUESTIONS: dict[str, Callable[[Connection], object]] = {
     "totals by account": lambda c: totals(c, Filter(), "account"),
     "totals of the last day": lambda c: totals(c, Filter(since=NOW - 86400)),
     "totals since a moment": lambda c: totals(c, Filter(since=NOW - 10 * 86400 - 1)),
+    "totals by model since a moment": lambda c: totals(c, Filter(since=NOW - 10 * 86400 - 1), "model"),
     "totals of what failed": lambda c: totals(c, Filter(is_failed=True)),
     "series by hour": lambda c: series(c, Filter(), "hour"),
     "series by day": lambda c: series(c, Filter(), "day"),

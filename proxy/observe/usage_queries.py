@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, cast
 
 import msgspec
 
@@ -20,7 +20,8 @@ SAMPLES_MAX = 100_000
 """So many of the newest requests are looked at for percentiles."""
 POINTS_MAX = 10_000
 SPAN, SPANS = 600, 20
-_SPANS = {"hour": ("hourly", HOUR), "day": ("daily", DAY)}
+_SPANS = {"hourly": HOUR, "daily": DAY}
+_SUMS = ("requests", "failed", "unpriced", *BUCKETS, "cost", "seconds")
 _JSON = frozenset({"losses", "attempts"})
 _CURSOR = "usage-queue"
 _IS_FAILED = "(CASE WHEN status >= 400 THEN 1 ELSE 0 END)"
@@ -46,34 +47,69 @@ class Filter:
         """It asks for nothing that the sums of hours and days have forgotten."""
         return self.is_failed is None and self.session is None and self.request_id is None
 
-    def fits(self, span: int) -> bool:
-        return self.is_rolled and all(each is None or each % span == 0 for each in (self.since, self.until))
+    def parts(self, *tables: str) -> Iterator[tuple[str, Filter]]:
+        """`tables`: the longest spans first. In whole ones the sums know everything; only in what is left before and
+        after them single requests are looked at.
+        """
+        table, *finer = tables if self.is_rolled else ("request",)
+        span = _SPANS.get(table)
+        if span is None:
+            yield table, self
+            return
+        first = None if self.since is None else -(-self.since // span) * span
+        last = None if self.until is None else self.until // span * span
+        if first is not None and last is not None and first >= last:
+            yield from self.parts(*finer)
+            return
+        if first != self.since:
+            yield from replace(self, until=first).parts(*finer)
+        yield table, replace(self, since=first, until=last)
+        if last != self.until:
+            yield from replace(self, since=last).parts(*finer)
 
 
 def totals(connection: Connection, chosen: Filter, group: str | None = None) -> list[Answer]:
     """One line, or one for each of what they are split by, the most tokens first."""
-    table = next((name for name, span in reversed(_SPANS.values()) if chosen.fits(span)), "request")
-    by = None if group is None else (_model(table) if group == "model" else GROUPS[group])
-    where, values = _where(chosen, table)
-    columns = f"{by} AS name, {_sums(table)}" if by else _sums(table)
-    most = " + ".join(f"COALESCE(SUM({name}), 0)" for name in BUCKETS)
-    tail = f" GROUP BY {by} ORDER BY {most} DESC, {by}" if by else ""
-    rows = connection.execute(f"SELECT {columns} FROM {table}{where}{tail}", values)  # noqa: S608 - names of ours
-    return [_summed(row) for row in rows]
+    sums: dict[object, Answer] = {}
+    for table, part in chosen.parts("daily", "hourly", "request"):
+        by = "NULL" if group is None else _model(table) if group == "model" else f"COALESCE({GROUPS[group]}, '')"
+        _add(sums, connection, table, part, "name", by, is_grouped=group is not None)
+    told = [_told_sum(line) for line in sums.values()]
+    if group is None:
+        for line in told:
+            del line["name"]
+    return sorted(told, key=lambda line: (-cast("int", line["tokens"]), line.get("name")))
 
 
 def series(connection: Connection, chosen: Filter, step: Step) -> list[Answer]:
     """One line for each hour or day (UTC) in which there was something, the oldest first; `at` is its beginning."""
-    table, span = _SPANS[step]
-    at = "at"
-    if not chosen.fits(span):
-        table, at = "request", f"{connection.floor.format(f'at / {span}')} * {span}"
-    where, values = _where(chosen, table)
-    rows = connection.execute(
-        f"SELECT {at} AS at, {_sums(table)} FROM {table}{where} GROUP BY 1 ORDER BY 1 DESC LIMIT {POINTS_MAX}",  # noqa: S608 - names of ours
-        values,
-    )
-    return [_summed(row) for row in rows][::-1]
+    tables = ("daily", "hourly", "request") if step == "day" else ("hourly", "request")
+    span = _SPANS[tables[0]]
+    sums: dict[object, Answer] = {}
+    for table, part in chosen.parts(*tables):
+        at = "at" if table == tables[0] else f"{connection.floor.format(f'at / {span}')} * {span}"
+        _add(sums, connection, table, part, "at", at, is_grouped=True)
+    return [_told_sum(sums[at]) for at in sorted(sums, key=lambda at: cast("int", at))[-POINTS_MAX:]]
+
+
+def _add(
+    sums: dict[object, Answer],
+    connection: Connection,
+    table: str,
+    part: Filter,
+    name: str,
+    by: str,
+    *,
+    is_grouped: bool,
+) -> None:
+    """To the sums, those of one table, by what `by` says."""
+    where, values = _where(part, table)
+    tail = " GROUP BY 1" if is_grouped else ""
+    rows = connection.execute(f"SELECT {by} AS {name}, {_sums(table)} FROM {table}{where}{tail}", values)  # noqa: S608 - names of ours
+    for row in rows:
+        line = sums.setdefault(row[name], {name: row[name]})
+        for each in _SUMS:
+            line[each] = cast("float", line.get(each, 0)) + row[each]
 
 
 def tokens_by_hour(connection: Connection, *, since: float) -> Iterator[tuple[str, str, int, int]]:
@@ -174,12 +210,11 @@ def _sums(table: str) -> str:
     return f"{counts}, {tokens}, COALESCE(SUM(cost), 0) AS cost, COALESCE(SUM(seconds), 0) AS seconds"
 
 
-def _summed(row: Record) -> Answer:
+def _told_sum(told: Answer) -> Answer:
     """A cost is known only where nothing is missing in it; the part that is known is told beside."""
-    told: Answer = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row gives its values
     told["cost_known"] = told["cost"]
     told["cost"] = told["cost"] if not told["unpriced"] else None
-    told["tokens"] = sum(row[name] for name in BUCKETS)
+    told["tokens"] = sum(cast("int", told[name]) for name in BUCKETS)
     return told
 
 

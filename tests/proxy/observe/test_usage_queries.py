@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -47,10 +46,20 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     ledger.close()
 
 
-@settings(max_examples=60, deadline=None)
+class Single(Filter):
+    """Asks the requests themselves."""
+
+    def parts(self, *_tables: str) -> Iterator[tuple[str, Filter]]:
+        yield "request", self
+
+
+MOMENTS = st.none() | st.builds(lambda half, more: START + half * 1800 + more, st.integers(-5, 205), st.floats(0, 1))
+
+
+@settings(max_examples=100, deadline=None)
 @given(
-    since=st.none() | st.integers(0, 100).map(lambda n: START + n * 3600) | st.just(START + DAY),
-    until=st.none() | st.integers(0, 100).map(lambda n: START + n * 3600) | st.just(START + 3 * DAY),
+    since=MOMENTS | st.integers(0, 5).map(lambda n: START + n * DAY),
+    until=MOMENTS | st.integers(0, 5).map(lambda n: START + n * DAY),
     key=st.none() | st.sampled_from(["key-0", "key-9"]),
     account=st.none() | st.sampled_from(["a-1", "a-9"]),
     model=st.none() | st.sampled_from(["m-0", ""]),
@@ -58,17 +67,44 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
 def test_sums_and_requests_agree(
     ledger: Ledger, since: float | None, until: float | None, key: str | None, account: str | None, model: str | None
 ) -> None:
-    rolled = Filter(since=since, until=until, key=key, account=account, model=model)
-    single = replace(rolled, since=0.5 if since is None else since - 0.5e-6)  # the same requests, and no whole hour
-    assert rolled.fits(3600)
-    assert not single.fits(3600)
+    both = [kind(since=since, until=until, key=key, account=account, model=model) for kind in (Filter, Single)]
     for group in (None, "model", "key", "account", "provider"):
         told = [
-            ledger.read(lambda connection, each=each, group=group: totals(connection, each, group))
-            for each in (rolled, single)
-        ]  # type: ignore[misc]
+            ledger.read(lambda connection, each=each, group=group: totals(connection, each, group))  # type: ignore[misc]
+            for each in both
+        ]
         by_sums, by_rows = ([{name: line[name] for name in COUNTED} for line in lines] for lines in told)
-        assert sorted(by_sums, key=repr) == sorted(by_rows, key=repr)
+        assert by_sums == by_rows
+    for step in ("hour", "day"):
+        by_sums, by_rows = (
+            [{name: point[name] for name in ("at", *COUNTED)} for point in points]
+            for points in (
+                ledger.read(lambda connection, each=each, step=step: series(connection, each, step))  # type: ignore[misc]
+                for each in both
+            )
+        )
+        assert by_sums == by_rows
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "expected"),
+    [
+        (None, None, ["daily"]),
+        (START, START + 2 * DAY, ["daily"]),
+        (START + 3600, None, ["hourly", "daily"]),
+        (START + 1.5, START + 2 * DAY + 7200.5, ["request", "hourly", "daily", "hourly", "request"]),
+        (START + 1.5, START + 7000.0, ["request"]),
+        (START + 1.5, START + 20.0, ["request"]),
+        (START + 20.0, START + 1.5, ["request"]),
+    ],
+)
+def test_single_requests_are_looked_at_where_no_sum_fits(
+    since: float | None, until: float | None, expected: list[str]
+) -> None:
+    parts = [*Filter(since=since, until=until).parts("daily", "hourly", "request")]
+    assert [table for table, _ in parts] == expected
+    assert (parts[0][1].since, parts[-1][1].until) == (since, until)
+    assert [part.until for _, part in parts[:-1]] == [part.since for _, part in parts[1:]]
 
 
 @pytest.mark.parametrize("step", ["hour", "day"])
