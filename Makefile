@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-clients test-browser test-postgres strace faults soak check bench bench-full bench-litellm bench-events bench-clis lock prices format clean help
+.PHONY: run test test-clients test-browser test-postgres strace chromium faults soak check bench bench-full bench-litellm bench-events bench-clis lock prices format clean help
 
 help:
 	@echo "make run     start the server on 127.0.0.1:8317 (ARGS='--sandbox --port 9000' passes options on)"
 	@echo "make test    run the whole test suite"
-	@echo "make test-clients  put the real coding CLIs, SDKs for Node.js and a real OpenID provider around it (needs npm; 2 GB)"
+	@echo "make test-clients  put the real coding CLIs, SDKs for Node.js, a real OpenID provider and a browser around it (needs npm; 2 GB)"
 	@echo "make test-browser  the panel, and hostile pages, in a real Chromium"
 	@echo "make test-postgres  the usage ledger in a real PostgreSQL"
 	@echo "make faults  the long form of the tests that kill and starve: hours of bad luck in minutes"
@@ -36,7 +36,7 @@ OIDC := tests/oidc
 
 SDKS := tests/sdks
 
-test-clients: $(VENV)/.dev $(MODULES)/.installed $(OIDC)/node_modules/.installed $(SDKS)/node_modules/.installed strace
+test-clients: $(VENV)/.dev $(MODULES)/.installed $(OIDC)/node_modules/.installed $(SDKS)/node_modules/.installed strace chromium
 	@$(BIN)/python $(CLIENTS)/offline.py $(BIN)/pytest -n 2 --dist worksteal $(CLIENTS) tests/logins tests/backends $(OIDC) $(SDKS)
 
 $(OIDC)/node_modules/.installed: $(OIDC)/package.json $(OIDC)/package-lock.json
@@ -76,10 +76,12 @@ test-postgres: $(VENV)/.dev
 	@$(BIN)/pytest tests/postgres
 
 # As root it gets the browser itself, from Debian's packages.
-test-browser: $(VENV)/.dev
+chromium:
 	@command -v chromium > /dev/null || command -v google-chrome > /dev/null || { echo "installing Chromium ..."; \
 		apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium > /dev/null; } \
 		|| { echo "Chromium is missing; on Debian: apt-get install chromium"; exit 1; }
+
+test-browser: $(VENV)/.dev chromium
 	@$(BIN)/pytest tests/browser
 
 faults: $(VENV)/.dev $(OIDC)/node_modules/.installed strace

@@ -30,6 +30,7 @@ KEPT_SECONDS = 600.0
 """After its end: for whoever asks late."""
 FIRST_STEP_SECONDS = 90.0
 """A CLI that has not said by then where to sign in will not do so."""
+OWN_CLIENT = "Through a client of your own at a provider that gives tokens for an API: Google, Keycloak, Entra, Okta, …"
 _NO_CLIENT: Mapping[str, JsonValue] = MappingProxyType({})
 _STATE = re.compile(r"[A-Za-z0-9._-]{8,128}", re.ASCII)
 
@@ -98,17 +99,19 @@ class LoginBoard:
         self._tickets: dict[str, LoginTicket] = {}
 
     def types(self) -> Sequence[LoginType]:
-        return [
+        ours = [
             LoginType(
                 name=kind.name,
                 whose=kind.cli.whose,
                 notice=kind.notice,
                 port=kind.port,
                 has_device=kind.has_device,
+                has_browser=kind.has_browser,
                 takes_project=kind is GEMINI_CLI,
             )
             for kind in LOGIN_KINDS.values()
         ]
+        return [*ours, LoginType(name=OIDC, whose="OpenID Connect", notice=OWN_CLIENT, takes_client=True)]
 
     def tickets(self) -> Sequence[LoginTicket]:
         self._forget()
@@ -225,4 +228,5 @@ def _wish(kind: str, *, is_device: bool, has_browser: bool, project: str, expect
         raise Refused(f"there is no login of the kind {kind[:60]!r}; there are {', '.join((*LOGIN_KINDS, OIDC))}")
     if is_device and not login_kind.has_device:
         raise Refused(f"{login_kind.cli.whose} offers no login by device code")
+    is_device = is_device or not login_kind.has_browser
     return LoginWish(kind=login_kind, is_device=is_device, has_browser=has_browser, project=project, expected=expected)

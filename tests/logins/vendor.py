@@ -8,13 +8,14 @@ import asyncio
 import base64
 import contextlib
 import datetime as dt
+import html
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeAlias
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import msgspec
 from cryptography import x509
@@ -54,6 +55,12 @@ ASKED = {
 Json: TypeAlias = Mapping[str, Any]
 
 
+class Page(str):
+    """For a browser."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     host: str
@@ -61,6 +68,7 @@ class Asked:
     path: str
     body: dict[str, Any]
     headers: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,10 +115,15 @@ class Vendor:
         return self.folder / "authority.pem"
 
     @property
+    def url(self) -> str:
+        """Of the egress proxy."""
+        assert self._server is not None
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    @property
     def environment(self) -> dict[str, str]:
         """What a person behind such an egress proxy has in their environment."""
-        assert self._server is not None
-        url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        url = self.url
         return {
             "HTTPS_PROXY": url,
             "https_proxy": url,
@@ -145,7 +158,10 @@ class Vendor:
         line, headers = await _head(reader)
         method, target, _version = line.split(" ", 2)
         raw = await reader.readexactly(int(headers.get("content-length", 0)))
-        asked = Asked(host=host, method=method, path=urlsplit(target).path, body=_read(raw), headers=headers)
+        parts = urlsplit(target)
+        asked = Asked(
+            host=host, method=method, path=parts.path, body=_read(raw), headers=headers, query=_fields(parts.query)
+        )
         self.asked.append(asked)
         status, told = self._judge(asked)
         if isinstance(told, Mapping) and (asked.host, asked.body.get("grant_type")) in ROTATING:
@@ -156,8 +172,10 @@ class Vendor:
         if self.thinking is not None and asked.path in ASKED:
             self.is_thinking.set()
             await self.thinking.wait()
-        body = msgspec.json.encode(told) if not isinstance(told, str) else told.encode()
-        kind = "text/event-stream" if isinstance(told, str) else "application/json"
+        body = told.encode() if isinstance(told, str) else msgspec.json.encode(told)
+        kind = "text/html" if isinstance(told, Page) else "application/json"
+        if isinstance(told, str) and not isinstance(told, Page):
+            kind = "text/event-stream"
         writer.write(
             f"HTTP/1.1 {status} -\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
             "connection: close\r\n\r\n".encode()
@@ -181,6 +199,23 @@ class Vendor:
     def serial(self) -> int:
         self._serial += 1
         return self._serial
+
+    # their pages, for a person with a browser
+
+    def consent(self, asked: Asked) -> tuple[int, Page]:
+        back, state = asked.query["redirect_uri"], asked.query["state"]
+        choices = {"Allow": {"code": next(iter(self.codes)), "state": state}}
+        choices["Decline"] = {"error": "access_denied", "state": state}
+        links = (f'<a href="{html.escape(f"{back}?{urlencode(query)}")}">{name}</a>' for name, query in choices.items())
+        return 200, Page(f"<!doctype html><title>{asked.host}</title>{' '.join(links)}")
+
+    def claude_code_page(self, asked: Asked) -> tuple[int, Page]:
+        shown = html.escape("{code}#{state}".format_map(asked.query))
+        return 200, Page(f"<!doctype html><code>{shown}</code>")
+
+    def openai_device_page(self, asked: Asked) -> tuple[int, Page]:
+        self.is_device_confirmed = self.is_device_confirmed or asked.query.get("code") == "ABCD-12345"
+        return 200, Page("<!doctype html><form><input name=code aria-label=Code><button>Continue</button></form>")
 
     # what each vendor answers
 
@@ -401,6 +436,12 @@ class Vendor:
 
 
 ROUTES: Mapping[tuple[str, str], Callable[[Vendor, Asked], tuple[int, Json] | tuple[int, str]]] = {
+    ("claude.ai", "/oauth/authorize"): Vendor.consent,
+    ("claude.com", "/cai/oauth/authorize"): Vendor.consent,
+    ("platform.claude.com", "/oauth/code/callback"): Vendor.claude_code_page,
+    ("auth.openai.com", "/oauth/authorize"): Vendor.consent,
+    ("auth.openai.com", "/codex/device"): Vendor.openai_device_page,
+    ("accounts.google.com", "/o/oauth2/v2/auth"): Vendor.consent,
     ("api.anthropic.com", "/v1/messages"): Vendor.claude_message,
     ("chatgpt.com", "/backend-api/codex/responses"): Vendor.openai_response,
     ("platform.claude.com", "/v1/oauth/token"): Vendor.claude_token,
@@ -444,7 +485,11 @@ def _read(raw: bytes) -> dict[str, Any]:
     with contextlib.suppress(msgspec.DecodeError):
         found = msgspec.json.decode(raw)
         return found if isinstance(found, dict) else {}
-    return {name: values[0] for name, values in parse_qs(raw.decode(errors="replace")).items()}
+    return _fields(raw.decode(errors="replace"))
+
+
+def _fields(query: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(query).items()}
 
 
 def _part(value: object) -> str:
