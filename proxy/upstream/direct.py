@@ -185,9 +185,10 @@ class DirectUpstream:
         infos = await self._names.find(address.host, address.port)
         try:
             socket = await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=EYEBALLS_SECONDS, loop=loop)
-        except OSError:
+        except OSError as error:
             self._names.forget(address.host, address.port)
-            raise
+            # Where it has been in there knows it, too: together they would keep us, and the request, for the collector.
+            raise error.with_traceback(None) from None
         connection: Connection | None = None
         try:
             _, connection = await loop.create_connection(
