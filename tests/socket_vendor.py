@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -38,6 +38,7 @@ class Deaf:
     """Nothing more, and nothing is read any more."""
 
 
+Headers = tuple[tuple[str, str], ...]
 Step = bytes | Close | Hold | Deaf
 
 
@@ -102,6 +103,8 @@ class SocketVendor:
         self.swallows = False
         self.headers: dict[str, str] = {}
         """Of each handshake's answer."""
+        self.tells: Callable[[Headers], Mapping[str, str]] = lambda _asked: {}
+        """More headers, of each handshake's answer and of each stream's."""
         self.asked: list[Asked] = []
         self.handshakes: list[tuple[tuple[str, str], ...]] = []
         self.others: list[str] = []
@@ -151,7 +154,7 @@ class SocketVendor:
         if len(steps) == 1 and isinstance(steps[0], bytes):
             told = msgspec.json.decode(steps[0])
             return web.json_response({"error": told["error"]}, status=told["status"], headers=told.get("headers"))
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **self.tells(asked.headers)})
         await response.prepare(request)
         for step in steps:
             if isinstance(step, bytes):
@@ -166,7 +169,7 @@ class SocketVendor:
         if self.refuses is not None:
             return web.json_response({"error": {"message": "no socket"}}, status=self.refuses)
         socket = web.WebSocketResponse(max_msg_size=MESSAGE_BYTES_MAX, timeout=1)
-        socket.headers.update(self.headers)
+        socket.headers.update({**self.headers, **self.tells(headers)})
         await socket.prepare(request)
         async for message in socket:
             if message.type is not WSMsgType.TEXT:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from proxy.dispatch import turn_state
 from proxy.dispatch.answer_headers import decision_line, losses_line
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.attempt import Attempt, Failed
@@ -199,6 +200,9 @@ class Pursuit:
         shared, candidate = self._shared, chosen.candidate
         self._chosen, self.decision, self._attempt_began = chosen, chosen.decision, shared.clock.monotonic()
         shared.recent.append((self.inquiry.request_id, chosen.decision))
+        if turn_state.is_brought(self.inquiry):
+            account = candidate.credential.id
+            turn_state.keep_apart(chosen.plan.call, shared.affinity, self.inquiry, account, self._attempt_began)
         return Attempt(
             chosen.plan,
             wire_named(candidate.provider.wire),
@@ -289,6 +293,8 @@ class Pursuit:
         shared.waiting.wake()
         record = self._answering = self._record(chosen.candidate, attempt.status)
         record.first_byte_seconds = record.seconds
+        if state := turn_state.given_by(attempt.headers, attempt.first, self.inquiry):
+            shared.affinity.keep_turn(self.inquiry.client, state, chosen.candidate, shared.clock.monotonic())
 
     def _tell(self, asked: Asked, candidate: Candidate, attempt: Attempt) -> Attempt:
         report = self.report

@@ -44,6 +44,7 @@ _PASSED = frozenset(
         "retry-after",
         "retry-after-ms",
         "www-authenticate",
+        "x-reasoning-included",
         "x-request-id",
         "x-should-retry",
     }

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
+import msgspec
 import pytest
 
 from tests.clients import test_codex
-from tests.clients.answers import Say
+from tests.clients.answers import Say, exhausted
 from tests.clients.codex_accounts import NOBODY, as_chatgpt, chatgpt, login, token
 from tests.clients.over_socket import said_on, without_credential
-from tests.clients.scenes import ANSWER, CARGO, HOP, PROMPT, reads
+from tests.clients.scenes import ANSWER, AWAY_SECONDS, CARGO, HOP, PROMPT, reads
 from tests.clients.stage import MODELS, Stage
 from tests.socket_vendor import SocketVendor
 
+STATE = "x-codex-turn-state"
+Way = Callable[[Stage], tuple[str, ...]]
 CLI = test_codex.TestCodex.cli
 
 
@@ -59,6 +62,46 @@ async def test_over_http_too(stage: Stage, vendor: SocketVendor) -> None:
         assert account_of(one.headers) == (f"Bearer {token(NOBODY)}", NOBODY)
         assert account_of(asked.headers) == (f"Bearer {token('harbour')}", "harbour")
         assert others(asked.headers) == others(one.headers)
+
+
+def over_socket(_stage: Stage) -> tuple[str, ...]:
+    return ()
+
+
+@pytest.mark.parametrize("way", [over_socket, over_http])
+class TestTheStateOfATurn:
+    """By which its vendor keeps the requests of one turn together. Codex brings it back until the turn is over."""
+
+    async def test_it_reaches_codex_and_comes_back(self, stage: Stage, vendor: SocketVendor, way: Way) -> None:
+        vendor.tells = lambda asked: {"x-codex-turn-state": f"turn-of-{account_of(asked)[1]}"}
+        stage.upstream.in_turn(reads(CLI, stage), Say(ANSWER))
+        await run(stage, *way(stage))
+        *_, (account, state) = states(vendor)
+        assert (account, state) == ("harbour", "turn-of-harbour")
+
+    async def test_another_account_is_not_shown_it(self, stage: Stage, vendor: SocketVendor, way: Way) -> None:
+        vendor.tells = lambda asked: {"x-codex-turn-state": f"turn-of-{account_of(asked)[1]}"}
+        stage.upstream.in_turn(reads(CLI, stage), exhausted("openai_responses", AWAY_SECONDS), Say(ANSWER))
+        await run(stage, *way(stage))
+        assert states(vendor)[-2:] == [("harbour", "turn-of-harbour"), ("quay", None)]
+        assert "turn-of-harbour" not in str(vendor.asked[-1])
+
+
+async def test_what_the_vendor_says_of_the_turn_on_its_websocket_arrives(stage: Stage, vendor: SocketVendor) -> None:
+    event = {"type": "response.metadata", "headers": {"x-codex-turn-state": "turn-1"}}
+    play = vendor.plays
+    vendor.plays = lambda asked: [msgspec.json.encode(event), *play(asked)]
+    stage.upstream.in_turn(reads(CLI, stage), exhausted("openai_responses", AWAY_SECONDS), Say(ANSWER))
+    await run(stage)
+    assert states(vendor)[-2:] == [("harbour", "turn-1"), ("quay", None)]
+
+
+def states(vendor: SocketVendor) -> list[tuple[str, str | None]]:
+    """Of each request: whose it was, and the state that it brought."""
+    return [
+        (account_of(each.headers)[1], dict(each.headers).get(STATE) or each.body["client_metadata"].get(STATE))
+        for each in vendor.asked
+    ]
 
 
 def account_of(headers: Sequence[tuple[str, str]]) -> tuple[str, str]:
