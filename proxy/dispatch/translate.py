@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.decision import Candidate
@@ -39,7 +40,7 @@ def render(asked: Asked, request: Request, candidate: Candidate, wire: Wire, edi
     return rendered
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TranslationPlan:
     asked: Asked
     candidate: Candidate
@@ -53,8 +54,9 @@ class TranslationPlan:
     def losses(self) -> tuple[Loss, ...]:
         return self.rendered.losses
 
-    @property
+    @cached_property
     def call(self) -> Call:
+        """The one that is sent: whoever begins it leaves on it how far it has come."""
         inquiry = self.asked.inquiry
         body = dumps(self.rendered.body)
         return call_for(self.candidate, inquiry.operation, body, is_stream=inquiry.is_stream, client={})

@@ -260,6 +260,7 @@ class TestRide:
         status, headers, body = await client.answer()
         assert (status, body) == (200, completion())
         assert headers["x-proxy-attempts"] == "1"
+        assert len(vendor.asked) == 2
         assert not app.rides
         assert app.metrics.in_flight.count == client.house.in_flight() == 0
 
@@ -283,10 +284,11 @@ class TestRide:
             await client.ask()
         assert {vendor.asked.count(key) for key in set(vendor.asked)} == {4}
 
-    async def test_another_vendors_words_are_translated(self, connect: Open) -> None:
+    async def test_another_vendors_words_are_translated(self, connect: Open, vendor: Vendor) -> None:
         client = await connect()
         status, headers, body = await client.ask(path=b"/v1/messages", max_tokens=9)
         again = await client.ask(path=b"/v1/messages", max_tokens=9)
+        assert len(vendor.asked) == 3
         assert (status, again[0]) == (200, 200)
         assert msgspec.json.decode(body)["content"] == [{"type": "text", "text": "Ahoy"}]
         assert len(again[2]) == len(body), "but for its id it is the same"
@@ -349,7 +351,7 @@ class TestHandedOver:
         client = await connect()
         vendor.lines = [told(b'{"error":{"message":"slow down"}}', status=b"429 Too Many Requests"), told(completion())]
         status, headers, _ = await client.ask()
-        assert (status, headers["x-proxy-attempts"]) == (200, "2")
+        assert (status, headers["x-proxy-attempts"], len(vendor.asked)) == (200, "2", 3)
         assert vendor.asked[-1] != vendor.asked[-2]
         assert client.house.in_flight() == 0
 
@@ -397,7 +399,7 @@ class TestHandedOver:
         assert not client.house.app.rides
         vendor.gate.set()
         status, headers, _ = await client.answer()
-        assert (status, headers["connection"]) == (200, "close")
+        assert (status, headers["connection"], len(vendor.asked)) == (200, "close", 2)
         await drain
 
 
