@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TypeVar, cast
 
 from auth.document import Document
@@ -61,30 +62,42 @@ async def stored(ask: Ask, work: Callable[[], T]) -> T:
     """In a thread; what it changed is in force afterwards. Raises `Refusal`."""
     try:
         done = await asyncio.to_thread(work)
-    except Missing as error:
-        raise absent(str(error)) from error
-    except Changed as error:
-        raise Refusal(409, str(error)) from error
     except Refused as error:
-        raise invalid(str(error)) from error
+        raise _refusal(error) from error
     await ask.state.look()
     return done
+
+
+def _refusal(error: Refused) -> Refusal:
+    if isinstance(error, Missing):
+        return absent(str(error))
+    return Refusal(409, str(error)) if isinstance(error, Changed) else invalid(str(error))
 
 
 async def upload(ask: Ask) -> Reply:
     """One file or several; each for itself."""
     given = await uploads(ask)
-    done: list[str] = []
-    failed: list[dict[str, str]] = []
-    for each in given:
-        try:
-            await stored(ask, lambda each=each: _put(ask.state, each))  # type: ignore[misc]  # the lambda's default is its argument
-        except Refusal as refusal:
-            failed.append({"name": each.name[:220], "error": str(refusal)})
-        else:
-            done.append(each.name)
+    done, failed = await _each(ask, {each.name: partial(_put, ask.state, each) for each in given})
     ask.changes["auth-files"] = {"uploaded": done}
+    if failed and len(given) == 1:
+        raise failed[given[0].name]
     return _summed("uploaded", done, failed, is_one=len(given) == 1)
+
+
+async def _each(ask: Ask, works: Mapping[str, Callable[[], object]]) -> tuple[list[str], dict[str, Refusal]]:
+    """By name, one after the other in one thread, and in force together: who did well, and why the others did not."""
+    failed: dict[str, Refusal] = {}
+
+    def all_of_them() -> None:
+        for name, work in works.items():
+            try:
+                work()
+            except Refused as error:
+                failed[name] = _refusal(error)
+
+    await asyncio.to_thread(all_of_them)
+    await ask.state.look()
+    return [name for name in works if name not in failed], failed
 
 
 def _put(state: State, upload: Upload) -> None:
@@ -92,11 +105,10 @@ def _put(state: State, upload: Upload) -> None:
     state.store.put(upload.name, Document.parse(upload.raw))
 
 
-def _summed(word: str, done: list[str], failed: list[dict[str, str]], *, is_one: bool) -> Reply:
-    if failed and is_one:
-        raise invalid(failed[0]["error"])
+def _summed(word: str, done: list[str], failed: Mapping[str, Refusal], *, is_one: bool) -> Reply:
     if failed:
-        return Reply(status=207, body={"status": "partial", word: len(done), "files": done, "failed": failed})
+        told = [{"name": name[:220], "error": str(refusal)} for name, refusal in failed.items()]
+        return Reply(status=207, body={"status": "partial", word: len(done), "files": done, "failed": told})
     return Reply(body={"status": "ok"} if is_one else {"status": "ok", word: len(done), "files": done})
 
 
@@ -107,17 +119,9 @@ async def delete(ask: Ask) -> Reply:
     elif not names:
         raw = await ask.raw()
         names = _names(decoded(raw) if raw else None)
-    done: list[str] = []
-    failed: list[dict[str, str]] = []
-    for name in dict.fromkeys(names):
-        try:
-            await stored(ask, lambda name=name: remove(ask.state.store, name))  # type: ignore[misc]  # as above
-        except Refusal as refusal:
-            if len(names) == 1:
-                raise
-            failed.append({"name": name[:220], "error": str(refusal)})
-        else:
-            done.append(name)
+    done, failed = await _each(ask, {name: partial(remove, ask.state.store, name) for name in names})
+    if failed and len(names) == 1:
+        raise failed[names[0]]
     ask.changes["auth-files"] = {"deleted": done}
     return _summed("deleted", done, failed, is_one=len(names) == 1)
 
@@ -157,7 +161,7 @@ async def set_status(ask: Ask) -> Reply:
         await change(ask, lambda tree, _masked: excluding(ask.state, tree, keys, is_excluded=bool(is_disabled)))
         more = {"via": "excluded-models", "excluded_pattern": EVERYTHING}
     for name in files:
-        await stored(ask, lambda name=name: ask.state.store.change(name, {"disabled": is_disabled or None}))  # type: ignore[misc]  # as above
+        await stored(ask, lambda name=name: ask.state.store.change(name, {"disabled": is_disabled or None}))  # type: ignore[misc]  # the default is its argument
     ask.changes["auth-files"] = {"disabled" if is_disabled else "enabled": [account.id for account in named]}
     return Reply(body={"status": "ok", "disabled": is_disabled, **more})
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from auth.homes import Homes
+from proxy.accounts.enrolment import Enrolment
 
 ONE = {"type": "claude-api-key", "api-key": "sk-ant-one-of-mine", "label": "first", "note": "nights", "x-mine": [1, 2]}
 TWO = {"type": "codex-api-key", "api-key": "sk-two-of-mine"}
@@ -91,6 +92,27 @@ async def test_many_files_at_once_each_for_itself(stage: Any) -> None:
     assert (gone.status, gone.json["deleted"]) == (207, 1)
     assert (await stage.ask("DELETE", "/auth-files?all=true")).status == 200
     assert await listed(stage) == []
+
+
+async def test_many_are_put_into_force_together(open_stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+    look = Enrolment.look
+
+    async def counted(enrolment: Enrolment) -> None:
+        nonlocal looks
+        looks += 1
+        await look(enrolment)
+
+    monkeypatch.setattr(Enrolment, "look", counted)
+    async with open_stage("") as stage:
+        form = aiohttp.FormData()
+        for number in range(40):
+            account = {**ONE, "api-key": f"sk-ant-{number}"}
+            form.add_field("file", msgspec.json.encode(account), filename=f"{number}.json")
+        before = looks
+        assert (await stage.ask("POST", "/auth-files", form)).json["uploaded"] == 40
+        assert (await stage.ask("DELETE", "/auth-files?all=true")).json["deleted"] == 40
+        assert looks == before + 2
 
 
 @pytest.mark.parametrize(
