@@ -17,7 +17,7 @@ from proxy.clients import terminal
 from proxy.clients.base import Client
 from proxy.clients.commands import SetupOptions, Wish
 from proxy.config.json_schema import json_schema
-from proxy.config.load import load
+from proxy.config.load import Loaded, load
 from proxy.config.schema import Config
 from proxy.config.show import as_yaml
 from proxy.errors import ProxyError
@@ -69,9 +69,17 @@ class Commands:
         return "\n".join([f"{where}: good", *loaded.warnings, *refused])
 
     def desk(self, path: Path | None) -> Desk:
+        return self._opened(path)[2]
+
+    def opened(self, path: Path | None) -> tuple[Path, Loaded, Desk]:
+        where, loaded, desk = self._opened(path)
+        check_exposure(loaded.config)
+        return where, loaded, desk
+
+    def _opened(self, path: Path | None) -> tuple[Path, Loaded, Desk]:
         where, is_optional = config_path(path)
-        config = load(where, is_optional=is_optional).config
-        return Desk(auth_folder(config), config)
+        loaded = load(where, is_optional=is_optional)
+        return where, loaded, Desk(auth_folder(loaded.config), loaded.config)
 
     def json_schema(self) -> str:
         return msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode()

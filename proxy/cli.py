@@ -14,6 +14,7 @@ from auth.secret import Secret
 from proxy import __version__
 from proxy.accounts.commands import accounts_group, import_command
 from proxy.accounts.desk import Desk
+from proxy.accounts.doctor_command import doctor_command
 from proxy.accounts.login_commands import cli_group, log_in_if_asked, login_options, logout_command
 from proxy.accounts.oidc_commands import login_command
 from proxy.accounts.seal_commands import seal_command, unseal_command
@@ -21,6 +22,7 @@ from proxy.bundle_commands import bundle_group
 from proxy.clients.base import Client
 from proxy.clients.commands import SetupOptions, Wish
 from proxy.clients.table import CLIENTS, client_named
+from proxy.config.load import Loaded
 from proxy.key_commands import keys_group
 
 
@@ -53,6 +55,10 @@ class Actions(Protocol):
 
     def desk(self, path: Path | None) -> Desk:
         """Where accounts are changed by hand. Raises `ConfigError`."""
+        ...
+
+    def opened(self, path: Path | None) -> tuple[Path, Loaded, Desk]:
+        """The config's file, what it says, and the desk. Raises `ConfigError`."""
         ...
 
     def models(self, path: Path | None, wish: Wish) -> str:
@@ -233,6 +239,7 @@ def build(actions: Actions) -> click.Group:
     root.add_command(accounts)
     root.add_command(cli_group(actions.desk))
     root.add_command(import_command(actions.desk))
+    root.add_command(doctor_command(actions.opened))
     root.add_command(keys_group())
     root.add_command(bundle_group(actions.desk))
 

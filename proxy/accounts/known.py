@@ -10,6 +10,7 @@ from pathlib import Path
 from auth.memory_file import MemoryFile
 from auth.pool import Pool
 from auth.quota import Window
+from auth.standing import ALL_MODELS, Standing
 from proxy.dispatch.windows import SUBSCRIPTIONS
 
 
@@ -31,16 +32,33 @@ class Usage:
 
 def usages(folder: Path, *, unix: float) -> Mapping[str, tuple[Usage, ...]]:
     """By account's id, the subscriptions' windows that are not over yet. `folder`: the auth-dir."""
+    found: dict[str, tuple[Usage, ...]] = {}
+    for account, window in _remembered(folder, unix).quotas.all():
+        if window.slot.startswith(SUBSCRIPTIONS):
+            found[account] = (*found.get(account, ()), share_of(window, unix))
+    return found
+
+
+def resting(folder: Path, *, unix: float) -> Mapping[str, str]:
+    """By account's id, why it is not asked for any model, and until when."""
+    standings = _remembered(folder, unix).standings(0.0)
+    return {account: _told(standing, unix) for (account, model), standing in standings if model == ALL_MODELS}
+
+
+def _told(standing: Standing, unix: float) -> str:
+    until = (
+        "" if standing.until is None else datetime.fromtimestamp(standing.until + unix, UTC).isoformat(" ", "minutes")
+    )
+    return f"{standing.state}: {standing.why}{until and ' (until '}{until}{until and ')'}"
+
+
+def _remembered(folder: Path, unix: float) -> Pool:
     pool = Pool()
     memory = MemoryFile(
         folder, pool, monotonic=lambda: 0.0, unix=lambda: unix, is_wanted=lambda: False, tell=lambda _complaint: None
     )
     memory.read()
-    found: dict[str, tuple[Usage, ...]] = {}
-    for account, window in pool.quotas.all():
-        if window.slot.startswith(SUBSCRIPTIONS):
-            found[account] = (*found.get(account, ()), share_of(window, unix))
-    return found
+    return pool
 
 
 def share_of(window: Window, unix: float) -> Usage:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
@@ -14,6 +14,7 @@ from proxy.accounts.desk import Desk
 from proxy.cli import ServeOptions, build
 from proxy.clients.base import Client
 from proxy.clients.commands import SetupOptions, Wish
+from proxy.config.load import Loaded
 from proxy.config.schema import Config
 
 
@@ -34,6 +35,11 @@ class Recorded:
     def desk(self, path: Path | None) -> Desk:
         assert path is not None
         return Desk(path.parent / "accounts", Config())
+
+    def opened(self, path: Path | None) -> tuple[Path, Loaded, Desk]:
+        assert path is not None
+        loaded = Loaded(config=replace(Config(), port=0), warnings=("an old name",), digest="")
+        return path, loaded, self.desk(path)
 
     def json_schema(self) -> str:
         return '{"type":"object"}'
