@@ -1,6 +1,7 @@
 // OpenAI's SDK, in both of its formats.
 
 import OpenAI from "openai";
+import { media } from "./media.mjs";
 import { converse, dataUrl, listed } from "./turns.mjs";
 
 const client = (at) => new OpenAI({ baseURL: `${at.url}/v1`, apiKey: at.key, maxRetries: 0 });
@@ -80,6 +81,6 @@ async function responses(at, ask) {
 }
 
 export default {
-  "openai-chat": { ask: chat, models, embed },
+  "openai-chat": { ask: chat, models, embed, ...media(client) },
   "openai-responses": { ask: responses, models, embed },
 };
