@@ -2,7 +2,7 @@
 
 import { field, fill, form, h, table } from "./dom.js";
 import { clock, until } from "./figures.js";
-import { speaking } from "./overview.js";
+import { requestTable, speaking } from "./overview.js";
 import { t } from "./words.js";
 
 const LINES = 50;
@@ -30,7 +30,7 @@ function byId(api) {
   const out = h("div", {});
   return [form(async (data) => {
     const told = await api.get(`/explain/${encodeURIComponent(data.get("id"))}`);
-    fill(out, (told.decisions ?? [told]).map(detail));
+    fill(out, told.decisions.map(detail), told.request && requestTable([told.request]));
   }, field(t("byId"), "id", { required: true }), " ", h("button", { type: "submit" }, t("ask"))), out];
 }
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import cast, get_args
 
 from management.refusal import absent, invalid
+from management.resources.usage import asked
 from management.routes import Ask, Parameter, Reply, Route, Schema
 from management.state import State, auth_index
 from proxy.dispatch.decision import Candidate, Decision
 from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.errors import UnknownModel
+from proxy.observe.usage_queries import Filter, requests
 from proxy.providers.base import Operation
 from proxy.wire.table import WIRES
 
 RECENT, RECENT_MAX = 50, 512
 _WIRES = tuple(wire.name for wire in WIRES)
+_TOLD_BY = {"contents": "gemini", "input": "openai_responses", "anthropic_version": "anthropic"}
+"""A member that only bodies of this format have."""
 
 
 def told(state: State, decision: Decision) -> dict[str, object]:
@@ -48,13 +52,15 @@ def _candidate(candidate: Candidate) -> dict[str, object]:
 
 
 async def explain(ask: Ask) -> Reply:
-    """Any request body: its model counts. Raises `Refusal`."""
+    """Any request body: its model and its format count. Raises `Refusal`."""
     body = await ask.json()
-    model = body.get("model") if isinstance(body, dict) else None
+    if not isinstance(body, dict):
+        raise invalid("the body of any request is needed: an object")
+    model = ask.query.get("model") or body.get("model")
     if not isinstance(model, str) or not model:
-        raise invalid("a body with a model is needed: that of any request")
+        raise invalid("a body with a model is needed: that of any request; ?model= where its path names it")
     operation = cast("Operation", ask.word("operation", get_args(Operation), "generate"))
-    wire = ask.word("wire", _WIRES, "openai_chat")
+    wire = ask.word("wire", _WIRES, next((wire for member, wire in _TOLD_BY.items() if member in body), "openai_chat"))
     try:
         decision = ask.state.dispatcher.explain(model, operation=operation, wire=wire, reach=_reach(ask))
     except UnknownModel as error:
@@ -74,12 +80,15 @@ def _reach(ask: Ask) -> Reach:
 
 
 async def explain_past(ask: Ask) -> Reply:
-    """All its attempts, in their order."""
+    """All its attempts, in their order; and what the ledger has of it, for as long as it has it."""
     wanted = ask.path["id"]
     found = [told(ask.state, decision) for request_id, decision in ask.state.dispatcher.recent if request_id == wanted]
-    if not found:
-        raise absent(f"no decision of that request is kept; the last {RECENT_MAX} are")
-    return Reply(body={"request_id": wanted, "decisions": found})
+    rows = await asked(ask, lambda connection: [*requests(connection, Filter(request_id=wanted), limit=1)])
+    if not found and not rows:
+        raise absent(
+            f"nothing is known of that request: the last {RECENT_MAX} decisions are kept, and the ledger's rows"
+        )
+    return Reply(body={"request_id": wanted, "decisions": found, "request": next(iter(rows), None)})
 
 
 async def recent(ask: Ask) -> Reply:
@@ -105,6 +114,7 @@ ROUTES = (
         parameters=(
             Parameter(name="operation", sentence="What is asked.", schema={"enum": [*get_args(Operation)]}),
             Parameter(name="wire", sentence="The client's format.", schema={"enum": [*_WIRES]}),
+            Parameter(name="model", sentence="Its model, where the body has none: Gemini's."),
             Parameter(name="key", sentence="The name of a client key: for it, other accounts do not exist."),
         ),
         body={"type": "object", "properties": {"model": {"type": "string"}}, "required": ["model"]},
@@ -116,9 +126,9 @@ ROUTES = (
         method="GET",
         path="/explain/{id}",
         handler=explain_past,
-        sentence="The decisions of a past request, by its id.",
+        sentence="The decisions of a past request, by its id, and its row in the ledger with all attempts.",
         reply=_OBJECT,
-        statuses=(404,),
+        statuses=(404, 503),
     ),
     Route(
         method="GET",

@@ -140,8 +140,13 @@ async def test_why_this_account(tab: Tab, stage: Any) -> None:
     await page.get_by_label("Body of a request").fill('{"model": "sandbox-gpt", "messages": []}')
     await page.get_by_role("button", name="Ask").first.click()
     await expect(page.locator("section").first).to_contain_text("ready: not its turn")
-    await stage.chat()
+    await stage.chat(X_Request_ID="asked-for-1")
     await expect(page.locator("details").first).to_contain_text("sandbox-gpt", timeout=10_000)
+    await page.get_by_label("Request id").fill("asked-for-1")
+    await page.get_by_role("button", name="Ask").nth(1).click()
+    by_id = page.locator("section").nth(1)
+    await expect(by_id).to_contain_text("chosen by round-robin")
+    await expect(by_id.locator("table").last).to_contain_text("200")
 
 
 async def test_T29_what_an_account_is_called_stays_text(tab: Tab, stage: Any) -> None:
