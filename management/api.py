@@ -11,7 +11,7 @@ from multidict import MultiDict
 
 from management.editing import tree_of
 from management.guard import Visitor, admit
-from management.key_ring import KeyRing, Peer, hashed, is_hashed
+from management.key_ring import SHORT_CHARACTERS, KeyRing, Peer, hashed, is_hashed
 from management.openapi import document
 from management.panel import Panel
 from management.refusal import Refusal
@@ -127,9 +127,15 @@ class Management:
         key = config.remote_management.secret_key.reveal()
         if self._heralding is None:
             self._heralding = asyncio.create_task(Herald(self._state).run())
-        self._ring.use(stored=key, environment=self._state.password)
+        if self._ring.use(stored=key, environment=self._state.password):
+            self._warn_of(key, self._state.password)
         if key and not is_hashed(key) and (self._hashing is None or self._hashing.done()):
             self._hashing = asyncio.create_task(self._hash(key))
+
+    def _warn_of(self, *keys: str) -> None:
+        for key in keys:
+            if key and not is_hashed(key) and len(key) < SHORT_CHARACTERS:
+                self._state.log.warning("management.key_short", characters=len(key), wanted=SHORT_CHARACTERS)
 
     async def close(self) -> None:
         if under_way := {*self._changing, *([self._hashing] if self._hashing is not None else [])}:

@@ -34,6 +34,8 @@ WRONG_SECONDS = 300.0
 REMEMBERED_MAX = 1024
 WAITING_MAX = 64
 KEY_CHARACTERS_MAX = 4096
+SHORT_CHARACTERS = 16
+"""Since the right key is let in at once, whatever crowd is guessing, a thousand can be tried in a second."""
 DELAY_SECONDS = 0.5
 DELAY_SECONDS_MAX = 4.0
 FORGIVEN_SECONDS = 900.0
@@ -129,13 +131,15 @@ class KeyRing:
     def is_set(self) -> bool:
         return bool(self._stored or self._plain)
 
-    def use(self, *, stored: str, environment: str = "") -> None:
-        """`stored`: the configured key, plain or hashed; `environment`: one more, plain. Empty: none."""
+    def use(self, *, stored: str, environment: str = "") -> bool:
+        """`stored`: the configured key, plain or hashed; `environment`: one more, plain. Empty: none. Gives whether
+        that is news.
+        """
         plain = [key for key in (environment, "" if is_hashed(stored) else stored) if key]
         digests = frozenset(self._digest(key) for key in plain)
         kept = stored if is_hashed(stored) else ""
         if (kept, digests) == (self._stored, self._plain):
-            return
+            return False
         if kept and self._plain - digests:
             # The plain key has become a hash: whoever knows it need not wait for a crowd.
             self._known = dict.fromkeys(self._plain - digests, self._clock() - KNOWN_SECONDS)
@@ -144,6 +148,7 @@ class KeyRing:
         self._wrong.clear()
         self._stored, self._plain = kept, digests
         self._is_sifting = self._sieve is not None and self._sieve.is_of(kept)
+        return True
 
     async def learn(self, key: str, stored: str) -> None:
         """That `stored` is the hash of `key`: what shows of it at once is kept."""

@@ -108,6 +108,19 @@ async def test_the_plain_key_becomes_a_hash_and_the_comments_stay(open_stage: An
         assert "another-key-of-mine" not in (stage.accounts / "logs" / "audit.log").read_text()
 
 
+async def test_a_key_that_could_be_guessed_is_named_once(
+    open_stage: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MANAGEMENT_PASSWORD", "short-one")
+    async with open_stage("") as stage:
+        await stage.ask("PUT", "/debug", {"value": True})
+        await stage.ask("PUT", "/request-retry", {"value": 2})
+    lines = [line for line in capfd.readouterr().err.splitlines() if "key_short" in line]
+    assert len(lines) == 1
+    assert '"characters":9' in lines[0]
+    assert "short-one" not in lines[0]
+
+
 async def test_a_password_of_the_environment_serves_containers(
     open_stage: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
