@@ -27,6 +27,13 @@ class Use:
     id: str = "call_harbour1"
 
 
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """The conversation, as only OpenAI can read it; told by the Responses API alone."""
+
+    content: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refuse:
     """An error status, in the wire's words. `headers`: the vendor's, for when it may be asked again."""
@@ -36,7 +43,7 @@ class Refuse:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Answer = Say | Use
+Answer = Say | Use | Compacted
 
 
 def encode(value: object) -> str:
@@ -106,6 +113,8 @@ def anthropic_stream(answer: Answer, model: str) -> list[bytes]:
 
 
 def _item(answer: Answer) -> JsonObject:
+    if isinstance(answer, Compacted):
+        return {"type": "compaction", "id": "cmp_1", "encrypted_content": answer.content}
     if isinstance(answer, Say):
         part: JsonObject = {"type": "output_text", "text": answer.text, "annotations": []}
         return {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [part]}
@@ -154,6 +163,8 @@ def responses_stream(answer: Answer, model: str) -> list[bytes]:
             {"type": "response.output_text.done", **place, "text": answer.text},
             {"type": "response.content_part.done", **place, "part": {**part, "text": answer.text}},
         ]
+    elif isinstance(answer, Compacted):
+        events.append({"type": "response.output_item.added", "output_index": 0, "item": item})
     else:
         arguments = encode(answer.arguments)
         empty = {**item, "status": "in_progress", "arguments": ""}

@@ -128,10 +128,7 @@ class TestCodexOverAWebSocket(Scenes, Streamed):
         return ran
 
     def served(self, stage: Stage) -> AbstractAsyncContextManager[AppServer]:
-        point_here(stage)
-        key = {"auth_mode": "apikey", "OPENAI_API_KEY": CLIENT_KEY}
-        (stage.home / ".codex" / "auth.json").write_bytes(msgspec.json.encode(key))
-        return app_server(stage, "codex", "app-server")
+        return served_by_socket(stage)
 
 
 class TestCodexOverTheProvidersWebSocket(TestCodexOverAWebSocket):
@@ -182,6 +179,13 @@ class TestCodexOverTheProvidersWebSocket(TestCodexOverAWebSocket):
         assert "previous_response_id" not in answered.body
         assert PROMPT in answered.request.body.decode()
         assert CARGO in answered.request.body.decode()
+
+
+def served_by_socket(stage: Stage) -> AbstractAsyncContextManager[AppServer]:
+    point_here(stage)
+    key = {"auth_mode": "apikey", "OPENAI_API_KEY": CLIENT_KEY}
+    (stage.home / ".codex" / "auth.json").write_bytes(msgspec.json.encode(key))
+    return app_server(stage, "codex", "app-server")
 
 
 def point_here(stage: Stage) -> None:

@@ -30,5 +30,6 @@ export const media = (client) => ({
     const response = await client(at).audio.speech.create({ model: at.model, ...words });
     return Buffer.from(await response.arrayBuffer()).toString("base64");
   },
+  compact: async (at, words) => (await client(at).responses.compact({ model: at.model, ...words })).output,
   moderate: async (at, words) => (await client(at).moderations.create({ model: at.model, ...words })).results,
 });

@@ -122,6 +122,11 @@ class Python:
         ]
 
     @staticmethod
+    async def compact(client: Any, model: str, words: Any, _is_stream: bool) -> Any:
+        made = await client.responses.compact(model=model, **words)
+        return [each.model_dump(exclude_unset=True) for each in made.output]
+
+    @staticmethod
     async def embed(client: Any, model: str, texts: Any, _is_stream: bool) -> Any:
         return [each.embedding for each in (await client.embeddings.create(model=model, input=texts)).data]
 
@@ -269,3 +274,17 @@ async def test_a_model_that_cannot(stage: Stage, sdk: Sdk, task: str, words: Any
         await sdk(task, "ours-judge", words)
     assert caught.value.status == 404
     assert stage.heard == []
+
+
+async def test_a_conversation_made_shorter(stage: Stage, sdk: Sdk) -> None:
+    """By OpenAI alone: nobody else could read it."""
+    item = {"type": "compaction", "id": "cmp_1", "encrypted_content": "gAAAAABharbour"}
+    usage = {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12}
+    told = {"id": "resp_1", "object": "response.compaction", "created_at": 1, "output": [item], "usage": usage}
+    stage.plays(whole("/responses/compact", json(told)))
+    words = {"input": [{"role": "user", "content": "Ahoy"}]}
+    assert await sdk("compact", "ours-writer", words) == [item]
+    assert stage.body == {"model": "gpt-5.5", **words}
+    with pytest.raises(Refused, match="theirs-writer") as caught:
+        await sdk("compact", "theirs-writer", words)
+    assert caught.value.status == 404
