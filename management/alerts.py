@@ -89,3 +89,40 @@ class Low:
             return False
         self._told[subject] = used
         return True
+
+
+class Repeats:
+    """The same is not told twice within so many seconds: something that comes and goes is one piece of news. But what
+    was held back is told then, where the last that was told says otherwise: nobody takes for good what is bad.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._told_at: dict[tuple[str, str], float] = {}
+        self._last: dict[tuple[str, str], str] = {}
+        self._held: dict[tuple[str, str], Alert] = {}
+
+    def is_news(self, alert: Alert, now: float) -> bool:
+        what = _what(alert)
+        if now - self._told_at.get((alert.type, alert.subject), now - self._seconds) < self._seconds:
+            self._held[what] = alert
+            return False
+        self._told_at[alert.type, alert.subject] = now
+        self._last[what] = alert.type
+        self._held.pop(what, None)
+        return True
+
+    def due(self, now: float) -> list[Alert]:
+        """What was held back, and is news now."""
+        found = []
+        for what, alert in [*self._held.items()]:
+            if alert.type == self._last[what]:
+                del self._held[what]
+            elif self.is_news(alert, now):
+                found.append(alert)
+        return found
+
+
+def _what(alert: Alert) -> tuple[str, str]:
+    """``account.dead`` and ``account.recovered`` are about one thing."""
+    return alert.type.partition(".")[0], alert.subject

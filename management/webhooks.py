@@ -21,7 +21,7 @@ import msgspec
 
 from auth.secret import Secret
 from management.accounts import Teller, accounts
-from management.alerts import Alert, Low, Picture, Seen, alerts
+from management.alerts import Alert, Low, Picture, Repeats, Seen, alerts
 from management.state import State
 from proxy.config.webhooks import Webhook
 from proxy.providers.base import USER_AGENT
@@ -93,7 +93,7 @@ class Herald:
 
     state: State
     _before: Picture = field(default_factory=dict)
-    _told: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    _repeats: dict[str, Repeats] = field(default_factory=dict)
     _low: dict[str, Low] = field(default_factory=dict)
     _sending: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -115,6 +115,12 @@ class Herald:
                 if self._is_wanted(alert, webhook):
                     self._send(alert, webhook)
         self._before = now
+        for webhook in self.state.config().webhooks:
+            for alert in self._of(webhook).due(self.state.clock.unix()):
+                self._send(alert, webhook)
+
+    def _of(self, webhook: Webhook) -> Repeats:
+        return self._repeats.setdefault(webhook.url, Repeats(REPEAT_SECONDS))
 
     def _is_wanted(self, alert: Alert, webhook: Webhook) -> bool:
         if webhook.events and alert.type not in webhook.events:
@@ -122,11 +128,7 @@ class Herald:
         if alert.type == "quota.low":
             low = self._low.setdefault(webhook.url, Low())
             return low.is_news(alert.subject, alert.used, float(webhook.quota_percent))
-        key, unix = (webhook.url, alert.type, alert.subject), self.state.clock.unix()
-        if unix - self._told.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
-            return False
-        self._told[key] = unix
-        return True
+        return self._of(webhook).is_news(alert, self.state.clock.unix())
 
     def _send(self, alert: Alert, webhook: Webhook) -> None:
         if len(self._sending) >= WAITING_MAX:

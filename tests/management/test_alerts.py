@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from management.alerts import Low, Seen, alerts
+from management.alerts import Alert, Low, Repeats, Seen, alerts
 
 A = Seen("A", "anthropic", "active")
 B = Seen("B", "anthropic", "active")
@@ -65,3 +65,31 @@ def test_low_is_told_once_until_it_was_high_again() -> None:
     low = Low()
     moves = [50.0, 89.0, 90.0, 95.0, 85.0, 92.0, 20.0, 91.0]
     assert [used for used in moves if low.is_news("a/5h", used, 90.0)] == [90.0, 91.0]
+
+
+DEAD, WELL = Alert("account.dead", "a", {}), Alert("account.recovered", "a", {})
+
+
+def test_what_comes_and_goes_is_told_once_and_in_the_end_as_it_is() -> None:
+    repeats = Repeats(300.0)
+    assert [repeats.is_news(each, now) for now, each in ((0, DEAD), (10, WELL), (20, DEAD))] == [True, True, False]
+    assert repeats.due(299.0) == []
+    assert repeats.due(300.0) == [DEAD], "the last that was told was its recovery"
+    assert repeats.due(301.0) == []
+    assert repeats.is_news(WELL, 320.0)
+
+
+def test_what_was_held_back_and_is_over_is_not_told() -> None:
+    repeats = Repeats(300.0)
+    told = [repeats.is_news(each, now) for now, each in ((0, DEAD), (10, WELL), (20, DEAD), (30, WELL))]
+    assert told == [True, True, False, False]
+    assert repeats.due(1000.0) == []
+    assert repeats.is_news(Alert("account.dead", "b", {}), 1000.0), "of another account"
+    assert repeats.is_news(Alert("pool.empty", "a", {}), 1000.0), "another thing of that name"
+
+
+def test_who_asked_for_one_kind_only_is_not_told_it_twice() -> None:
+    repeats = Repeats(300.0)
+    assert [repeats.is_news(DEAD, now) for now in (0.0, 20.0)] == [True, False]
+    assert repeats.due(500.0) == []
+    assert repeats.is_news(DEAD, 600.0)
