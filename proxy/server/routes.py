@@ -160,6 +160,11 @@ _HEAD_V1 = re.compile(
     r"|/v1beta/openai/(?P<beta>.+)"
     r"|/backend-api/codex/(?P<codex>responses(?:/compact)?)"
 )
+_HEADLESS = re.compile(
+    r"(?:/(?:api|openai|anthropic))?"
+    r"/(?P<tail>(?:audio|chat|completions|embeddings|images|messages|models|moderations|rerank|responses)(?:/.+)?)"
+)
+"""Of a base URL whose ``/v1`` was forgotten."""
 _HEAD_V1BETA = re.compile(
     r"(?:/(?:api|google|gemini))?(?:/v1)*(?:/v1(?:beta1?|alpha))+/(?:publishers/google/)?"
     r"(?!openai(?:/|\Z))(?P<tail>.+)"
@@ -254,6 +259,8 @@ def _matches(path: str) -> list[Match]:
         return _under(found["tail"], _V1BETA, _V1BETA_MODEL)
     if found := _HEAD_V1.fullmatch(path):
         return _under(found["tail"] or found["beta"] or found["codex"], _V1, _V1_MODEL)
+    if found := _HEADLESS.fullmatch(path):
+        return _under(found["tail"], _V1, _V1_MODEL)
     return []
 
 

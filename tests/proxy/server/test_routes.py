@@ -43,6 +43,16 @@ def test_a_path_names_wire_and_operation_however_the_base_url_was_written(
 ) -> None:
     assert found(head + path) == ("ask", wire, operation, None)
     assert found(head + path + "/") == ("ask", wire, operation, None)
+    assert found(head + path.removeprefix("/v1")) == ("ask", wire, operation, None), "the /v1 was forgotten"
+
+
+def test_models_and_stored_answers_where_the_v1_was_forgotten() -> None:
+    assert found("/models", "GET") == ("models", "openai_chat", "generate", None)
+    assert found("/models", "GET", anthropic_version="2023-06-01")[1] == "anthropic"
+    assert found("/models/a/b", "GET") == ("model", "openai_chat", "generate", "a/b")
+    assert found("/responses/resp_1", "GET")[0] == "stored"
+    assert found("/responses", "GET", upgrade="websocket")[0] == "socket"
+    assert found("/models/gemini-3.5-flash:generateContent")[:2] == ("ask", "gemini")
 
 
 @pytest.mark.parametrize(
@@ -214,6 +224,9 @@ def test_a_wrong_method_hears_which_ones_are_right(method: str, path: str, allow
     ("path", "wire"),
     [
         ("/nothing", "openai_chat"),
+        ("/chat", "openai_chat"),
+        ("/messages/batches", "anthropic"),
+        ("/responses/resp_1/cancel", "openai_responses"),
         ("/v1/images/variations", "openai_chat"),
         ("/v1/responses/resp_1/cancel", "openai_responses"),
         ("/v1/responses/..%2fx", "openai_responses"),
