@@ -19,7 +19,7 @@ from proxy.dispatch.plain import PlainPlan, comes_whole
 from proxy.errors import Unreachable, UpstreamError
 from proxy.hub.events import Failure
 from proxy.hub.loss import Loss
-from proxy.upstream.base import Answer, Call, Deadlines, Prompt, Upstream
+from proxy.upstream.base import Answer, Call, Deadlines, Flowing, Prompt, Upstream
 from proxy.upstream.begun import Begun
 from proxy.wire.base import Wire
 
@@ -191,6 +191,23 @@ class Attempt:
             if told:
                 return told
         return b""
+
+    async def flow(self, give: Callable[[bytes], bool]) -> None:
+        """Gives what comes where it comes, as long as that is content and `give` says that there may be more; `next`
+        goes on.
+        """
+        passage, seen = self._passage, self.seen
+        answer: object = self._answer
+        if passage is None or self.is_over or seen.is_ended or not isinstance(answer, Flowing):
+            return
+
+        def take(data: bytes) -> bool:
+            told = passage.feed(data)
+            if seen.failure is not None:
+                told += self._end_with(seen.failure)
+            return (not told or give(told)) and not (self.is_over or seen.is_ended)
+
+        await answer.flow(take)
 
     async def _more(self, chunks: AsyncIterator[bytes]) -> bytes:
         """Once its own end was there, the answer is not waited for much longer, nor broken by how its bytes end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from proxy.dispatch.inquiry import Refused
@@ -49,6 +50,16 @@ class Body:
             await self.aclose()
             raise StopAsyncIteration
         return chunk
+
+    async def flow(self, take: Callable[[bytes], bool]) -> None:
+        """`proxy.upstream.base.Flowing`."""
+        if self._attempt is None or self._ready or self._is_closed:
+            return
+        try:
+            await self._attempt.flow(take)
+        except asyncio.CancelledError:
+            self._attempt.abort()
+            raise
 
     async def _next(self) -> bytes:
         if self._task is not None:

@@ -88,6 +88,16 @@ class FrontVisit:
         if front.is_slow:
             await front.drain()
 
+    can_send = True
+
+    def send(self, data: bytes) -> bool:
+        front = self._front
+        if front.transport.is_closing():
+            return False
+        unsent, self._unsent = self._unsent, b""
+        front.transport.write(unsent + self._writer.piece(data))
+        return not front.is_slow
+
     async def end(self) -> None:
         unsent, self._unsent = self._unsent, b""
         self._front.transport.write(unsent + self._writer.end())

@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 
 from proxy.server.answer import Answer
 from proxy.server.visit import Visit
+from proxy.upstream.base import Flowing
 
 EVENT_STREAM = "text/event-stream"
 _OWN_HEADERS = frozenset(
@@ -78,18 +79,22 @@ class Pump:
         self._heartbeat = heartbeat
         self._keepalive_seconds = keepalive_seconds
         self._sent_at = silent_since
+        self._loop = asyncio.get_running_loop()
         self.has_content = False
 
     async def run(self, body: AsyncIterator[bytes]) -> None:
         """Raises ConnectionError when the client is gone. However it ends, the body is closed."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         heart = loop.create_task(self._beat()) if self._keepalive_seconds else None
         try:
             await self._visit.begin(self._answer)
+            flowing = body if isinstance(body, Flowing) else None
             async for chunk in body:
                 self.has_content = True
                 await self._visit.write(chunk)
                 self._sent_at = loop.time()
+                if flowing is not None and self._visit.can_send and not self._visit.is_slow:
+                    await flowing.flow(self._send)
         finally:
             if heart is not None:
                 heart.cancel()
@@ -97,8 +102,12 @@ class Pump:
             await close(body)
         await self._visit.end()
 
+    def _send(self, chunk: bytes) -> bool:
+        self._sent_at = self._loop.time()
+        return self._visit.send(chunk)
+
     async def _beat(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         heartbeat = self._heartbeat()
         while heartbeat:
             silence = loop.time() - self._sent_at

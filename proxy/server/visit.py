@@ -82,6 +82,15 @@ class Visit(Protocol):
         """Waits while the client does not read. Raises ConnectionError when it is gone."""
         ...
 
+    @property
+    def can_send(self) -> bool:
+        """Whether there is `send`."""
+        ...
+
+    def send(self, data: bytes) -> bool:
+        """As `write`, at once, and only where `can_send`. False: the client is slow, or gone."""
+        ...
+
     async def end(self) -> None: ...
 
     def close_after(self) -> None:
@@ -151,6 +160,11 @@ class AiohttpVisit:
     async def write(self, data: bytes) -> None:
         assert self.response is not None
         await self.response.write(data)
+
+    can_send = False
+
+    def send(self, data: bytes) -> bool:
+        raise AssertionError(f"aiohttp writes when it may: {len(data)} bytes")
 
     async def end(self) -> None:
         assert self.response is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from proxy.upstream.begun import Begun
@@ -105,6 +105,17 @@ class Answer(Protocol):
 
     def abort(self) -> None:
         """The client is gone or the answer is useless: the connection is closed at once and never used again."""
+        ...
+
+
+@runtime_checkable
+class Flowing(Protocol):
+    """An answer, or what is made of one, whose pieces can be taken where they come, without a task between."""
+
+    async def flow(self, take: Callable[[bytes], bool]) -> None:
+        """Calls `take` with each piece that comes, until it gives False or there is something else to be done: its
+        reader goes on as ever. May come back at once.
+        """
         ...
 
 

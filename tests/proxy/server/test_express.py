@@ -57,6 +57,20 @@ class Last(bytes):
     """After it the vendor hangs up."""
 
 
+class Stream(bytes):
+    """After it come what a test puts into `Vendor.frames`."""
+
+
+STREAM = Stream(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+
+def frame(text: str) -> bytes:
+    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "big"}
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+    return b"data: " + msgspec.json.encode({**chunk, "choices": [choice]}) + b"\n\n"
+
+
 @dataclass
 class Vendor:
     """Says the next of its lines to whoever asks, the last for ever. `asked`: by which keys."""
@@ -66,9 +80,23 @@ class Vendor:
     bodies: list[bytes] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
+    frames: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
+    """None: it hangs up; nothing: it comes to its end."""
+    written: int = 0
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
     port: int = 0
 
+    async def stream(self, writer: asyncio.StreamWriter) -> None:
+        while (data := await self.frames.get()) is not None:
+            writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+            await writer.drain()
+            self.written += len(data)
+            if not data:
+                return
+        writer.close()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
@@ -88,6 +116,8 @@ class Vendor:
                         await leaving
                 line = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
                 writer.write(line)
+                if isinstance(line, Stream):
+                    await self.stream(writer)
                 if isinstance(line, Last):
                     break
         writer.close()
@@ -207,7 +237,12 @@ async def vendor() -> AsyncIterator[Vendor]:
     vendor.port = server.sockets[0].getsockname()[1]
     yield vendor
     vendor.gate.set()
+    vendor.frames.put_nowait(None)
     server.close()
+    for writer in vendor.writers:
+        writer.transport.abort()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 @pytest.fixture
@@ -344,6 +379,75 @@ class TestRide:
         assert len(vendor.asked) == 2, "the second waits until the first has been read"
         assert len((await client.answer())[2]) == len(large)
         assert (await client.answer())[0] == 200
+
+
+class TestFlow:
+    async def chunks(self, client: Client) -> AsyncIterator[bytes]:
+        """Of an answer, each as soon as it is there."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while size := int(await client.reader.readline(), 16):
+                yield (await client.reader.readexactly(size + 2))[:-2]
+            await client.reader.readline()
+
+    async def begun(self, client: Client, vendor: Vendor) -> AsyncIterator[bytes]:
+        vendor.lines = [STREAM]
+        client.writer.write(client.request(stream=True))
+        vendor.frames.put_nowait(frame("first"))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            head = await client.reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        chunks = self.chunks(client)
+        assert b"first" in await anext(chunks)
+        return chunks
+
+    async def test_each_frame_is_passed_on_as_it_comes(self, connect: Open, vendor: Vendor) -> None:
+        client = await connect()
+        chunks = await self.begun(client, vendor)
+        for number in range(50):
+            vendor.frames.put_nowait(frame(f"frame {number}"))
+            assert await anext(chunks) == frame(f"frame {number}")
+        vendor.frames.put_nowait(END)
+        vendor.frames.put_nowait(b"")
+        assert b"".join([chunk async for chunk in chunks]) == END
+        vendor.lines = [told(completion())]
+        assert (await client.ask())[0] == 200
+        assert client.house.in_flight() == 0
+
+    async def test_a_vendor_that_breaks_off(self, connect: Open, vendor: Vendor) -> None:
+        client = await connect()
+        chunks = await self.begun(client, vendor)
+        vendor.frames.put_nowait(frame("second"))
+        assert await anext(chunks) == frame("second")
+        vendor.frames.put_nowait(None)
+        last = b"".join([chunk async for chunk in chunks])
+        assert msgspec.json.decode(last.removeprefix(b"data: ").split(b"\n\n")[0])["error"]["message"]
+        await until(lambda: len(client.house.lines()) == 2)
+        assert client.house.lines()[-1]["error"]
+        assert client.house.in_flight() == 0
+
+    async def test_who_does_not_read_stops_the_vendor_and_loses_nothing(self, connect: Open, vendor: Vendor) -> None:
+        client = await connect()
+        chunks = await self.begun(client, vendor)
+        sent = [frame(f"{number} " + "much " * 20_000) for number in range(400)]
+        for each in sent:
+            vendor.frames.put_nowait(each)
+        before = -1
+        while vendor.written > before:
+            before = vendor.written
+            await asyncio.sleep(0.2)
+        assert vendor.written < sum(map(len, sent)) / 2
+        vendor.frames.put_nowait(END)
+        vendor.frames.put_nowait(b"")
+        assert b"".join([chunk async for chunk in chunks]) == b"".join(sent) + END
+
+    async def test_a_client_that_hangs_up_stops_the_vendor(self, connect: Open, vendor: Vendor) -> None:
+        client = await connect()
+        await self.begun(client, vendor)
+        client.writer.transport.abort()
+        await until(lambda: len(client.house.lines()) == 2)
+        assert client.house.lines()[-1]["status"] == 499
+        assert client.house.in_flight() == 0
+        assert not client.house.app.exchanges
 
 
 class TestHandedOver:
