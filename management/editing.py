@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from management.difference import difference
 from management.masking import Masked
 from management.refusal import Refusal
 from management.routes import Ask
@@ -170,4 +171,5 @@ def lines_of(error: ConfigError) -> list[JsonValue]:
 def _tell(ask: Ask, before: Masked, after: Masked) -> None:
     for key, value in after.settings.items():
         if before.settings[key] != value:
-            ask.changes[key] = {"before": before.settings[key], "after": value}
+            gone, new = difference(before.settings[key], value)
+            ask.changes[key] = {"before": gone, "after": new}
