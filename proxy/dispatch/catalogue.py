@@ -266,6 +266,14 @@ def _readings(name: str) -> Iterator[tuple[str, Reasoning | None]]:
     for reading, effort in ((bare, None), (without, reasoning)):
         if reading.endswith("[1m]"):  # Claude Code marks the long context so
             yield reading.removesuffix("[1m]"), effort
+    inner, reasoning = split_suffix(bare.removesuffix("[1m]"))
+    if reasoning is not None and bare.endswith("[1m]"):
+        yield inner, reasoning
+
+
+def meanings(name: str) -> list[str]:
+    """The names of models that a client may mean by it, the likeliest first: with and without its suffix."""
+    return list(dict.fromkeys(reading for reading, _ in _readings(name)))
 
 
 def _relisted(provider: Provider, models: tuple[Model, ...]) -> Provider:

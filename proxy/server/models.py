@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+from proxy.dispatch.catalogue import meanings
 from proxy.dispatch.reach import Reach
 from proxy.errors import UnknownModel
 from proxy.hub.residue import JsonObject, JsonValue
@@ -51,10 +53,11 @@ def render_list(wire: str, listing: Listing) -> JsonObject:
 
 
 def render_one(wire: str, listing: Listing, name: str) -> JsonObject:
-    """Raises `UnknownModel`."""
-    for model in listing.models():
-        if model.id == name:
-            return _SHAPES[wire][0](model)
+    """By any name that it may be asked by. Raises `UnknownModel`."""
+    listed = {model.id: model for model in listing.models()}
+    for meant in meanings(name):
+        if meant in listed:
+            return _SHAPES[wire][0](replace(listed[meant], id=name.removeprefix("models/")))
     raise UnknownModel(f"there is no model {name!r}; the list of models names those there are", code="model_not_found")
 
 

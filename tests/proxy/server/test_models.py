@@ -131,6 +131,14 @@ def test_a_model_that_is_not_there() -> None:
     assert raised.value.code == "model_not_found"
 
 
+@pytest.mark.parametrize(
+    "name", ["plain", "plain[1m]", "plain(high)", "plain(high)[1m]", "models/plain", "plain[1m](8192)"]
+)
+def test_a_model_is_there_by_any_name_that_it_may_be_asked_by(name: str) -> None:
+    told = render_one("openai_chat", ALL, name)
+    assert told == {**render_one("openai_chat", ALL, "plain"), "id": name.removeprefix("models/")}
+
+
 class TestOfficialClients:
     async def test_openais(self, house: House) -> None:
         async with AsyncOpenAI(base_url=f"{house.url}/v1", api_key="any", max_retries=0) as client:
