@@ -35,7 +35,7 @@ class LoginKind:
     revoke_page: str = ""
 
 
-_KEPT = "Here it is kept and listed; no client is served with it yet."
+_KEPT = "Here it is kept and listed; no client is served with it."
 
 CLAUDE_CODE = LoginKind(
     name="claude-code",

@@ -183,7 +183,7 @@ class Desk:
                 yield providers[credential.provider], credential
 
     async def test_login(self, credential: Credential, ours: Mapping[str, str]) -> tuple[bool, str]:
-        """Through its own CLI, which alone may ask with it."""
+        """Its own CLI is asked about it; no model is."""
         for entry in self._store.entries.values():
             file = entry.value
             if file is not None and isinstance(file.settings, CliLogin) and account_id(file) == credential.id:

@@ -33,11 +33,11 @@ EXIT_CODES: Mapping[Reason, int] = {
     "cli_missing": 8,
     "cancelled": 130,
 }
-_KEPT = "It is kept and listed; no client is served with it yet."
+_KEPT = "It is kept and listed; no client is served with it."
 SERVES: Mapping[str, str] = {
-    "claude-code": "It serves Claude Code's own requests: proxy run claude",
-    "codex": "It serves Codex's own requests: proxy run codex",
-    "gemini-cli": "It serves Gemini CLI's own requests: proxy run gemini",
+    "claude-code": "It serves Claude Code (proxy run claude), and through its CLI every other client",
+    "codex": "It serves Codex (proxy run codex), and through its CLI every other client",
+    "gemini-cli": "It serves Gemini CLI (proxy run gemini), and through its CLI every other client",
     "kimi-code": f"{_KEPT} A key serves every client: proxy accounts add moonshot",
     "grok": f"{_KEPT} A key serves every client: proxy accounts add xai",
     "copilot": _KEPT,

@@ -64,7 +64,7 @@ async def probe_account(snapshot: Snapshot, credential_id: str, upstream: Upstre
     credential = next(each for each in snapshot.credentials if each.id == credential_id)
     provider = next(each for each in snapshot.providers if each.name == credential.provider)
     if provider.own_cli:
-        return False, "is a login: its own CLI alone may ask with it"
+        return False, "is a login, which is tested through its own CLI: proxy accounts test"
     if provider.executor != "http":
         return True, "works: it is simulated"
     return await probe(upstream, provider, credential)

@@ -24,7 +24,12 @@ from proxy.providers.base import Provider
 from proxy.providers.configured import PROVIDER_OF, compatible_name, credential_of, key_id, offered
 from proxy.providers.openai_compatible import provider_named
 
-NOT_SERVED = "is kept and listed; no client is served with it yet"
+NOT_SERVED: Mapping[str, str] = {
+    "kimi-code": "Kimi Code keeps its own tools and instructions when another program drives it",
+    "grok": "Grok reads files that a text names, and hides a caller's tools behind its own",
+    "copilot": "Copilot's requests with a login lead nowhere but to GitHub, under its own instructions",
+}
+"""By kind, why a login's CLI does not ask for others (docs/backends.md)."""
 NO_PROJECT = "its Google Cloud project is not known: log in again, or write project-id into its file"
 LOGIN_PROVIDERS: Mapping[str, Provider] = {
     "claude-code": claude_code.PROVIDER,
@@ -102,7 +107,7 @@ def from_files(
         elif isinstance(file.settings, AccountKey):
             mine[name] = _credential(file.settings, file, own_id, name, proxy_url)
         elif isinstance(file.settings, CliLogin) and file.kind not in LOGIN_PROVIDERS:
-            unused[name] = NOT_SERVED
+            unused[name] = f"is kept and listed; no client is served with it: {NOT_SERVED[file.kind]}"
         elif isinstance(token := tokens.get(name, NO_TOKEN), str):
             unused[name] = token
             lacking.add(name)

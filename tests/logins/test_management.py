@@ -121,7 +121,7 @@ async def test_those_with_a_device_code_only(house: House, server: Server, vendo
     assert told["step"] == "done", told
     (listed,) = (await manager.get("/auth-files"))["files"]
     assert (listed["type"], listed["status"]) == (kind, "unused")
-    assert "no client is served with it yet" in listed["status_message"]
+    assert "no client is served with it" in listed["status_message"]
 
 
 @pytest.mark.parametrize("kind", MODELS)
