@@ -14,6 +14,8 @@ from proxy.wire.base import dumps, json_type, loads
 
 LANE_CHARACTERS_MAX = 256
 CREATE, STEER = "response.create", "response.steer"
+HEARD = "response.processed"
+"""Newer versions of Codex say so of an answer, and expect no word."""
 _ENVELOPE = ("type", "stream_id", "generate", "background")
 """Not of the request, but of its way here."""
 
@@ -49,14 +51,16 @@ def mark_of(lane: str | None) -> bytes:
     return b"}" if lane is None else b',"stream_id":%b}' % dumps(lane)
 
 
-async def read_message(data: bytes) -> Creation | Steering:
-    """Raises `Malformed`."""
+async def read_message(data: bytes) -> Creation | Steering | None:
+    """None: there is nothing to do. Raises `Malformed`."""
     await body.peek(data, model="any", is_stream=True)
     fields = members(data)
     kind = _value(fields, "type")
     if kind == STEER:
         previous = _value(fields, "previous_response_id")
         return Steering(previous=previous if isinstance(previous, str) else "", input=_value(fields, "input"))
+    if kind == HEARD:
+        return None
     if kind != CREATE:
         told = repr(kind[:100]) if isinstance(kind, str) else json_type(kind)
         raise Malformed(f"type must be {CREATE!r}, not {told}", path="type", code="unknown_event")

@@ -175,6 +175,8 @@ class ResponsesSocket:
         self._active_at = self._loop.time()
         try:
             event = await read_message(data)
+            if event is None:
+                return
             if isinstance(event, Steering):
                 await self._send(self._steer_failed(event))
                 return

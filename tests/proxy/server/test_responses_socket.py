@@ -286,6 +286,13 @@ class TestMessages:
             assert (await client.ask(input="a"))["status"] == "completed"
         assert len(answers.inquiries) == 1
 
+    async def test_that_an_answer_was_heard_is_answered_by_nothing(self, house: House, answers: Answers) -> None:
+        async with connected(house) as client:
+            first = await client.ask(input="a")
+            await client.socket.send_str(f'{{"type":"response.processed","response_id":"{first["id"]}"}}')
+            assert (await client.ask(input="b"))["status"] == "completed"
+        assert len(answers.inquiries) == 2
+
     async def test_a_refusal_names_its_lane_as_far_as_it_can_be_read(self, house: House) -> None:
         async with connected(house) as client:
             await client.socket.send_str('{"type":"nonsense","stream_id":"a"}')
