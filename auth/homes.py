@@ -12,6 +12,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from auth import atomic, guarded
 from auth.refusal import LoginNeeded, Refused
 from auth.store import HOMES
@@ -41,10 +43,14 @@ class Homes:
     def folder(self) -> Path:
         return self._folder
 
-    def make(self, kind: str) -> Path:
-        """A new one, empty, 0700. Raises `Refused`, with a whole sentence."""
+    def new_name(self, kind: str) -> str:
         name = f"{kind}-{secrets.token_hex(6)}"
         assert is_name(name)
+        return name
+
+    def make(self, kind: str, name: str = "") -> Path:
+        """A new one, empty, 0700. `name`: a new one, too. Raises `Refused`, with a whole sentence."""
+        name = name or self.new_name(kind)
         try:
             self._data.mkdir(mode=guarded.FOLDER_MODE, parents=True, exist_ok=True)
             self._folder.mkdir(mode=guarded.FOLDER_MODE, exist_ok=True)
@@ -68,6 +74,10 @@ class Homes:
     def is_named(self, name: str) -> bool:
         """Whether an account's file speaks of it, also one that is refused. One that cannot be read may."""
         return any(_speaks_of(path, name.encode()) for path in self._data.iterdir() if guarded.is_ours(path.name))
+
+    def are_told(self) -> bool:
+        """Whether each account's file can be read: one that is torn may be about to speak of any home."""
+        return all(_is_whole(path) for path in self._data.iterdir() if guarded.is_ours(path.name))
 
     def remove(self, name: str) -> None:
         """What is not there is no fault. Raises `Refused` where something is left."""
@@ -96,14 +106,27 @@ class Homes:
 
 
 def _speaks_of(path: Path, name: bytes) -> bool:
-    """What is no file is no account, and a pipe might never end."""
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            return False
-        with path.open("rb") as file:
-            raw = file.read(guarded.BYTES_MAX + 1)
-    except FileNotFoundError:
-        return False
+        raw = _content(path)
     except OSError:
         return True
-    return name in raw or len(raw) > guarded.BYTES_MAX
+    return raw is not None and (name in raw or len(raw) > guarded.BYTES_MAX)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        raw = _content(path)
+        return raw is None or isinstance(msgspec.json.decode(raw), dict)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def _content(path: Path) -> bytes | None:
+    """None: no account. What is no file is none, and a pipe might never end. Raises `OSError`."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return None
+        with path.open("rb") as file:
+            return file.read(guarded.BYTES_MAX + 1)
+    except FileNotFoundError:
+        return None

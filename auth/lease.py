@@ -55,6 +55,28 @@ async def held(folder: Path, host: str = "") -> AsyncIterator[None]:
             path.unlink(missing_ok=True)
 
 
+def is_elsewhere(folder: Path, host: str = "") -> bool:
+    """Whether another host has it now, as far as can be told. Raises `OSError`."""
+    path = folder / NAME
+    try:
+        owner = _read(path).partition("\n")[0]
+        return owner != (host or this_host()) and _age(path) < STALE_SECONDS
+    except (Missing, FileNotFoundError):
+        return False
+    except LeaseTaken:
+        return True
+
+
+def _age(path: Path) -> float:
+    """By the file system's own clock."""
+    temporary = path.with_name(f".{NAME}.tmp.{secrets.token_hex(6)}")
+    _is_made(temporary, "")
+    try:
+        return temporary.stat().st_mtime - path.stat().st_mtime
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _is_made(path: Path, mine: str) -> bool:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -10,6 +10,7 @@ Beside the files stand folders that are none of the store's business: ``homes/``
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import threading
@@ -133,12 +134,12 @@ class Store(Generic[T]):
                 raise Changed("was changed by somebody else meanwhile; nothing was written")
             return self._put(folder, name, Document.parse(raw).changed(edits), _digest(raw))
 
-    def delete(self, name: str) -> None:
-        """Raises `Refused`, `Missing`."""
+    def delete(self, name: str, *, into: Path | None = None) -> None:
+        """`into`: instead it gets this name, in a folder that is none of the store's. Raises `Refused`, `Missing`."""
         with self._told(name), self._lock, self._writing() as folder:
             guarded.check_name(name)
             try:
-                os.unlink(name, dir_fd=folder)
+                _remove(folder, name, into)
             except FileNotFoundError as error:
                 raise Missing("is not there") from error
             os.fsync(folder)
@@ -177,6 +178,21 @@ class Store(Generic[T]):
             raise type(error)(f"{name[:220]!r} {error}") from error
         except OSError as error:
             raise Refused(f"{self.folder / name[:220]} cannot be written: {error.strerror}") from error
+
+
+def _remove(folder: int, name: str, into: Path | None) -> None:
+    if into is None:
+        os.unlink(name, dir_fd=folder)
+        return
+    try:
+        os.rename(name, into, src_dir_fd=folder)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        into.touch(mode=atomic.FILE_MODE)  # on another disk it cannot be the same file
+        os.unlink(name, dir_fd=folder)
+    with atomic.opened(into.parent) as there:
+        os.fsync(there)
 
 
 def _check_expected(folder: int, name: str, expecting: str | None) -> None:

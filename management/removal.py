@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from auth.homes import Homes
-from auth.refusal import Refused
-from auth.store import Store
+from auth.departures import Departures
+from auth.store import HOMES, Store
 from proxy.config.account_files import AccountFile, HomeLogin
 
 
@@ -20,16 +19,9 @@ def remove(store: Store[AccountFile], name: str, *, keeps_home: bool = False) ->
     then all is as it was.
     """
     home = home_of(store, name)
-    store.delete(name)
-    return "" if not home else released(Homes(store.folder), home, keeps_home=keeps_home)
-
-
-def released(homes: Homes, home: str, *, keeps_home: bool = False) -> str:
-    """After its file is gone, or leads to another one."""
-    if keeps_home or homes.is_named(home):
-        return f"its login stays in {homes.folder / home}"
-    try:
-        homes.remove(home)
-    except Refused as error:
-        return f"its login stays: {error}"
-    return "its login is deleted here, and was not revoked at the provider"
+    if not home or keeps_home:
+        store.delete(name)
+        return f"its login stays in {store.folder / HOMES / home}" if home else ""
+    departures = Departures(store.folder)
+    store.delete(name, into=departures.room_for(home))
+    return departures.released(home)

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from auth.credential import Credential
+from auth.departures import Departures
 from auth.document import Document
 from auth.refusal import Refused
 from auth.seal import Seal, of_environment
@@ -73,6 +74,8 @@ class Enrolment:
     ) -> None:
         self._log = log
         self._on_change = on_change
+        for home in Departures(folder).finish():
+            log.info("login.cleared_away", home=home)
         self.store = open_store(folder)
         self._watch: AuthWatch[AccountFile] | None = None
         self.found = Enrolled(providers=(), credentials={}, unused={})

@@ -5,12 +5,14 @@ what it says about the account is kept. The terminal and the management API use 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from auth import lease
 from auth.cli.install import find
+from auth.departures import Departures
 from auth.document import JsonValue
 from auth.flow import Aborted, Done, Step
 from auth.homes import Homes
@@ -19,7 +21,6 @@ from auth.login import DEVICE_MINUTES_MAX, LOGIN_MINUTES_MAX, Login
 from auth.logins.base import Setting
 from auth.logins.table import LoginKind
 from auth.refusal import Changed, Refused
-from management.removal import released
 from proxy.accounts.desk import CONFIG_FILE, Added, Desk
 from proxy.accounts.egress import with_egress
 from proxy.accounts.fresh_logins import client_of
@@ -61,24 +62,27 @@ class LoginRun:
         kind = self.wish.kind
         ours = with_egress(self.ours, self.desk.proxy_url)
         command = find(kind.cli, self.desk.folder, ours).command if kind.needs_cli else ()
-        homes = Homes(self.desk.folder)
-        home = homes.make(kind.name)
+        departures = Departures(self.desk.folder)
+        home = departures.begin(kind.name)
         is_kept = False
         try:
-            self.login = self._login(command, home, ours)
-            step = await self.login.run()
-            if isinstance(step, Done):
-                is_kept = True  # from here on it is a login; what fails now must not lose it
-                try:
-                    self.added = keep(self.desk, homes, kind, home.name, step.account, self.wish.fields)
-                except Refused as error:
-                    raise Refused(f"{error}; the login itself is safe in {home}") from error
-            if isinstance(step, Aborted):
-                step = await withdrawn(step, self._grant(command, home, ours))
+            async with _ours_alone(self.desk.folder, home):
+                self.login = self._login(command, home, ours)
+                step = await self.login.run()
+                if isinstance(step, Done):
+                    is_kept = True  # from here on it is a login; what fails now must not lose it
+                    try:
+                        self.added = keep(self.desk, departures, kind, home.name, step.account, self.wish.fields)
+                    except Refused as error:
+                        raise Refused(f"{error}; the login itself is safe in {home}") from error
+                    finally:
+                        departures.settled(home.name)
+                if isinstance(step, Aborted):
+                    step = await withdrawn(step, self._grant(command, home, ours))
             return step
         finally:
             if not is_kept:
-                homes.remove(home.name)
+                departures.given_up(home.name)
 
     def _grant(self, command: Sequence[str], home: Path, ours: Mapping[str, str]) -> Grant:
         kind = self.wish.kind
@@ -104,9 +108,21 @@ class LoginRun:
         )
 
 
+@contextlib.asynccontextmanager
+async def _ours_alone(folder: Path, home: Path) -> AsyncIterator[None]:
+    """So that nobody takes it for one that a killed process has left. Raises `Refused`."""
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(Homes(folder).owned(home.name))
+        try:
+            await stack.enter_async_context(lease.held(home))
+        except OSError as error:
+            raise Refused(f"{home} cannot be written: {error.strerror}") from error
+        yield
+
+
 def keep(
     desk: Desk,
-    homes: Homes,
+    departures: Departures,
     kind: LoginKind,
     home: str,
     identity: Identity,
@@ -127,20 +143,22 @@ def keep(
     if identity.project:
         fields["project-id"] = identity.project
     fields |= more
-    before, added = _added(desk, fields)
-    if before and before != home:
-        released(homes, before)
-    return added
-
-
-def _added(desk: Desk, fields: Mapping[str, JsonValue]) -> tuple[str, Added]:
-    """And the home that the account had. A login takes minutes, in which others may have made the account's file."""
     for _ in range(ATTEMPTS_MAX - 1):
-        desk.look()
         with contextlib.suppress(Changed):
-            return _home_before(desk, fields), desk.add(fields)
+            return _kept(desk, departures, fields, home)
+    return _kept(desk, departures, fields, home)
+
+
+def _kept(desk: Desk, departures: Departures, fields: Mapping[str, JsonValue], home: str) -> Added:
+    """A login takes minutes, in which others may have made the account's file, or changed it: raises `Changed`."""
     desk.look()
-    return _home_before(desk, fields), desk.add(fields)
+    before = _home_before(desk, fields)
+    if not before or before == home:
+        return desk.add(fields)
+    departures.renewing(before, home)
+    added = desk.add(fields)
+    departures.released(before)
+    return added
 
 
 def _home_before(desk: Desk, fields: Mapping[str, JsonValue]) -> str:

@@ -15,8 +15,9 @@ import pytest
 from auth.cli.install import CLI_TABLE, pinned
 from auth.tokens import mark_refused, read_token
 from proxy.accounts.login_terminal import Place, qr_code
-from tests.logins.conftest import MODULES, House
+from tests.logins.conftest import MODULES, House, until
 from tests.logins.person import comes_back
+from tests.logins.stage import Server
 from tests.logins.vendor import ASKED, Vendor
 
 SECONDS_MAX = 60
@@ -131,14 +132,19 @@ async def test_interrupted(house: House, shell: Shell, number: int) -> None:
 
 
 @pytest.mark.parametrize("flag", ["--claude-login", "--codex-login", "--login"])
-async def test_killed_outright_leaves_no_process(house: House, shell: Shell, flag: str) -> None:
-    """The fixture waits for that: each CLI ends when its input does."""
+async def test_killed_outright_leaves_no_process(house: House, shell: Shell, server: Server, flag: str) -> None:
+    """Each CLI ends when its input does. The home that it has begun goes when the server starts."""
     await shell.start(flag, "--no-browser")
     await shell.hears("Paste the ")
     assert house.processes()
+    await server.start()
+    assert len(house.homes) == 1, "somebody is at it"
+    await server.close()
     shell.signal(signal.SIGKILL)
     await shell.ends()
-    assert house.files == {}
+    await until(lambda: not house.processes())
+    await server.start()
+    assert (house.files, house.homes) == ({}, [])
 
 
 async def test_another_account(shell: Shell) -> None:
