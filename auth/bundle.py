@@ -18,10 +18,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from auth import atomic, guarded
+from auth import aesgcm, atomic, guarded
 from auth.homes import is_name
 from auth.refusal import Refused
 from auth.secret import Secret
@@ -64,7 +62,7 @@ def pack(passphrase: Secret, files: Files) -> bytes:
     check_passphrase(passphrase)
     salt, nonce = secrets.token_bytes(_SALT), secrets.token_bytes(_NONCE)
     plain = zlib.compress(msgspec.msgpack.encode(dict(files)), 6)
-    return MAGIC + salt + nonce + AESGCM(_key(passphrase, salt)).encrypt(nonce, plain, MAGIC + salt)
+    return MAGIC + salt + nonce + aesgcm.sealed(_key(passphrase, salt), nonce, plain, MAGIC + salt)
 
 
 def unpack(passphrase: Secret, raw: bytes) -> dict[str, bytes]:
@@ -74,8 +72,8 @@ def unpack(passphrase: Secret, raw: bytes) -> dict[str, bytes]:
     body = raw[len(MAGIC) :]
     salt, nonce, sealed = body[:_SALT], body[_SALT : _SALT + _NONCE], body[_SALT + _NONCE :]
     try:
-        plain = AESGCM(_key(passphrase, salt)).decrypt(nonce, sealed, MAGIC + salt)
-    except (InvalidTag, ValueError):
+        plain = aesgcm.opened(_key(passphrase, salt), nonce, sealed, MAGIC + salt)
+    except ValueError:
         raise Refused("the passphrase is wrong, or the bundle is damaged") from None
     unpacking = zlib.decompressobj()
     found = unpacking.decompress(plain, BYTES_MAX + 1)

@@ -12,11 +12,7 @@ from urllib.parse import quote_plus, urlsplit
 
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from authlib.oidc.core import CodeIDToken
 from authlib.oidc.discovery import get_well_known_url
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 
 from auth import endpoint
 from auth.document import JsonValue
@@ -201,8 +197,25 @@ async def claims_of(client: OidcClient, issuer: Issuer, granted: Granted, nonce:
     allowed = sorted(issuer.algorithms & ALGORITHMS)
     if not allowed:
         raise Refused(f"{issuer.name} signs its ID tokens with no key pair: they would prove nothing")
+    return _held(client, issuer, granted, nonce, keys.fields, allowed)
+
+
+def _held(
+    client: OidcClient,
+    issuer: Issuer,
+    granted: Granted,
+    nonce: str,
+    keys: Mapping[str, JsonValue],
+    allowed: list[str],
+) -> Mapping[str, JsonValue]:
+    from authlib.oidc.core import CodeIDToken  # noqa: PLC0415 - with what it needs it takes 12 MiB, for a login
+    from joserfc import jwt  # noqa: PLC0415 - the same
+    from joserfc.errors import JoseError  # noqa: PLC0415 - the same
+    from joserfc.jwk import KeySet  # noqa: PLC0415 - the same
+
+    assert granted.id_token is not None
     try:
-        key_set = KeySet.import_key_set({"keys": keys.fields["keys"]})  # type: ignore[typeddict-item]  # it checks
+        key_set = KeySet.import_key_set({"keys": keys["keys"]})  # type: ignore[typeddict-item]  # it checks
         token = jwt.decode(granted.id_token.reveal(), key_set, algorithms=allowed)
         claims = CodeIDToken(
             token.claims,

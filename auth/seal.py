@@ -17,9 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from auth import aesgcm
 from auth.document import Document, JsonValue, canonical
 from auth.refusal import Refused
 from auth.secret import Secret
@@ -93,7 +92,7 @@ class Seal:
 
     def _text(self, value: bytes, place: bytes) -> str:
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = nonce + AESGCM(self._raw()).encrypt(nonce, value, place)
+        sealed = nonce + aesgcm.sealed(self._raw(), nonce, value, place)
         return f"{_MARK}{self.key_name}:{base64.urlsafe_b64encode(sealed).decode()}"
 
     def _value(self, text: str, place: bytes) -> JsonValue:
@@ -105,9 +104,9 @@ class Seal:
             raise Refused(f"is sealed with another key ({name[:8]!r}; {VARIABLE} holds {self.key_name!r})")
         try:
             sealed = base64.b64decode(body, altchars=b"-_", validate=True)
-            opened = AESGCM(raw).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place)
+            opened = aesgcm.opened(raw, sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place)
             value: JsonValue = msgspec.json.decode(opened)
-        except (InvalidTag, ValueError, msgspec.DecodeError) as error:
+        except (ValueError, msgspec.DecodeError) as error:
             raise Refused("has a sealed value that was changed, or belongs to another member") from error
         return value
 

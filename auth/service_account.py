@@ -14,10 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import RSAKey
-
 from auth import endpoint
 from auth.endpoint import Denied, Granted, Unanswered, Unreached
 from auth.refusal import Refused
@@ -74,6 +70,10 @@ def _is_googles(url: str) -> bool:
 
 def claim(key: ServiceKey, now: float) -> str:
     """A signed JWT (RS256). Takes milliseconds of CPU. Raises `Refused`."""
+    from joserfc import jwt  # noqa: PLC0415 - with what it needs it takes 10 MiB, and few have such an account
+    from joserfc.errors import JoseError  # noqa: PLC0415 - the same
+    from joserfc.jwk import RSAKey  # noqa: PLC0415 - the same
+
     header = {"alg": "RS256", "kid": key.key_id} if key.key_id else {"alg": "RS256"}
     issued = int(now)
     claims = {
