@@ -112,6 +112,7 @@ def _replaced(state: State, text: str, wanted: str) -> tuple[Masked, Loaded]:
         before = Masked(parse(raw, name=state.config_path.name).config)
     except ConfigError:  # this may be what mends it
         before = Masked(state.config())
+        before.text(raw.decode("utf-8", "replace"))
     name = state.config_path.name
     new = before.restored_text(text).encode("utf-8", "surrogatepass")
     complaints = Complaints(name)
