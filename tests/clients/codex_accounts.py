@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from tests.clients.logins import log_in
 from tests.clients.over_socket import on_socket
 from tests.clients.stage import Stage
 from tests.logins.vendor import _certified
@@ -55,19 +54,5 @@ async def chatgpt(stage: Stage, accounts: Sequence[str]) -> AsyncIterator[Socket
         stage.authority = stage.folder / "authority.pem"
         stage.settings = {"proxy-url": stage.outside.url, "routing": {"strategy": "fill-first"}}
         for number, account in enumerate(accounts):
-            _log_in(stage.folder / "auth", account, number)
+            log_in(stage.folder / "auth", "codex", account, number, {"auth.json": login(account)})
         yield vendor
-
-
-def _log_in(folder: Path, account: str, number: int) -> None:
-    name = f"codex-{number:012x}"
-    told: dict[str, Any] = {"type": "codex", "home": name, "account": account, "email": f"{account}@example.test"}
-    home = folder / "homes" / name
-    home.mkdir(parents=True)
-    files = {home / "auth.json": login(account)}
-    files[folder / f"{account}.json"] = msgspec.json.encode({**told, "priority": -number})
-    for path, data in files.items():
-        path.write_bytes(data)
-        path.chmod(0o600)
-    for each in (folder, folder / "homes", home):
-        each.chmod(0o700)

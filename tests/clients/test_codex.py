@@ -67,7 +67,7 @@ class TestCodex(Scenes, Settled, Streamed):
         reading=lambda path: f"cat {path}",
     )
     home = {".codex/config.toml": QUIET}  # noqa: RUF012 - see Scenes
-    others = ("anthropic", "gemini")
+    others = ("anthropic", "gemini", "openai_chat")
 
     async def test_its_own_request_reaches_its_vendor(self, stage: Stage) -> None:
         await stage.open(openai_responses=["key-one-of-the-harbour"])

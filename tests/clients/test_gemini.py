@@ -20,7 +20,7 @@ class TestGemini(Scenes, Settled, Live):
         tool=("read_file", "file_path|absolute_path"),
     )
     home = {".gemini/settings.json": QUIET}  # noqa: RUF012 - see Scenes
-    others = ("openai_chat", "anthropic")
+    others = ("openai_chat", "openai_responses", "anthropic")
     outsiders = (r"www\.googleapis\.com",)
 
     async def test_its_key_is_told_to_nobody_else(self, stage: Stage) -> None:

@@ -20,5 +20,5 @@ class TestQwen(Scenes, Settled, Live):
         tool=("read_file", "file_path|absolute_path"),
         live=("--output-format", "stream-json", "--include-partial-messages"),
     )
-    others = ("anthropic", "gemini")
+    others = ("anthropic", "gemini", "openai_responses")
     home = {".qwen/settings.json": QUIET}  # noqa: RUF012 - see Scenes
