@@ -1,4 +1,4 @@
-"""Gemini CLI before accounts of its kind: what it says itself reaches Code Assist in their name and for their project."""
+"""Gemini CLI before accounts of its kind: what it says reaches Code Assist in their name and for their project."""
 
 from __future__ import annotations
 
