@@ -66,13 +66,12 @@ class Express:
             return None
         ride = Ride(app, terms, seat)
         try:
-            return ride if ride.begin(content) else None
-        except (ProxyError, Refused):
-            return None  # the exchange will say so
+            ride.begin(content)
+        except (ProxyError, Refused, RecursionError):
+            pass  # the exchange will say so
         except Exception as error:
             app.log.exception("request.failed", request_id=ride.request_id, exc_info=error)
-            ride.pursuit = None
-            return None if ride.grant is None else ride
+        return None if ride.is_over else ride
 
 
 class Ride:
@@ -91,13 +90,13 @@ class Ride:
         self.grant: Grant | None = None
         self.pursuit: Pursuit | None = None
 
-    def begin(self, content: bytes) -> bool:
-        """Raises what stands against it."""
+    def begin(self, content: bytes) -> None:
+        """It `is_over` as long as nothing was done. Raises what stands against it."""
         app, terms = self._app, self.terms
         route, client, starter = terms.route, terms.caller.client, app.starter
         peek = quick_peek(content, model=terms.model, is_stream=route.is_stream)
         if starter is None or peek is None or peek.is_stream or (peek.names is not None and "effort" in peek.names):
-            return False
+            return
         if client.guard is not None:
             client.guard.check(terms.caller.address, app.now())
         inquiry = Inquiry(
@@ -121,7 +120,6 @@ class Ride:
         app.metrics.in_flight.inc()
         app.rides.add(self)
         self.pursuit = starter.begin(inquiry, self.look)
-        return True
 
     def look(self) -> None:
         """At what has come."""
