@@ -6,10 +6,12 @@ provider answers comes back as it is (`proxy.upstream.acp_relay`). What CLI it i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from proxy.errors import Broken
+from proxy.hub.residue import JsonObject
 from proxy.upstream import gemini_settings
 from proxy.upstream.acp_process import AcpProcess
 from proxy.upstream.acp_profile import AcpProfile
@@ -20,6 +22,7 @@ from proxy.upstream.base import Answer, Call, CliAccount, Upstream
 from proxy.upstream.cli_answers import Told
 from proxy.upstream.cli_choice import Home, Seats, Wish
 from proxy.upstream.cli_pool import Busy, CliPool
+from proxy.upstream.cli_sessions import Sessions
 from proxy.upstream.cli_traces import CliTraces
 from proxy.upstream.cli_worker import Kind
 
@@ -48,13 +51,17 @@ class Acp:
         self._pool = pool
         self._relay = AcpRelay(profile, http)
         self._starter = AcpStarter(profile, data, ours, traces=traces, relay=self._relay)
+        self._sessions = Sessions(traces.state)
         self._kind = Kind(name=profile.name, start=self._start, seats=SEATS)
 
     async def send(self, call: Call) -> Answer:
         profile, account = self._profile, call.account
         if account is None:
             raise Broken(f"this account has no login of {profile.cli.whose}'s")
+        name = f"{profile.name}-{call.session}" if call.is_resuming and call.session else ""
         try:
+            if name:
+                call = replace(call, body=profile.resumed(call.body, await self._sessions.said(name)))
             turn = profile.read(call)
         except (ValueError, RecursionError) as error:
             return Told(400, profile.refusal(400, f"the request cannot be told to {profile.cli.whose}: {error}"))
@@ -69,10 +76,16 @@ class Acp:
             claim = await self._pool.claim(self._kind, account, wish, seconds=SEAT_SECONDS_MAX)
         except Busy as error:
             return Told(503, profile.refusal(503, str(error)))
-        return await AcpTurn(profile, claim, call, turn).run()
+
+        def remember(parts: Sequence[JsonObject]) -> None:
+            if name:
+                self._sessions.keep(name, profile.said(call.body, parts))
+
+        return await AcpTurn(profile, claim, call, turn, remember).run()
 
     async def close(self) -> None:
         """After the pool."""
+        await self._sessions.close()
         await self._relay.close()
 
     async def _start(self, _account: CliAccount, project: str) -> AcpProcess:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from auth.cli.install import Cli
@@ -63,6 +63,10 @@ class AcpProfile:
     """The body of an error of ours."""
     read: Callable[[Call], Turn]
     """Raises `ValueError`."""
+    resumed: Callable[[bytes, Sequence[JsonObject]], bytes]
+    """A call's body with what was said before in front, unless it tells a history of its own. Raises `ValueError`."""
+    said: Callable[[bytes, Sequence[JsonObject]], Sequence[JsonObject]]
+    """What a call's body tells and the model answered, to be resumed."""
     asked: Callable[[bytes], Asked]
     """Raises `ValueError`."""
     listener: Callable[[Turn], Listener]

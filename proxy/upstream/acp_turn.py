@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from auth.cli.dialogue import Refusal
 from auth.cli.process import Ended
@@ -25,9 +25,19 @@ ASKED_SECONDS_MAX = 120.0
 
 
 class AcpTurn:
-    """`run`, once. `claim`: the seat in its process; the turn leaves it, however it ends."""
+    """`run`, once. `claim`: the seat in its process; the turn leaves it, however it ends. `remember`: is called with
+    what the model said, when the answer is whole.
+    """
 
-    def __init__(self, profile: AcpProfile, claim: Claim[AcpProcess], call: Call, turn: Turn) -> None:
+    def __init__(
+        self,
+        profile: AcpProfile,
+        claim: Claim[AcpProcess],
+        call: Call,
+        turn: Turn,
+        remember: Callable[[Sequence[JsonObject]], None] = lambda _parts: None,
+    ) -> None:
+        self._remember = remember
         self._profile = profile
         self._claim = claim
         self._worker = claim.worker
@@ -107,6 +117,8 @@ class AcpTurn:
         conversation, heard = self._conversation, self._exchange.listener
         if conversation is None:
             return
+        if heard.is_remembered:
+            self._remember(heard.parts)
         if conversation.is_broken or not heard.is_remembered:
             self._drop()
             return

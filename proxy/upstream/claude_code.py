@@ -25,10 +25,10 @@ from proxy.upstream.claude_home import HOME, furnish
 from proxy.upstream.claude_lines import End, Fault, Frame
 from proxy.upstream.claude_process import FLAGS, Asked, ClaudeProcess, variables
 from proxy.upstream.claude_request import ClaudeRequest, Unanswerable, digest, goes_on, read
-from proxy.upstream.claude_sessions import Sessions
 from proxy.upstream.cli_choice import Home, Kept, Seats, Wish
 from proxy.upstream.cli_login import bearer
 from proxy.upstream.cli_pool import Busy, Claim, CliPool
+from proxy.upstream.cli_sessions import Sessions
 from proxy.upstream.cli_traces import CliTraces
 from proxy.upstream.cli_worker import Kind
 
@@ -74,8 +74,8 @@ class ClaudeCode:
         except (Unanswerable, msgspec.DecodeError) as error:
             return _refused(Fault(400, "invalid_request_error", str(error)))
         is_kept = call.is_resuming and bool(call.session)
-        if is_kept:
-            request = await self._sessions.resumed(call.session, request)
+        if is_kept and not request.has_history:
+            request = request.after(await self._sessions.said(call.session))
         try:
             claim = await self._claim(call, call.account, request)
         except Busy as error:

@@ -11,8 +11,8 @@ CLI's own, which are all switched off (official-clis.md §6.2; the aliases and t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -69,6 +69,16 @@ class ClaudeRequest:
         """Whose calls are the caller's to carry out; none where the caller has no tools."""
         own = frozenset(_names(self.extra.get("tools")))
         return own | OWN_TOOLS | {TOOL_NAME} if own else own
+
+    @property
+    def has_history(self) -> bool:
+        """Whether the caller tells what the model has said, too."""
+        return any(message["role"] == "assistant" for message in self.messages)
+
+    def after(self, before: Sequence[JsonObject]) -> ClaudeRequest:
+        """The same, with what was said before in front."""
+        told = tuple(digest(message) for message in before)
+        return replace(self, messages=(*before, *self.messages), said=(*told, *self.said))
 
 
 def read(body: bytes, betas: str = "") -> ClaudeRequest:

@@ -13,10 +13,10 @@ from pathlib import Path
 from proxy.errors import Broken
 from proxy.hub.residue import JsonObject
 from proxy.upstream.base import Answer, Call, CliAccount, Upstream
-from proxy.upstream.claude_sessions import Sessions
 from proxy.upstream.cli_choice import Home, Seats, Wish
 from proxy.upstream.cli_login import bearer
 from proxy.upstream.cli_pool import Busy, CliPool
+from proxy.upstream.cli_sessions import Sessions
 from proxy.upstream.cli_traces import CliTraces
 from proxy.upstream.cli_worker import Kind
 from proxy.upstream.codex_process import CodexProcess

@@ -82,6 +82,22 @@ def read_turn(call: Call) -> Turn:
     )
 
 
+def resumed(body: bytes, before: Sequence[JsonObject]) -> bytes:
+    """With what was said before in front, unless it tells a history of its own. Raises `ValueError`."""
+    told = _decode(body)
+    contents = _list(told.get("contents"))
+    if any(_object(content).get("role") == "model" for content in contents):
+        return body
+    return msgspec.json.encode({**told, "contents": [*before, *contents]})
+
+
+def said(body: bytes, parts: Sequence[JsonObject]) -> list[JsonObject]:
+    """All that a request tells, with the model's answer to it, for `resumed`."""
+    contents = [_object(content) for content in _list(_decode(body).get("contents"))]
+    kept: list[JsonValue] = [part for part in parts if _says(part)]
+    return [*contents, {"role": "model", "parts": kept}]
+
+
 def as_instructions(text: str) -> str:
     """As the CLI passes it on: without white space at its ends, and without more than one empty line at a time."""
     return _NEWLINES.sub("\n\n", text.strip(_SPACE))

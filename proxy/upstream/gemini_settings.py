@@ -18,7 +18,7 @@ from proxy.upstream.acp_profile import AcpProfile, Asked, Place
 from proxy.upstream.acp_script import Turn
 from proxy.upstream.base import Call
 from proxy.upstream.gemini_answer import WAIT, GeminiListener
-from proxy.upstream.gemini_request import OWN_TOOLS, digest, read_turn
+from proxy.upstream.gemini_request import OWN_TOOLS, digest, read_turn, resumed, said
 
 _VERB = "v1internal:"
 _SETTINGS: JsonObject = {
@@ -154,6 +154,8 @@ PROFILE = AcpProfile(
     address=_address,
     refusal=_refusal,
     read=read_turn,
+    resumed=resumed,
+    said=said,
     asked=_asked,
     listener=_listener,
     spelled={"gemini-3.5-flash": "gemini-3-flash"},

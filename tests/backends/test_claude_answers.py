@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 from google.genai import types
 
-from tests.backends.claude_backend import MODEL, Turn, called, pieces, said
+from tests.backends.claude_backend import MODEL, called, said
 from tests.backends.stage import ClaudeStage
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
@@ -112,38 +111,6 @@ async def test_gemini(claude: ClaudeStage) -> None:
     assert answer.usage_metadata.cached_content_token_count == 5
 
 
-async def test_what_is_said_comes_as_it_is_said(claude: ClaudeStage) -> None:
-    """The rest of the answer waits until the first words have arrived, in each dialect."""
-    held = asyncio.Event()
-
-    def slowly(_turn: Turn) -> list[object]:
-        held.clear()
-        begun, words, ended = pieces("Ahoy from the quay.")
-        return [begun, words, held, ended]
-
-    claude.backend.plays = slowly
-    told = []
-    async with claude.clients() as clients, asyncio.timeout(60):
-        messages: Any = [{"role": "user", "content": "Who is there?"}]
-        async for chunk in await clients.openai.chat.completions.create(model=MODEL, messages=messages, stream=True):
-            if chunk.choices and chunk.choices[0].delta.content:
-                told.append(chunk.choices[0].delta.content)
-                held.set()
-        async for event in await clients.openai.responses.create(model=MODEL, input="Who is there?", stream=True):
-            if event.type == "response.output_text.delta":
-                told.append(event.delta)
-                held.set()
-        async with clients.anthropic.messages.stream(model=MODEL, max_tokens=99, messages=messages) as stream:
-            async for text in stream.text_stream:
-                told.append(text)
-                held.set()
-        stream_of = clients.gemini.models.generate_content_stream
-        async for part in await stream_of(model=MODEL, contents="Who is there?"):
-            told.append(part.text or "")
-            held.set()
-    assert "".join(told) == "Ahoy from the quay." * 4
-
-
 async def test_a_conversation_goes_on_in_its_own_process(claude: ClaudeStage) -> None:
     messages: Any = [{"role": "user", "content": "Who is there?"}]
     async with claude.clients() as clients:
@@ -237,51 +204,6 @@ async def test_tools_are_the_caller_s_and_called_in_parallel(claude: ClaudeStage
     ]
 
 
-async def test_results_come_back_after_a_restart_of_the_server(claude: ClaudeStage) -> None:
-    claude.backend.in_turn(called(("toolu_1", "Bash", {"ship": "Ada"})), said("It is low."))
-    messages: Any = [{"role": "user", "content": "How is the tide?"}]
-    tools: Any = [TOOL]
-    async with claude.clients() as clients:
-        answer = await clients.anthropic.messages.create(model=MODEL, max_tokens=99, messages=messages, tools=tools)
-    await claude.close()
-    await claude.start()
-    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "low"}
-    messages += [{"role": "assistant", "content": answer.to_dict()["content"]}, {"role": "user", "content": [result]}]
-    async with claude.clients() as clients:
-        answer = await clients.anthropic.messages.create(model=MODEL, max_tokens=99, messages=messages, tools=tools)
-    assert answer.content[0].to_dict() == {"type": "text", "text": "It is low."}
-    use = {"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {"ship": "Ada"}}
-    assert claude.backend.turns[-1].messages[1] == {"role": "assistant", "content": [use]}
-    assert "low" in str(claude.backend.turns[-1].messages[2])
-
-
-async def test_a_session_is_resumed_by_its_name_alone_also_after_a_restart(claude: ClaudeStage) -> None:
-    async def ask(text: str, **headers: str) -> None:
-        async with claude.clients() as clients:
-            messages: Any = [{"role": "user", "content": text}]
-            await clients.openai.chat.completions.create(model=MODEL, messages=messages, extra_headers=headers)
-
-    named = {"X-Claude-Session-ID": "the-boat"}
-    for number, text in enumerate(("One.", "Two.")):
-        claude.backend.in_turn(said(f"Ahoy {number}."))
-        await ask(text, **named)
-    await claude.close()
-    await claude.start()
-    await ask("Three.", **named)
-    await ask("Alone.", **{"X-Session-ID": "the-boat"})
-    turns = claude.backend.turns
-    history = [
-        ("user", "One."),
-        ("assistant", "Ahoy 0."),
-        ("user", "Two."),
-        ("assistant", "Ahoy 1."),
-        ("user", "Three."),
-    ]
-    assert [turn.told for turn in turns] == [history[:1], history[:3], history, [("user", "Alone.")]]
-    sessions = [turn.headers["x-claude-code-session-id"] for turn in turns]
-    assert sessions[0] == sessions[1] != sessions[2]
-
-
 async def test_images_in_each_dialect(claude: ClaudeStage) -> None:
     url = f"data:image/png;base64,{PIXEL}"
     chat: Any = [
@@ -327,13 +249,3 @@ async def test_an_answer_that_was_cut_is_told_as_cut_and_not_gone_on_with(claude
         assert answer.choices[0].finish_reason == finish
         assert answer.choices[0].message.content == "Ahoy from the"
         assert len(claude.backend.turns) == 1
-
-
-async def test_tokens_are_counted_without_asking_anybody(claude: ClaudeStage) -> None:
-    async with claude.clients() as clients:
-        counted = await clients.anthropic.messages.count_tokens(
-            model=MODEL, messages=[{"role": "user", "content": "Who is there?"}]
-        )
-        assert clients.headers["x-proxy-count"] == "estimate"
-    assert counted.input_tokens > 0
-    assert claude.backend.turns == []

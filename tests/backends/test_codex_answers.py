@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 from google.genai import types
 
-from tests.backends.codex_backend import MODEL, called, pieces, said
+from tests.backends.codex_backend import MODEL, called, said
 from tests.backends.stage import CodexStage
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
@@ -87,70 +86,6 @@ async def test_gemini(codex: CodexStage) -> None:
     assert answer.usage_metadata.thoughts_token_count == 4
 
 
-async def test_what_is_said_comes_as_it_is_said(codex: CodexStage) -> None:
-    """The rest of the answer waits until the first words have arrived, in each dialect."""
-    held = asyncio.Event()
-
-    def slowly(_turn: object) -> list[object]:
-        held.clear()
-        begun, words, ended = pieces("Ahoy from the quay.")
-        return [begun, words, held, ended]
-
-    codex.backend.plays = slowly
-    async with codex.clients() as clients, asyncio.timeout(60):
-        messages: Any = [{"role": "user", "content": "Who is there?"}]
-        told = []
-        async for chunk in await clients.openai.chat.completions.create(model=MODEL, messages=messages, stream=True):
-            if chunk.choices and chunk.choices[0].delta.content:
-                told.append(chunk.choices[0].delta.content)
-                held.set()
-        async for event in await clients.openai.responses.create(model=MODEL, input="Who is there?", stream=True):
-            if event.type == "response.output_text.delta":
-                told.append(event.delta)
-                held.set()
-        async with clients.anthropic.messages.stream(model=MODEL, max_tokens=99, messages=messages) as stream:
-            async for text in stream.text_stream:
-                told.append(text)
-                held.set()
-        async for part in await clients.gemini.models.generate_content_stream(model=MODEL, contents="Who is there?"):
-            if part.text:
-                told.append(part.text)
-                held.set()
-    assert told == ["Ahoy from the quay."] * 4
-
-
-async def test_a_conversation_goes_on_in_its_thread_and_nothing_is_told_twice(codex: CodexStage) -> None:
-    codex.backend.in_turn(*(said(f"Answer {number}.") for number in range(5)))
-    async with codex.clients() as clients:
-        messages: Any = [{"role": "system", "content": SYSTEM}]
-        for number in range(5):
-            messages.append({"role": "user", "content": f"Question {number}?"})
-            answer = await clients.openai.chat.completions.create(model=MODEL, messages=messages)
-            messages.append({"role": "assistant", "content": answer.choices[0].message.content})
-    assert len({turn.body["prompt_cache_key"] for turn in codex.backend.turns}) == 1
-    assert codex.backend.turns[-1].told == [
-        ("developer", SYSTEM),
-        *(
-            each
-            for number in range(4)
-            for each in (("user", f"Question {number}?"), ("assistant", f"Answer {number}."))
-        ),
-        ("user", "Question 4?"),
-    ]
-
-
-async def test_an_edited_history_is_told_anew(codex: CodexStage) -> None:
-    codex.backend.in_turn(said("Three boats."), said("Two boats then."))
-    async with codex.clients() as clients:
-        first: Any = [{"role": "user", "content": "How many boats?"}]
-        await clients.openai.chat.completions.create(model=MODEL, messages=first)
-        edited: Any = [*first, {"role": "assistant", "content": "Two boats."}, {"role": "user", "content": "Sure?"}]
-        await clients.openai.chat.completions.create(model=MODEL, messages=edited)
-    one, other = codex.backend.turns
-    assert other.told == [("user", "How many boats?"), ("assistant", "Two boats."), ("user", "Sure?")]
-    assert one.body["prompt_cache_key"] != other.body["prompt_cache_key"]
-
-
 async def test_a_conversation_outlives_a_restart_of_the_server(codex: CodexStage) -> None:
     codex.backend.in_turn(said("Three boats.", thought="Count them."), said("Quite sure."))
     async with codex.clients() as clients:
@@ -163,22 +98,6 @@ async def test_a_conversation_outlives_a_restart_of_the_server(codex: CodexStage
     turn = codex.backend.turns[-1]
     assert [each for each, _ in turn.told] == ["user", "reasoning", "assistant", "user"]
     assert turn.items[1]["encrypted_content"] == "gAAAAB"
-
-
-async def test_a_conversation_is_resumed_by_its_name_alone(codex: CodexStage) -> None:
-    codex.backend.in_turn(said("Three boats.", thought="Count them."), said("Quite sure."), said("As I said."))
-    for number, question in enumerate(("How many boats?", "Sure?", "Really?")):
-        async with codex.clients() as clients:
-            messages: Any = [{"role": "user", "content": question}]
-            headers = {"x-claude-session-id": "the-harbour"}
-            await clients.openai.chat.completions.create(model=MODEL, messages=messages, extra_headers=headers)
-        if number == 1:
-            await codex.close()
-            await codex.start()
-    said_at_last = ["How many boats?", "Three boats.", "Sure?", "Quite sure.", "Really?"]
-    for turn, count in zip(codex.backend.turns, (1, 3, 5), strict=True):
-        assert [text for role, text in turn.told if role in {"user", "assistant"}] == said_at_last[:count]
-    assert codex.backend.turns[-1].items[1]["encrypted_content"] == "gAAAAB"
 
 
 async def test_a_conversation_that_the_server_keeps(codex: CodexStage) -> None:
@@ -337,36 +256,3 @@ async def test_gemini_s_functions(codex: CodexStage) -> None:
     assert answer.function_calls is not None
     assert [(call.name, call.args) for call in answer.function_calls] == [("weather", {"place": "Kiel"})]
     assert codex.backend.turns[0].tools[0]["parameters"] == schema
-
-
-async def test_many_conversations_at_once_in_one_process_are_not_mixed(codex: CodexStage) -> None:
-    """The backend answers nobody before all have asked."""
-    everybody = asyncio.Event()
-    count = 12
-
-    def echo(turn: Any) -> list[object]:
-        if len(codex.backend.turns) >= count:
-            everybody.set()
-        question = turn.told[-1][1]
-        return [everybody, said(f"You said: {question}")]
-
-    codex.backend.plays = echo
-    async with codex.clients() as clients, asyncio.timeout(90):
-
-        async def talk(number: int) -> None:
-            messages: Any = [{"role": "user", "content": f"I am {number}."}]
-            for _ in range(2):
-                answer = await clients.openai.chat.completions.create(model=MODEL, messages=messages)
-                said_back = answer.choices[0].message.content
-                assert said_back == f"You said: {messages[-1]['content']}"
-                messages += [{"role": "assistant", "content": said_back}]
-                messages += [{"role": "user", "content": f"Still {number}."}]
-
-        await asyncio.gather(*(talk(number) for number in range(count)))
-        served = [command for command in codex.processes().values() if "--strict-config" in command]
-    accounts = {turn.account for turn in codex.backend.turns}
-    assert len(accounts) == 1
-    assert len(served) <= 2, "the npm package's program is two processes, one of Node and one of Codex"
-    for turn in codex.backend.turns:
-        numbers = {text.strip(".").split()[-1] for role, text in turn.told if role == "user"}
-        assert len(numbers) == 1

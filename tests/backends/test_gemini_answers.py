@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.genai import types
 
-from tests.backends.gemini_backend import MODEL, called, pieces, said
+from tests.backends.gemini_backend import MODEL, called, said
 from tests.backends.stage import GeminiStage
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
@@ -91,49 +91,6 @@ async def test_gemini(gemini: GeminiStage) -> None:
     assert answer.usage_metadata.thoughts_token_count == 4
 
 
-async def test_what_is_said_comes_as_it_is_said(gemini: GeminiStage) -> None:
-    """The rest of the answer waits until the first words have arrived, in each dialect."""
-    held = asyncio.Event()
-
-    def slowly(_turn: object) -> list[object]:
-        held.clear()
-        words, ended = pieces("Ahoy from the quay.")
-        return [words, held, ended]
-
-    gemini.backend.plays = slowly
-    async with gemini.clients() as clients, asyncio.timeout(60):
-        messages: Any = [{"role": "user", "content": "Who is there?"}]
-        told = []
-        async for chunk in await clients.openai.chat.completions.create(model=MODEL, messages=messages, stream=True):
-            if chunk.choices and chunk.choices[0].delta.content:
-                told.append(chunk.choices[0].delta.content)
-                held.set()
-        async with clients.anthropic.messages.stream(model=MODEL, max_tokens=99, messages=messages) as stream:
-            async for text in stream.text_stream:
-                told.append(text)
-                held.set()
-        async for part in await clients.gemini.models.generate_content_stream(model=MODEL, contents="Who is there?"):
-            if part.text:
-                told.append(part.text)
-                held.set()
-    assert told == ["Ahoy from the quay."] * 3
-
-
-async def test_a_conversation_goes_on_and_nothing_is_told_twice(gemini: GeminiStage) -> None:
-    gemini.backend.in_turn(*(said(f"Answer {number}.") for number in range(5)))
-    async with gemini.clients() as clients:
-        messages: Any = [{"role": "system", "content": SYSTEM}]
-        for number in range(5):
-            messages.append({"role": "user", "content": f"Question {number}?"})
-            answer = await clients.openai.chat.completions.create(model=MODEL, messages=messages)
-            messages.append({"role": "assistant", "content": answer.choices[0].message.content})
-    assert len({turn.request["session_id"] for turn in gemini.backend.turns}) == 1
-    assert gemini.backend.turns[-1].told == [
-        *(each for number in range(4) for each in (("user", f"Question {number}?"), ("model", f"Answer {number}."))),
-        ("user", "Question 4?"),
-    ]
-
-
 async def test_conversations_under_different_instructions_share_a_process(gemini: GeminiStage) -> None:
     """They take turns, and each of them is asked under its own."""
     async with gemini.clients() as clients:
@@ -151,32 +108,6 @@ async def test_conversations_under_different_instructions_share_a_process(gemini
         name = turn.system.removeprefix("You are ").removesuffix(".")
         assert all(text.endswith(f", {name}?") for role, text in turn.told if role == "user")
     assert len(gemini.processes()) == 1
-
-
-async def test_an_edited_history_is_told_anew(gemini: GeminiStage) -> None:
-    gemini.backend.in_turn(said("Three boats."), said("Two boats then."))
-    async with gemini.clients() as clients:
-        first: Any = [{"role": "user", "content": "How many boats?"}]
-        await clients.openai.chat.completions.create(model=MODEL, messages=first)
-        edited: Any = [*first, {"role": "assistant", "content": "Two boats."}, {"role": "user", "content": "Sure?"}]
-        await clients.openai.chat.completions.create(model=MODEL, messages=edited)
-    one, other = gemini.backend.turns
-    assert other.told == [("user", "How many boats?"), ("model", "Two boats."), ("user", "Sure?")]
-    assert one.request["session_id"] != other.request["session_id"]
-
-
-async def test_a_conversation_outlives_a_restart_of_the_server(gemini: GeminiStage) -> None:
-    gemini.backend.in_turn(said("Three boats."), said("Quite sure."))
-    async with gemini.clients() as clients:
-        messages: Any = [{"role": "user", "content": "How many boats?"}]
-        first = await clients.openai.chat.completions.create(model=MODEL, messages=messages)
-    await gemini.close()
-    await gemini.start()
-    messages += [first.choices[0].message.to_dict(), {"role": "user", "content": "Sure?"}]
-    async with gemini.clients() as clients:
-        await clients.openai.chat.completions.create(model=MODEL, messages=messages)
-    assert gemini.backend.turns[-1].told == [("user", "How many boats?"), ("model", "Three boats."), ("user", "Sure?")]
-    assert len(gemini.backend.turns) == 2, "what the model said before is not asked of it again"
 
 
 async def test_images(gemini: GeminiStage) -> None:
@@ -247,24 +178,6 @@ async def test_parallel_calls_of_the_caller_s_tools_and_their_results(gemini: Ge
     assert [part["functionResponse"]["response"] for part in answered.contents[2][1]] == [fenced("rain"), fenced("low")]
     assert len({turn.request["session_id"] for turn in gemini.backend.turns}) == 1
     assert thanked.told[-2:] == [("model", "It rains in Kiel."), ("user", "Thanks.")]
-
-
-async def test_results_that_come_after_a_restart_find_their_calls(gemini: GeminiStage) -> None:
-    gemini.backend.in_turn(called(("mcp_weather", {"place": "Kiel"}), signature="c2ln"), said("It rains."))
-    async with gemini.clients() as clients:
-        messages: Any = [{"role": "user", "content": "What is it like?"}]
-        first = await clients.openai.chat.completions.create(model=MODEL, messages=messages, tools=TOOLS)
-    await gemini.kill()
-    await gemini.start()
-    calls: Any = first.choices[0].message.tool_calls
-    messages += [first.choices[0].message.to_dict(), {"role": "tool", "tool_call_id": calls[0].id, "content": "rain"}]
-    async with gemini.clients() as clients:
-        answer = await clients.openai.chat.completions.create(model=MODEL, messages=messages, tools=TOOLS)
-    assert answer.choices[0].message.content == "It rains."
-    assert len(gemini.backend.turns) == 2
-    (_, call), (_, result) = gemini.backend.turns[-1].contents[1:]
-    assert call[0]["functionCall"]["args"] == {"place": "Kiel"}
-    assert result[0]["functionResponse"]["response"] == fenced("rain")
 
 
 async def test_words_and_images_beside_results(gemini: GeminiStage) -> None:
@@ -345,32 +258,3 @@ async def test_arguments_that_fit_no_schema_are_the_caller_s_to_judge(gemini: Ge
         await clients.openai.chat.completions.create(model=MODEL, messages=messages, tools=TOOLS)
     _, answered = gemini.backend.turns
     assert answered.contents[2][1][0]["functionResponse"]["response"] == fenced("no place given")
-
-
-async def test_many_conversations_at_once_in_one_process_are_not_mixed(gemini: GeminiStage) -> None:
-    """The backend answers nobody before all have asked."""
-    everybody = asyncio.Event()
-    count = 12
-
-    def echo(turn: Any) -> list[object]:
-        if len(gemini.backend.turns) >= count:
-            everybody.set()
-        return [everybody, said(f"You said: {turn.told[-1][1]}")]
-
-    gemini.backend.plays = echo
-    async with gemini.clients() as clients, asyncio.timeout(90):
-
-        async def talk(number: int) -> None:
-            messages: Any = [{"role": "user", "content": f"I am {number}."}]
-            for _ in range(2):
-                answer = await clients.openai.chat.completions.create(model=MODEL, messages=messages)
-                said_back = answer.choices[0].message.content
-                assert said_back == f"You said: {messages[-1]['content']}"
-                messages += [{"role": "assistant", "content": said_back}]
-                messages += [{"role": "user", "content": f"Still {number}."}]
-
-        await asyncio.gather(*(talk(number) for number in range(count)))
-        assert len(gemini.processes()) == 1
-    assert {turn.account for turn in gemini.backend.turns} == {"harbour"}
-    for turn in gemini.backend.turns:
-        assert len({text.strip(".").split()[-1] for role, text in turn.told if role == "user"}) == 1

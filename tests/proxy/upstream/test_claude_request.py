@@ -227,3 +227,10 @@ def test_in_the_tool_protocol_there_is_one_tool_for_all() -> None:
     assert [tool["name"] for tool in told["tools"]] == ["call"]
     assert tool_answer("initialize", {"protocolVersion": "2025-11-25"})["protocolVersion"] == "2025-11-25"
     assert tool_answer("ping", {}) == {}
+
+
+def test_what_was_said_before_stands_in_front_of_what_is_new() -> None:
+    whole = asked(messages=[user("One."), model("Ahoy."), user("Two.")])
+    assert asked(messages=[user("Two.")]).after(whole.messages[:2]) == whole
+    assert whole.has_history
+    assert not asked().has_history

@@ -11,7 +11,7 @@ import pytest
 from proxy.upstream.acp_script import Fate, Results, Say, Step, Turn
 from proxy.upstream.base import Call, CliAccount
 from proxy.upstream.gemini_answer import canned
-from proxy.upstream.gemini_request import as_instructions, digest, read_turn
+from proxy.upstream.gemini_request import as_instructions, digest, read_turn, resumed, said
 
 WHO: dict[str, Any] = {"role": "user", "parts": [{"text": "Who is there?"}]}
 AHOY: dict[str, Any] = {"role": "model", "parts": [{"text": "Ahoy."}]}
@@ -182,3 +182,21 @@ def test_a_digest_is_the_same_for_an_answer_and_for_what_clients_send_back_of_it
     assert digest("model", answer) == digest("model", back)
     assert digest("model", back) != digest("user", back)
     assert digest("model", back) != digest("model", back[:1])
+
+
+def body(*contents: dict[str, Any]) -> bytes:
+    return msgspec.json.encode({"contents": [*contents], "generationConfig": {"seed": 7}})
+
+
+def test_what_was_said_before_stands_in_front_of_what_is_new() -> None:
+    assert resumed(body(WHO), [WHO, AHOY]) == body(WHO, AHOY, WHO)
+    assert resumed(body(WHO, AHOY, WHO), [WHO]) == body(WHO, AHOY, WHO), "it tells a history of its own"
+
+
+def test_what_is_kept_is_what_was_asked_and_answered_without_thoughts() -> None:
+    thought = {"text": "Hm.", "thought": True}
+    signed = {"functionCall": {"name": "mcp_tides", "args": {}}, "thoughtSignature": "c2ln"}
+    assert said(body(WHO), [thought, {"text": "Ahoy."}, signed]) == [
+        WHO,
+        {"role": "model", "parts": [{"text": "Ahoy."}, signed]},
+    ]

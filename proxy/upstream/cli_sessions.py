@@ -1,4 +1,4 @@
-"""Conversations that a client resumes by their name alone (``X-Claude-Session-ID``), and tells only what is new.
+"""Conversations that a client resumes by their name alone (``X-Claude-Session-ID``), whichever CLI it is that asks.
 
 What was said is kept for them on the disk, so that a restart or another process makes no difference: one file for each,
 0600, for a day after the last turn. Only who asks for it by that header has anything kept.
@@ -11,7 +11,6 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import msgspec
 
 from auth import atomic
 from proxy.hub.residue import JsonObject
-from proxy.upstream.claude_request import ClaudeRequest, digest
 
 FOLDER = "conversations"
 KEPT_SECONDS = 86_400.0
@@ -37,16 +35,6 @@ class Sessions:
         self._folder = folder / FOLDER
         self._now = now
         self._saving: set[asyncio.Task[None]] = set()
-
-    async def resumed(self, name: str, request: ClaudeRequest) -> ClaudeRequest:
-        """With what was said before in front, unless the request tells a history of its own."""
-        if any(message["role"] == "assistant" for message in request.messages):
-            return request
-        before = await self.said(name)
-        if not before:
-            return request
-        said = tuple(digest(message) for message in before)
-        return replace(request, messages=(*before, *request.messages), said=(*said, *request.said))
 
     async def said(self, name: str) -> tuple[JsonObject, ...]:
         """What was kept; nothing, where there is nothing or it is too old."""
