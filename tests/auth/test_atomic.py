@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import stat
 import subprocess
 import sys
 import time
@@ -184,3 +185,17 @@ def test_where_there_is_no_room_nothing_is_begun(folder: Path, monkeypatch: pyte
     with opened(folder) as descriptor, is_full, room(descriptor, "a.json", bytes_min=65536):
         pytest.fail("nobody may ask for a token now")
     assert [path.name for path in folder.iterdir()] == ["a.json"]
+
+
+def test_a_file_of_a_folder_of_ours_is_made_with_it_and_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "accounts" / "state" / "x.json"
+    for content in (b"one", b"another"):
+        atomic.replace(path, content)
+        assert path.read_bytes() == content
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (path.parent.parent, path.parent, path)] == [
+        0o700, 0o700, 0o600,
+    ]  # fmt: skip
+    path.parent.rename(tmp_path / "aside")
+    (tmp_path / "accounts" / "state").write_bytes(b"no folder")
+    with pytest.raises(OSError):  # noqa: PT011 - whichever it is
+        atomic.replace(path, b"third")
