@@ -288,12 +288,11 @@ class DirectAnswer:
         over = asyncio.get_running_loop().create_future()
 
         def look() -> None:
-            if over.done():
-                return
-            data = connection.more()
+            data = b"" if over.done() else connection.more()
             self._size += len(data)
+            goes_on = not data or take(data)
             is_over = connection.is_complete or connection.is_done or self._size > BODY_BYTES_MAX
-            if (data and not take(data)) or is_over:
+            if (is_over or not goes_on) and not over.done():  # whoever takes may have ended it
                 over.set_result(None)
 
         connection.listener = look

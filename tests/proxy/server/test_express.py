@@ -425,6 +425,17 @@ class TestFlow:
         assert client.house.lines()[-1]["error"]
         assert client.house.in_flight() == 0
 
+    async def test_a_vendor_that_tells_of_an_error_in_between(self, connect: Open, vendor: Vendor) -> None:
+        client = await connect()
+        chunks = await self.begun(client, vendor)
+        vendor.frames.put_nowait(b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n')
+        last = b"".join([chunk async for chunk in chunks])
+        assert b"overloaded" in last
+        await until(lambda: len(client.house.lines()) == 2)
+        assert "overloaded" in client.house.lines()[-1]["error"]
+        assert not client.house.lines("library.logged")
+        assert client.house.in_flight() == 0
+
     async def test_who_does_not_read_stops_the_vendor_and_loses_nothing(self, connect: Open, vendor: Vendor) -> None:
         client = await connect()
         chunks = await self.begun(client, vendor)
