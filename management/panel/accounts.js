@@ -128,6 +128,11 @@ function actions(api, each, load) {
   const named = { auth_index: each.auth_index };
   const isFile = each.source === "file";
   const place = h("div", {});
+  const close = () => { fill(place); edit.focus(); };
+  const edit = button(t("edit"), () => {
+    fill(place, editor(api, each, act, close));
+    place.querySelector("input").focus();
+  });
   return [h("div", { className: "row" },
     button(each.disabled ? t("enable") : t("disable"), act(() => api.patch("/auth-files/status", { ...named, disabled: !each.disabled }))),
     button(t("probe"), act(async () => {
@@ -135,19 +140,19 @@ function actions(api, each, load) {
       tell(`${each.label} ${found.why}`, found.works ? "good" : "bad", 12);
     })),
     each.cooldowns.length > 0 && button(t("clear"), act(() => api.remove(`/cooldowns?auth_index=${each.auth_index}`))),
-    isFile && button(t("edit"), () => fill(place, editor(api, each, act, place))),
+    isFile && edit,
     isFile && button(t("remove"), act(async () => {
       if (confirm(t("reallyRemove", each.label))) await api.remove(`/auth-files?name=${encodeURIComponent(each.name)}`);
     }), "bad")), place];
 }
 
-function editor(api, each, act, place) {
+function editor(api, each, act, close) {
   const fields = form(async (data) => act(async () => {
     const changed = { name: each.name };
     for (const [name, value] of data) changed[name] = value === "" ? null : NUMBERS.has(name) ? Number(value) : value;
     await api.patch("/auth-files/fields", changed);
   })(), Object.entries(EDITABLE).map(([name, word]) => field(t(word), name, { value: each[name] ?? "", type: NUMBERS.has(name) ? "number" : "text" })),
-  h("div", { className: "row" }, h("button", { type: "submit", className: "main" }, t("save")), button(t("cancel"), () => fill(place))));
+  h("div", { className: "row" }, h("button", { type: "submit", className: "main" }, t("save")), button(t("cancel"), close)));
   fields.className = "fields";
   return fields;
 }
