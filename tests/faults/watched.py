@@ -24,7 +24,7 @@ EVERY_SECONDS = 0.002
 
 
 class Late(NamedTuple):
-    """`own`: of what it was late by, at most so much can have been this process's own work."""
+    """`own`: of what it was late by, so much was its thread's own work, and not a machine that was busy otherwise."""
 
     at: float
     seconds: float
@@ -62,10 +62,10 @@ found = Found()
 
 async def watch() -> None:
     while True:
-        began, cpu = time.monotonic(), time.process_time()
+        began, cpu = time.monotonic(), time.thread_time()
         await asyncio.sleep(EVERY_SECONDS)
         seconds = time.monotonic() - began - EVERY_SECONDS
-        found.late.append(Late(began, seconds, min(seconds, time.process_time() - cpu)))
+        found.late.append(Late(began, seconds, min(seconds, time.thread_time() - cpu)))
 
 
 def run(file: Path) -> None:
