@@ -186,6 +186,59 @@ def test_window_and_scope_come_with_it() -> None:
     assert (daily.window, daily.is_model_only) == ("daily", True)
 
 
+def test_a_keys_window_and_retry_after_are_both_plain_hints_the_later_counts() -> None:
+    full = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6s"}
+    assert seconds({**full, "retry-after": "20"}) == 20
+    assert seconds({**full, "retry-after": "2"}) == 6
+    subscription = {"x-codex-primary-used-percent": "100", "x-codex-primary-reset-after-seconds": "77"}
+    assert seconds({**subscription, "retry-after": "20"}) == 77
+    assert seconds({**subscription, "retry-after": "200"}) == 77
+
+
+def test_a_full_window_that_does_not_say_when_it_is_reset_says_nothing() -> None:
+    for full in (
+        {"x-codex-primary-used-percent": "100", "x-codex-primary-window-minutes": "300"},
+        {"x-ratelimit-remaining-requests": "0"},
+        {"anthropic-ratelimit-unified-5h-status": "rejected"},
+    ):
+        assert seconds(full) is None
+        assert seconds({**full, "retry-after": "9"}) == 9
+        assert seconds(full, "Please try again in 3s.") == 3
+
+
+@pytest.mark.parametrize(
+    ("headers", "name"),
+    [
+        ({"x-ratelimit-remaining-tokens-minute": "0", "x-ratelimit-reset-tokens-minute": "9s"}, ""),
+        ({"x-ratelimit-remaining-tokens-hour": "0", "x-ratelimit-reset-tokens-hour": "9s"}, "hour tokens"),
+        ({"x-ratelimit-remaining-tokens-day": "0", "x-ratelimit-reset-tokens-day": "9s"}, "daily tokens"),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "9s"}, ""),
+        ({"x-codex-primary-used-percent": "100", "x-codex-primary-reset-after-seconds": "9"}, ""),
+        (
+            {
+                "x-codex-primary-used-percent": "100", "x-codex-primary-reset-after-seconds": "9",
+                "x-codex-primary-window-minutes": "15",
+            },
+            "15-minute",
+        ),
+    ],
+)  # fmt: skip
+def test_a_window_is_named_where_it_is_no_burst(headers: dict[str, str], name: str) -> None:
+    reset = read_reset(headers, failure(), NOW)
+    assert reset is not None
+    assert reset.window == name
+
+
+def test_the_nameless_claim_of_a_subscription_is_the_accounts() -> None:
+    claim = "anthropic-ratelimit-unified"
+    told = {f"{claim}-status": "rejected", f"{claim}-reset": str(int(NOW + HOUR))}
+    overage = {f"{claim}-overage-status": "rejected", f"{claim}-overage-reset": str(int(NOW + 2 * HOUR))}
+    for headers in (told, {**told, **overage}):
+        reset = read_reset(headers, failure(), NOW)
+        assert reset is not None
+        assert (reset.seconds, reset.is_model_only) == (HOUR, False)
+
+
 def test_a_rejection_of_overage_alone_is_the_models() -> None:
     reset = read_reset(
         {
