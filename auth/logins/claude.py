@@ -48,6 +48,9 @@ class ClaudeLogin:
         self._back = parse_qs(urlsplit(here).query)["redirect_uri"][0]
         return Offer(step=Visit(here, PROMPT, there), state=state_of(here))
 
+    async def resume(self) -> None:
+        """Its status command needs nothing more."""
+
     async def deliver(self, answer: Deliver) -> None:
         """A code is good only for the page that it was made for: the CLI's own port, or the page that shows it."""
         assert self._dialogue is not None

@@ -47,16 +47,23 @@ class CodexLogin:
     async def open(self) -> Offer:
         if not self._setting.is_device and not ports.is_free(CALLBACK_PORT):
             raise ports.PortTaken(CALLBACK_PORT)  # the CLI would end another login there, or take a port of its own
-        self._dialogue = Dialogue(await self._setting.start(*OPTIONS), APP_SERVER, on_event=self._heard)
-        await self._dialogue.ask("initialize", {"clientInfo": dict(CLIENT), "capabilities": {"experimentalApi": True}})
-        await self._dialogue.tell({"method": "initialized"})
+        dialogue = await self._spoken_to()
         kind = "chatgptDeviceCode" if self._setting.is_device else "chatgpt"
-        begun = await self._dialogue.ask("account/login/start", {"type": kind})
+        begun = await dialogue.ask("account/login/start", {"type": kind})
         self._login = text_of(begun.get("loginId"))
         if self._setting.is_device:
             return Offer(step=ShowCode(text_of(begun.get("verificationUrl")), text_of(begun.get("userCode"))))
         url = text_of(begun.get("authUrl"))
         return Offer(step=Visit(url, PROMPT), state=state_of(url))
+
+    async def resume(self) -> None:
+        await self._spoken_to()
+
+    async def _spoken_to(self) -> Dialogue:
+        self._dialogue = Dialogue(await self._setting.start(*OPTIONS), APP_SERVER, on_event=self._heard)
+        await self._dialogue.ask("initialize", {"clientInfo": dict(CLIENT), "capabilities": {"experimentalApi": True}})
+        await self._dialogue.tell({"method": "initialized"})
+        return self._dialogue
 
     async def deliver(self, answer: Deliver) -> None:
         """As the browser would have: to the CLI's port, and on to the page that it leads to, at which it finishes."""

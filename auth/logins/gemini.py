@@ -45,6 +45,10 @@ _SETTINGS: JsonValue = {
 }
 
 
+class _NobodyAsked(LoginFailed):
+    """The login that is there is good."""
+
+
 class GeminiLogin:
     door = Door(port=CALLBACK_PORT, path=CALLBACK_PATH)
     is_door_needed = True
@@ -61,16 +65,30 @@ class GeminiLogin:
     async def open(self) -> Offer:
         pipe = await asyncio.to_thread(self._prepare)
         try:
-            variables = {**self._variables(), **await self._overheard.open()}
-            process = await self._setting.start("--acp", variables=variables)
-            self._dialogue = Dialogue(process, AGENT_CLIENT, on_event=self._heard)
-            await self._dialogue.ask("initialize", {"protocolVersion": 1, "clientCapabilities": {}})
-            asked = self._dialogue.ask("authenticate", {"methodId": "oauth-personal"}, seconds=None)
-            self._authenticating = asyncio.create_task(asked)
-            url = await self._url(pipe, self._authenticating)
+            url = await self._url(pipe, await self._authenticate())
         finally:
             os.close(pipe)
         return Offer(step=Visit(url, PROMPT), state=state_of(url), issuer=ISSUER)
+
+    async def resume(self) -> None:
+        """It asks Google whether the login is good. Where it is not, it would ask somebody to sign in."""
+        pipe = await asyncio.to_thread(self._prepare)
+        try:
+            await self._url(pipe, await self._authenticate())
+        except _NobodyAsked:
+            return
+        finally:
+            os.close(pipe)
+        raise LoginFailed("failed", "Google does not take this login any more; log in again")
+
+    async def _authenticate(self) -> asyncio.Task[Mapping[str, JsonValue]]:
+        variables = {**self._variables(), **await self._overheard.open()}
+        process = await self._setting.start("--acp", variables=variables)
+        self._dialogue = Dialogue(process, AGENT_CLIENT, on_event=self._heard)
+        await self._dialogue.ask("initialize", {"protocolVersion": 1, "clientCapabilities": {}})
+        asked = self._dialogue.ask("authenticate", {"methodId": "oauth-personal"}, seconds=None)
+        self._authenticating = asyncio.create_task(asked)
+        return self._authenticating
 
     def _variables(self) -> dict[str, str]:
         path = self._setting.ours.get("PATH", os.defpath)
@@ -109,7 +127,7 @@ class GeminiLogin:
             coming.cancel()
         if not came.is_set():
             await self.completed()
-            raise LoginFailed("failed", "the gemini CLI logged in without asking anybody; this version is not known")
+            raise _NobodyAsked("failed", "the gemini CLI logged in without asking anybody; this version is not known")
         return os.read(pipe, 65536).decode("utf-8", "replace").strip()
 
     async def deliver(self, answer: Deliver) -> None:

@@ -265,14 +265,16 @@ def import_command(open_desk: OpenDesk) -> click.Command:
     @click.command("import")
     @click.option("--from", "place", type=click.Path(path_type=Path), help="Only from this file or folder.")
     @click.option("--dry-run", "is_dry", is_flag=True, help="Say what would be done, and do nothing.")
+    @click.option("--logins", "with_logins", is_flag=True, help="Logins of Claude Code, Codex and Gemini CLI, too.")
     @click.option(
         "--config", "theirs", type=click.Path(path_type=Path, dir_okay=False), help="Another system's config.yaml."
     )
     @click.pass_context
-    def run(context: click.Context, place: Path | None, is_dry: bool, theirs: Path | None) -> None:
+    def run(context: click.Context, place: Path | None, is_dry: bool, with_logins: bool, theirs: Path | None) -> None:
         """Take over keys that are on this machine: environment, official CLIs, another system's auth-dir.
 
-        Nothing is taken away from where it is. Logins stay with the program that holds them. With --config another
+        Nothing is taken away from where it is. Logins stay with the program that holds them, for a login should have
+        one holder; --logins copies them here, and is for whoever will use them through here only. With --config another
         system's configuration is printed as one of ours, and what became of each of its keys is told beside it.
         """
         if theirs is not None:
@@ -281,7 +283,7 @@ def import_command(open_desk: OpenDesk) -> click.Command:
         desk = open_desk(context.obj)
         with _told():
             found = sources.at(place) if place is not None else sources.everywhere(Path.home(), os.environ)
-            outcomes = list(importing.take(desk, found, is_dry=is_dry))
+            outcomes = list(importing.take(desk, found, is_dry=is_dry, ours=os.environ if with_logins else None))
         for outcome in outcomes:
             click.echo(f"{'+' if outcome.is_taken else '-'} {outcome.source}: {outcome.what}")
         if not outcomes:

@@ -131,6 +131,15 @@ def keep(
     """An account that is there already changes over to the new home; then its old one goes. `more`: members of its
     file. Raises `Refused`.
     """
+    fields = {**login_fields(kind, home, identity), **more}
+    for _ in range(ATTEMPTS_MAX - 1):
+        with contextlib.suppress(Changed):
+            return _kept(desk, departures, fields, home)
+    return _kept(desk, departures, fields, home)
+
+
+def login_fields(kind: LoginKind, home: str, identity: Identity) -> dict[str, JsonValue]:
+    """Of its file."""
     fields: dict[str, JsonValue] = {
         "type": kind.name,
         "home": home,
@@ -140,13 +149,7 @@ def keep(
         "plan": identity.plan,
         "login-expires-at": written(identity.expires_at),
     }
-    if identity.project:
-        fields["project-id"] = identity.project
-    fields |= more
-    for _ in range(ATTEMPTS_MAX - 1):
-        with contextlib.suppress(Changed):
-            return _kept(desk, departures, fields, home)
-    return _kept(desk, departures, fields, home)
+    return {**fields, "project-id": identity.project} if identity.project else fields
 
 
 def _kept(desk: Desk, departures: Departures, fields: Mapping[str, JsonValue], home: str) -> Added:

@@ -13,12 +13,14 @@ from urllib.parse import urlsplit
 
 from auth.document import Document, JsonValue
 from auth.refusal import Refused
+from proxy.accounts.held_logins import HeldLogin, of_cli, of_foreign_file
 from proxy.accounts.offers import fields_for
 from proxy.config.account_files import KINDS, LOGINS, SERVICE_ACCOUNT
 from proxy.config.load import read
 from proxy.errors import ConfigError
 
 ONE_HOLDER = "stays where it is: a login should have one holder, as each refresh may end what another program holds"
+_OF_A_LOGIN = "was made by a ChatGPT login, and is paid for apart from it; to take it: proxy accounts add openai"
 _FLAGS = {
     "claude": "--claude-login",
     "codex": "--codex-login",
@@ -68,6 +70,8 @@ class Finding:
     fields: Mapping[str, JsonValue] | None = field(default=None, repr=False)
     name: str | None = None
     dropped: tuple[str, ...] = ()
+    login: HeldLogin | None = field(default=None, repr=False)
+    """That stays where it is, unless the person wants it taken over."""
 
 
 def everywhere(home: Path, environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -123,7 +127,7 @@ def variables(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 def claude(folder: Path) -> Iterator[Finding]:
     if (folder / ".credentials.json").exists():
-        yield Finding(source=str(folder / ".credentials.json"), why=_login("claude"))
+        yield _held(folder / ".credentials.json", "claude", of_cli("claude-code", folder))
     for path, inner, key in (
         (folder / "settings.json", "env", "ANTHROPIC_API_KEY"),
         (folder.parent / ".claude.json", "", "primaryApiKey"),
@@ -133,14 +137,18 @@ def claude(folder: Path) -> Iterator[Finding]:
 
 def codex(folder: Path) -> Iterator[Finding]:
     path = folder / "auth.json"
-    yield from _key_in(path, "", "OPENAI_API_KEY", "openai", "")
+    if _fields(path).get("auth_mode") == "chatgpt":
+        if _fields(path).get("OPENAI_API_KEY"):
+            yield Finding(source=f"{path}: OPENAI_API_KEY", why=_OF_A_LOGIN)
+    else:
+        yield from _key_in(path, "", "OPENAI_API_KEY", "openai", "")
     if _fields(path).get("tokens"):
-        yield Finding(source=str(path), why=_login("codex"))
+        yield _held(path, "codex", of_cli("codex", folder))
 
 
 def gemini(folder: Path) -> Iterator[Finding]:
     if (folder / "oauth_creds.json").exists():
-        yield Finding(source=str(folder / "oauth_creds.json"), why=_login("gemini"))
+        yield _held(folder / "oauth_creds.json", "gemini", of_cli("gemini-cli", folder))
     for finding in variables(_dotenv(folder / ".env")):
         yield Finding(source=f"{folder / '.env'}: {finding.source}", why=finding.why, fields=finding.fields)
 
@@ -168,7 +176,7 @@ def auth_file(path: Path) -> Iterator[Finding]:
     if kind == "service_account":
         yield Finding(source=str(path), fields={"type": SERVICE_ACCOUNT, "service-account": dict(fields)})
     elif isinstance(kind, str) and kind in LOGINS:
-        yield Finding(source=str(path), why=_login(kind))
+        yield _held(path, kind, of_foreign_file(fields))
     elif kind == SERVICE_ACCOUNT:
         yield _translated(path, fields)
     elif kind in KINDS:
@@ -177,10 +185,12 @@ def auth_file(path: Path) -> Iterator[Finding]:
         yield Finding(source=str(path), why="is no account of a kind that is known")
 
 
-def _login(kind: str) -> str:
-    """Why it is not taken, and what to do instead."""
-    instead = f"; log in here, too: proxy {_FLAGS[kind]}" if kind in _FLAGS else ""
-    return f"a login of {LOGINS[kind]}, which {ONE_HOLDER}{instead}"
+def _held(path: Path, kind: str, login: HeldLogin | None) -> Finding:
+    """Why it is not taken by itself, and what can be done."""
+    ways = ["take it over: proxy import --logins"] if login is not None else []
+    ways += [f"log in here, too: proxy {_FLAGS[kind]}"] if kind in _FLAGS else []
+    why = f"a login of {LOGINS[kind]}, which {ONE_HOLDER}"
+    return Finding(source=str(path), why="; ".join([why, " — or ".join(ways)] if ways else [why]), login=login)
 
 
 def _translated(path: Path, fields: Mapping[str, JsonValue]) -> Finding:

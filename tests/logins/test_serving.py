@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import aiohttp
+import msgspec
 import pytest
 
 from auth.refresh import LOOK_SECONDS
 from auth.tokens import TOKEN_FILES
 from tests.logins.conftest import House
 from tests.logins.person import comes_back
-from tests.logins.stage import KEY, SECONDS_MAX, Server, says_hello, served, tokens
+from tests.logins.stage import KEY, SECONDS_MAX, Server, asks, says_hello, served, tokens
 from tests.logins.vendor import ASKED, Person, Vendor
 
 
@@ -127,6 +128,16 @@ async def test_everybody_else_s_request_is_made_by_the_account_s_own_claude_code
     assert asked.headers["user-agent"].startswith("claude-cli/")
     assert "x-claude-code-session-id" in asked.headers
     assert KEY not in str(vendor.asked)
+
+
+async def test_codex_asks_with_a_token_that_was_not_refreshed_for_long(house: House, server: Server) -> None:
+    """The CLI that asks cannot refresh, and is not to try: whether it is time is the keeper's to say."""
+    await house.login("codex", comes_back()).finish()
+    path = house.folder / "homes" / house.homes[0] / "auth.json"
+    saved = {**msgspec.json.decode(path.read_bytes()), "last_refresh": "2020-01-01T00:00:00Z"}
+    path.write_bytes(msgspec.json.encode(saved))
+    await server.start()
+    assert "Ahoy from the quay." in await asks(server, "codex", 1)
 
 
 async def test_a_login_made_while_the_server_runs_is_an_account_of_it(house: House, server: Server) -> None:

@@ -163,3 +163,18 @@ def test_T13_what_cannot_be_an_account_is_said_and_harms_nobody(tmp_path: Path, 
 def test_T19_a_finding_prints_no_secret() -> None:
     (finding,) = variables({"ANTHROPIC_API_KEY": "key-a"})
     assert "key-a" not in repr(finding)
+
+
+def test_a_login_that_can_be_taken_over_says_how(tmp_path: Path) -> None:
+    write(tmp_path / ".claude/.credentials.json", {"claudeAiOauth": {"accessToken": "a", "refreshToken": "r"}})
+    (finding,) = everywhere(tmp_path, {})
+    assert finding.login is not None
+    assert "take it over: proxy import --logins — or log in here, too: proxy --claude-login" in finding.why
+
+
+def test_a_key_that_a_login_has_made_is_named_and_left(tmp_path: Path) -> None:
+    tokens = {"access_token": "secret", "refresh_token": "r"}
+    write(tmp_path / ".codex/auth.json", {"auth_mode": "chatgpt", "OPENAI_API_KEY": "sk-x", "tokens": tokens})
+    key, login = everywhere(tmp_path, {})
+    assert (key.fields, "was made by a ChatGPT login" in key.why) == (None, True)
+    assert login.login is not None
