@@ -143,6 +143,7 @@ def test_headers(headers: dict[str, str], expected: float | None) -> None:
         (details({"metadata": {"quotaResetTimeStamp": "2026-11-20T12:05:00Z"}}), 300),
         (details({"violations": [{"quotaId": "GenerateRequestsPerMinutePerProject"}]}), 60),
         (details({"violations": [{"quotaId": "RequestsPerMinute"}]}, {"retryDelay": "12s"}), 12),
+        (details({"violations": [{"quotaId": "ConcurrentRequestsPerProject"}]}), None),
         (details({"violations": [{"quotaId": "GenerateRequestsPerDayPerProject"}]}, {"retryDelay": "36s"}), 20 * HOUR),
     ],
 )
@@ -160,6 +161,8 @@ def test_bodies(raw: JsonValue, expected: float | None) -> None:
         ("Individual quota reached. Resets in 2h39m", 2 * HOUR + 39 * 60),
         ("retry after 20 seconds", 20),
         ("try again in 3 days", 3 * DAY),
+        ("Try again in 250 milliseconds.", 0.25),
+        ("TRY AGAIN IN 3 MINUTES", 180),
         ("You can try again in about 5 hours", 5 * HOUR),
         ("too many requests", None),
         ("the limit is 5 requests per 10 seconds", None),
@@ -184,6 +187,10 @@ def test_window_and_scope_come_with_it() -> None:
     daily = read_reset({}, failure(raw=details({"violations": [{"quotaId": "RequestsPerDay"}]})), NOW)
     assert daily is not None
     assert (daily.window, daily.is_model_only) == ("daily", True)
+    for told in ({"retryDelay": "36s"}, {"violations": [{"quotaId": "RequestsPerMinute"}]}):
+        short = read_reset({}, failure(raw=details(told)), NOW)
+        assert short is not None
+        assert (short.window, short.is_model_only) == ("", True)
 
 
 def test_a_keys_window_and_retry_after_are_both_plain_hints_the_later_counts() -> None:
