@@ -40,7 +40,8 @@ class Server:
         with (HOME / "told.jsonl").open("a") as told:
             told.write(json.dumps(message) + "\n")
         if "method" not in message:
-            self.results[message["id"]] = message["result"]
+            refused = {"contentItems": [{"type": "inputText", "text": "refused"}]}
+            self.results[message["id"]] = message.get("result", refused)
             self.waiting[message["id"]].set()
         elif "id" in message:
             try:
