@@ -12,10 +12,10 @@ from proxy.dispatch.asked import Asked
 from proxy.dispatch.attempt import Attempt, Failed
 from proxy.dispatch.decision import Candidate, Decision, PassedOver, Verdict
 from proxy.dispatch.fallbacks import fallbacks
-from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Refused, Report
+from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Refused, Report, Tie
 from proxy.dispatch.lessons import learn, observe
 from proxy.dispatch.refusal import exhausted, for_client, retry_headers, together, unswitched
-from proxy.dispatch.rotation import Chosen, Rotation
+from proxy.dispatch.rotation import Chosen, Rotation, first
 from proxy.dispatch.shared import Shared
 from proxy.dispatch.snapshot import Snapshot
 from proxy.dispatch.tether import Tether
@@ -36,7 +36,7 @@ class Ahead(NamedTuple):
     """How far a pursuit has come before it runs. The lease is taken."""
 
     tether: Tether
-    rotation: Rotation
+    tie: Tie | None
     chosen: Chosen
     attempt: Attempt
 
@@ -77,12 +77,13 @@ class Pursuit:
         """The first attempt, where it can leave at once: `tell` tells of it, `finish` takes its answer. `run` goes on
         from wherever this has come.
         """
-        tether, rotation = self._search(self._asked)
-        chosen = rotation.at_once()
+        tether = Tether(self._shared, self._snapshot, self._asked)
+        tie = tether.tie()
+        chosen = first(self._shared, self._snapshot, self._asked, tie)
         if chosen is None:
             return
         attempt = self._attempt(chosen)
-        self._ahead = Ahead(tether, rotation, chosen, attempt)
+        self._ahead = Ahead(tether, tie, chosen, attempt)
         prompt = self._shared.prompts.get(chosen.plan.call.executor)
         if prompt is not None:
             self.needs_run = attempt.begin(prompt, self.inquiry, tell) is None
@@ -150,7 +151,10 @@ class Pursuit:
         """Over the candidates of one model."""
         config = self._snapshot.config
         ahead, self._ahead = self._ahead, None
-        tether, rotation = self._search(asked) if ahead is None else (ahead.tether, ahead.rotation)
+        tether = Tether(self._shared, self._snapshot, asked) if ahead is None else ahead.tether
+        rotation = self._rotation(asked, tether.tie() if ahead is None else ahead.tie)
+        if ahead is not None:
+            rotation.follow(ahead.chosen)
         blank: tuple[Candidate, Attempt] | None = None
         self._last = None
         while not self._is_over:
@@ -181,20 +185,19 @@ class Pursuit:
             rotation.is_costly = self._is_empty_handed = failed.failure.code == EMPTY
         return self._given_up(rotation) if blank is None else self._tell(asked, *blank)
 
-    def _search(self, asked: Asked) -> tuple[Tether, Rotation]:
+    def _rotation(self, asked: Asked, tie: Tie | None) -> Rotation:
         config = self._snapshot.config
-        tether = Tether(self._shared, self._snapshot, asked)
         rotation = Rotation(
             self._shared,
             self._snapshot,
             asked,
-            tie=tether.tie(),
+            tie=tie,
             rounds=0 if self._has_fallbacks() else config.request_retry,
             seconds=config.max_retry_interval,
         )
         rotation.is_retry = bool(self.report.attempts)
         rotation.is_costly = self._is_empty_handed
-        return tether, rotation
+        return rotation
 
     def _attempt(self, chosen: Chosen) -> Attempt:
         shared, candidate = self._shared, chosen.candidate

@@ -31,6 +31,22 @@ class Chosen:
     lease: Lease
 
 
+def first(shared: Shared, snapshot: Snapshot, asked: Asked, tie: Tie | None) -> Chosen | None:
+    """What a rotation would begin with, where that takes neither waiting nor a second thought; None: nothing was
+    done. Raises `Untranslatable`.
+    """
+    found = asked.found
+    if shared.waiting.has_line(found.group):
+        return None
+    now, ask = shared.clock.monotonic(), Ask(group=found.group, strategy=snapshot.strategy, tie=tie)
+    decision = decide(found.candidates, shared.pool, ask, now)
+    if decision.chosen is None:
+        return None
+    plan = plan_for(asked, decision.chosen, snapshot=snapshot, recall=shared.recall, now=now)
+    lease = commit(decision, found.candidates, shared.pool, ask)
+    return Chosen(candidate=decision.chosen, plan=plan, decision=decision, lease=lease)
+
+
 class Rotation:
     """`next` until somebody has answered, or it gives None: nobody is left. `is_retry`: the request has been tried
     already, and is tried with somebody doubtful only as far as the budget goes. `is_costly`: with anybody.
@@ -81,27 +97,17 @@ class Rotation:
                     return None
                 self._leave_out_doubtful(now)
                 continue
-            return self._take(decision, decision.chosen, ask, plan)
+            lease = commit(decision, candidates, shared.pool, ask)
+            chosen = Chosen(candidate=decision.chosen, plan=plan, decision=decision, lease=lease)
+            self.follow(chosen)
+            return chosen
 
-    def at_once(self) -> Chosen | None:
-        """The first one, where that takes neither waiting nor a second thought; None: nothing was done."""
-        shared = self._shared
-        if shared.waiting.has_line(self._group):
-            return None
-        now, ask = shared.clock.monotonic(), self._ask()
-        decision = decide(self.asked.found.candidates, shared.pool, ask, now)
-        plan = None if decision.chosen is None else self._plan(decision.chosen, now)
-        if decision.chosen is None or plan is None:
-            return None
-        return self._take(decision, decision.chosen, ask, plan)
-
-    def _take(self, decision: Decision, candidate: Candidate, ask: Ask, plan: Plan) -> Chosen:
+    def follow(self, chosen: Chosen) -> None:
+        """The first one has been chosen already."""
         self.is_retry = True
-        self._tried.add(candidate.key)
+        self._tried.add(chosen.candidate.key)
         self._in_round += 1
         self._is_new = False
-        lease = commit(decision, self.asked.found.candidates, self._shared.pool, ask)
-        return Chosen(candidate=candidate, plan=plan, decision=decision, lease=lease)
 
     def again(self, chosen: Chosen, renewed: Credential) -> Chosen:
         """The same account, at once: its provider refused the token that it had."""
