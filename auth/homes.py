@@ -75,6 +75,16 @@ class Homes:
         """Whether an account's file speaks of it, also one that is refused. One that cannot be read may."""
         return any(_speaks_of(path, name.encode()) for path in self._data.iterdir() if guarded.is_ours(path.name))
 
+    def strays(self) -> list[str]:
+        """Those that no account's file speaks of, and no process has."""
+        found = []
+        with contextlib.suppress(OSError):
+            for path in sorted(self._folder.iterdir()):
+                if is_name(path.name) and path.is_dir() and not path.is_symlink() and not self.is_named(path.name):
+                    with contextlib.suppress(Refused), self.owned(path.name):
+                        found.append(path.name)
+        return found
+
     def are_told(self) -> bool:
         """Whether each account's file can be read: one that is torn may be about to speak of any home."""
         return all(_is_whole(path) for path in self._data.iterdir() if guarded.is_ours(path.name))

@@ -18,6 +18,7 @@ from pathlib import Path
 from auth.cli.confine import version as landlock
 from auth.cli.install import CLI_TABLE, CLIS, Cli, CliMissing, find, pinned, version_of
 from auth.cli.process import CliProcess, Ended
+from auth.homes import Homes
 from auth.logins.table import LOGIN_KINDS
 from auth.ports import is_free, owner_of
 from auth.store import HOMES
@@ -98,6 +99,7 @@ async def gathered(desk: Desk, config: Config, where: str, warnings: tuple[str, 
         loose=tuple(map(str, _loose(folder))),
         unwritable=_unwritable(folder),
         free_bytes=_free_bytes(folder),
+        strays=Homes(folder).strays(),
         rows=rows,
         resting=resting(folder, unix=now),
         clis=clis,

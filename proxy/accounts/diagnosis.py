@@ -51,7 +51,7 @@ class Facts:
     """`config`: which file, and `config_error`: why it is not in force. `port_owner`: who has the server's port; empty:
     nobody. `is_serving`: the server itself answers there. `folder_mode`: None: there is no folder. `loose`: what others
     of this machine may read. `unwritable`: why nothing can be written there. `doors`: ports that a browser comes back
-    to after a login → who has them. `resting`: by account's id, why it is not asked, and until when. `now`, `newest`:
+    to after a login → who has them. `strays`: homes that no account's file leads to. `resting`: by account's id, why it is not asked, and until when. `now`, `newest`:
     Unix seconds, the latter of the newest file.
     """
 
@@ -68,6 +68,7 @@ class Facts:
     loose: tuple[str, ...] = ()
     unwritable: str = ""
     free_bytes: int | None = None
+    strays: Sequence[str] = ()
     rows: Sequence[Row] = ()
     resting: Mapping[str, str] = field(default_factory=dict)
     clis: Sequence[CliFact] = ()
@@ -177,6 +178,16 @@ def _accounts(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def _strays(facts: Facts) -> Iterator[Finding]:
+    for home in facts.strays:
+        yield Finding(
+            check="home",
+            state="note",
+            says=f"homes/{home} may hold a login, and no account's file leads to it",
+            remedy="put its file back, or delete the folder",
+        )
+
+
 def _clis(facts: Facts) -> Iterator[Finding]:
     for cli in facts.clis:
         state, says = _of_cli(cli)
@@ -253,5 +264,5 @@ def _clock(facts: Facts) -> Iterator[Finding]:
 
 
 _CHECKS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
-    _config, _port, _folder, _disk, _accounts, _clis, _box, _doors, _machine, _clock,
+    _config, _port, _folder, _disk, _accounts, _strays, _clis, _box, _doors, _machine, _clock,
 )  # fmt: skip

@@ -92,3 +92,13 @@ def test_one_owner_at_a_time(tmp_path: Path) -> None:
         pass
     with homes.owned(name) as path:
         assert path.name == name
+
+
+def test_a_home_that_nobody_leads_to_is_told_unless_somebody_is_at_it(tmp_path: Path) -> None:
+    homes = Homes(tmp_path)
+    assert homes.strays() == []
+    stray, mine, begun = (homes.make("codex").name for _ in range(3))
+    (tmp_path / "a.json").write_text(f'{{"home": "{mine}"}}')
+    (tmp_path / "homes" / "notes").mkdir()
+    with homes.owned(begun):
+        assert homes.strays() == [stray]

@@ -119,3 +119,10 @@ def test_a_server_that_runs_has_its_port_by_right() -> None:
 def test_without_a_config_there_is_only_the_machine() -> None:
     found = diagnosed(Facts(config="", config_error="it is no YAML", landlock=6, files_max=65536, now=RELEASED))
     assert [each.check for each in found] == ["config", "sandbox", "clock"]
+
+
+def test_a_home_that_no_file_leads_to_is_told() -> None:
+    facts = replace(WELL, strays=("codex-0123456789ab",))
+    ((state, says),) = told(facts, "home")
+    assert (state, "homes/codex-0123456789ab may hold a login" in says) == ("note", True)
+    assert is_well(diagnosed(facts))
