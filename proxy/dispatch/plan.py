@@ -8,6 +8,7 @@ from proxy.dispatch.asked import TAG_MARKS, Asked
 from proxy.dispatch.by_cli import cut, through_cli
 from proxy.dispatch.decision import Candidate
 from proxy.dispatch.genuine import is_genuine
+from proxy.dispatch.habits import with_losses, without_habits
 from proxy.dispatch.passage import Plan
 from proxy.dispatch.plain import PlainPlan
 from proxy.dispatch.recall import Recall
@@ -53,8 +54,9 @@ def plan_for(asked: Asked, candidate: Candidate, *, snapshot: Snapshot, recall: 
         takes_marks = provider.wire == "anthropic" and candidate.provider.profile(candidate.model).has_cache_marks
         if takes_marks and snapshot.config.cache_breakpoints:
             request = with_breakpoints(request)
+    request, losses = without_habits(request, inquiry.headers, candidate.provider.profile(candidate.model))
     upstream = wire_named(provider.wire)
-    rendered = render(asked, request, candidate, upstream, edits)
+    rendered = with_losses(render(asked, request, candidate, upstream, edits), losses)
     if is_by_cli:
         rendered = cut(rendered, candidate)
     if inquiry.is_strict and rendered.losses:
