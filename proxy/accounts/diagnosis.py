@@ -51,8 +51,8 @@ class Facts:
     """`config`: which file, and `config_error`: why it is not in force. `port_owner`: who has the server's port; empty:
     nobody. `is_serving`: the server itself answers there. `folder_mode`: None: there is no folder. `loose`: what others
     of this machine may read. `unwritable`: why nothing can be written there. `doors`: ports that a browser comes back
-    to after a login → who has them. `strays`: homes that no account's file leads to. `resting`: by account's id, why it is not asked, and until when. `now`, `newest`:
-    Unix seconds, the latter of the newest file.
+    to after a login → who has them. `strays`: homes that no account's file leads to. `resting`: by account's id, why it
+    is not asked, and until when. `now`, `newest`: Unix seconds, the latter of the newest file.
     """
 
     config: str
