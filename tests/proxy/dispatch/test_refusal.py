@@ -6,13 +6,16 @@ from auth.credential import Credential
 from proxy.dispatch.decision import Candidate, Decision, PassedOver
 from proxy.dispatch.refusal import (
     BUSY_SECONDS,
+    EXHAUSTED,
     LINES_MAX,
     NO_ACCOUNT,
+    PATIENCE_SECONDS,
     exhausted,
     for_client,
     retry_headers,
     spoken,
     together,
+    unswitched,
 )
 from proxy.hub.events import Failure
 from proxy.providers import anthropic
@@ -67,6 +70,39 @@ def test_whoever_has_too_much_to_do_is_worth_asking_again_soon() -> None:
     assert (failure.status, failure.kind, failure.retry_after_seconds) == (429, "rate_limit", BUSY_SECONDS)
 
 
+def test_also_when_nobody_says_when_he_comes_back() -> None:
+    failure = refuse(passed("one", "busy: 2 of 2 requests are under way", is_busy=True))
+    assert (failure.status, failure.retry_after_seconds) == (429, BUSY_SECONDS)
+
+
+def test_who_is_back_already_is_worth_asking_at_once() -> None:
+    failure = refuse(passed("one", "cooling: limited", 95.0))
+    assert failure.retry_after_seconds == 0
+    assert headers(failure) == {"retry-after": "1"}
+
+
+def test_patience_lasts_a_minute_and_not_a_moment_longer() -> None:
+    just = refuse(passed("one", "cooling: limited", 100.0 + PATIENCE_SECONDS))
+    assert (just.kind, headers(just)) == ("rate_limit", {"retry-after": "60"})
+    assert for_client(just, OPENCODE) is just
+    longer = refuse(passed("one", "cooling: limited", 100.5 + PATIENCE_SECONDS))
+    assert (longer.kind, headers(longer)) == ("quota", {"retry-after": "61", "x-should-retry": "false"})
+    assert for_client(longer, OPENCODE).status == 402
+
+
+def test_the_account_that_may_not_be_stood_in_for_says_what_it_waits_for() -> None:
+    tired = passed("one", "its weekly window is exhausted", 100.0 + 7200)
+    failure = unswitched(tired, now=100.0, unix=UNIX)
+    assert (failure.status, failure.kind, failure.code) == (429, "quota", EXHAUSTED)
+    assert (failure.retry_after_seconds, failure.resets_at) == (7200.0, UNIX + 7200)
+    headline, line = failure.message.splitlines()
+    assert "switch-project" in headline
+    assert line == "- one: its weekly window is exhausted; back in 2 h"
+    assert unswitched(tired, now=8000.0, unix=UNIX).retry_after_seconds == 0
+    for_ever = unswitched(passed("one", "its balance is used up"), now=100.0, unix=UNIX)
+    assert (for_ever.retry_after_seconds, for_ever.resets_at) == (None, None)
+
+
 def test_faults_are_503_and_so_is_what_waits_for_a_human() -> None:
     failure = refuse(passed("one", "cooling: fault", 101.2, is_transient=True))
     assert (failure.status, failure.kind) == (503, "unavailable")
@@ -96,6 +132,8 @@ def test_beside_a_refused_key_the_others_say_when_to_come_back() -> None:
 def test_many_accounts_are_not_all_listed() -> None:
     failure = refuse(*(passed(f"account {n}", "broken") for n in range(LINES_MAX + 5)))
     assert failure.message.splitlines()[-1] == "- and 5 more"
+    all_of_them = refuse(*(passed(f"account {n}", "broken") for n in range(LINES_MAX)))
+    assert all_of_them.message.splitlines()[-1] == f"- account {LINES_MAX - 1}: broken"
 
 
 def test_other_failures_say_only_what_they_know() -> None:
@@ -111,6 +149,12 @@ def test_the_failures_of_a_chain_are_told_together() -> None:
         "- one: cooling: the 5-hour window is exhausted; back in 1 h",
         "- two: cooling: limited; back in 20 s",
     ]
+
+
+def test_one_of_a_chain_that_knows_no_time_takes_none_from_the_others() -> None:
+    human = refuse(passed("one", "broken: revoked"))
+    assert together([human, refuse(SPENT)]).retry_after_seconds == 3600
+    assert together([human, human]).retry_after_seconds is None
 
 
 # As each client wants it (official-clis.md §3.6)
@@ -173,6 +217,14 @@ def test_opencode_is_told_no_hours_as_it_would_sleep_them() -> None:
     assert dict(retry_headers(told, "openai_chat")) == {"x-should-retry": "false"}
 
 
+def test_opencode_is_told_what_an_upstream_said_without_the_hours() -> None:
+    upstream = Failure(kind="rate_limit", status=429, message="one\ntwo", retry_after_seconds=7200.0)
+    told = for_client(upstream, OPENCODE)
+    assert (told.status, told.message, told.retry_after_seconds) == (429, "one\ntwo", None)
+    ours = for_client(refuse(SPENT), OPENCODE)
+    assert ours.message.startswith("Quota exceeded: no account can serve m now; the first will reset at 2026-11-20T13")
+
+
 def test_opencode_waits_for_seconds_like_everybody() -> None:
     failure = refuse(passed("one", "cooling: limited", 130.0))
     assert for_client(failure, OPENCODE) is failure
@@ -182,8 +234,8 @@ def test_opencode_waits_for_seconds_like_everybody() -> None:
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (0.1, "1 s"), (119.0, "119 s"), (121.0, "3 min"), (300.0, "5 min"), (3600.0, "1 h"), (9540.0, "2 h 39 min"),
-        (172_800.0, "2 d"), (190_000.0, "2 d 4 h"),
+        (0.1, "1 s"), (119.0, "119 s"), (120.0, "2 min"), (121.0, "3 min"), (300.0, "5 min"), (3540.0, "59 min"),
+        (3600.0, "1 h"), (9540.0, "2 h 39 min"), (90_000.0, "25 h"), (172_800.0, "2 d"), (190_000.0, "2 d 4 h"),
     ],
 )  # fmt: skip
 def test_durations_are_spoken(seconds: float, words: str) -> None:
