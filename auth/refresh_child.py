@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from auth import lease
+from auth import atomic, lease
 from auth.cli.dialogue import APP_SERVER, ControlProtocol, Dialogue, Refusal
 from auth.cli.process import CliProcess, Ended
 from auth.homes import Busy, Homes
@@ -39,6 +39,8 @@ CLI_SECONDS_MAX = 120.0
 """Far beyond what any of them waits for its provider: cutting it off could lose the login."""
 CHANGE_SECONDS_MAX = 15.0
 LOCK_SECONDS_MAX = 60.0
+ROOM_BYTES_MIN = 1024 * 1024
+_ROOM = "room"
 _LOCK_STEP_SECONDS = 0.1
 
 
@@ -121,6 +123,8 @@ async def _act(task: Task, home: Path) -> Told:
         return Told("login_needed", str(error))
     except Refused as error:
         return Told("failed", str(error))
+    if fault := _no_room(home):
+        return Told("failed", f"what the CLI wrote would be lost, so it was not asked: {home} has no room: {fault}")
     why, survey = "", None
     try:
         async with asyncio.timeout(CLI_SECONDS_MAX):
@@ -135,6 +139,17 @@ async def _act(task: Task, home: Path) -> Told:
     if task.is_survey:
         return Told("failed", why) if survey is None else Told("fresh", survey=survey)
     return _judged(task, home, why)
+
+
+def _no_room(home: Path) -> str:
+    """Why; empty: there is. A CLI finds the disk full when its file is empty already, and its refresh token used up."""
+    try:
+        for left in home.glob(f".{_ROOM}{atomic.TEMPORARY}*"):
+            left.unlink(missing_ok=True)
+        with atomic.opened(home) as folder, atomic.room(folder, _ROOM, bytes_min=ROOM_BYTES_MIN):
+            return ""
+    except OSError as error:
+        return error.strerror or "it cannot be written"
 
 
 def _judged(task: Task, home: Path, why: str) -> Told:

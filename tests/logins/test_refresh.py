@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from auth.cli.install import find
 from auth.logins.table import LOGIN_KINDS
 from auth.refresh import Keeper, Kept, run_child
+from auth.refresh_child import ROOM_BYTES_MIN
 from auth.tokens import TOKEN_FILES, Token, read_token
 from tests.logins.conftest import House
 from tests.logins.person import comes_back
@@ -100,6 +102,25 @@ async def test_a_vendor_in_trouble_ends_no_login(house: House, vendor: Vendor, k
     told = await run_child(house.folder, login, before.access.digest)
     assert told.outcome == "failed", told
     vendor.is_down = False
+    assert token_of(house, login).access == before.access
+    assert (await run_child(house.folder, login, before.access.digest)).outcome == "refreshed"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_on_a_full_disk_nobody_is_asked_and_no_login_is_lost(house: House, vendor: Vendor, kind: str) -> None:
+    """A CLI empties its file before it writes it, and the provider has forgotten the old token by then."""
+    login = await logged_in(house, kind)
+    before = token_of(house, login)
+    vendor.asked.clear()
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM_BYTES_MIN // 2, most[1]))
+    try:
+        told = await run_child(house.folder, login, before.access.digest)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert told.outcome == "failed"
+    assert "has no room: No space left on device" in told.why
+    assert vendor.asked == []
     assert token_of(house, login).access == before.access
     assert (await run_child(house.folder, login, before.access.digest)).outcome == "refreshed"
 
