@@ -71,7 +71,7 @@ class Asked:
         return other
 
     def request_for(self, model: str) -> Request:
-        return replace(self.request, model=model)
+        return self.request if self.request.model == model else replace(self.request, model=model)
 
     def reply(self, *, with_request: bool) -> Reply:
         """`with_request`: where the answer is rendered anew, and may repeat some of what was asked."""

@@ -44,9 +44,9 @@ def paired(messages: Sequence[Message]) -> tuple[list[Placed], list[Loss]]:
     results: _Files = defaultdict(deque)
     calls: defaultdict[str, deque[int]] = defaultdict(deque)
     for position, message in enumerate(messages):
-        for path, part in zip(_paths(position, message), message.parts, strict=True):
+        for number, part in enumerate(message.parts):
             if isinstance(part, ToolResult):
-                results[part.call_id].append(_Filed(position, path, part))
+                results[part.call_id].append(_Filed(position, _path(position, number), part))
             elif isinstance(part, ToolCall):
                 calls[part.id].append(position)
     placed: list[Placed] = []
@@ -55,8 +55,7 @@ def paired(messages: Sequence[Message]) -> tuple[list[Placed], list[Loss]]:
         kept = _without_results(position, message)
         if kept is not None:
             placed.append(kept)
-        asked = [(path, part) for path, part in _calls(position, message)]
-        if asked:
+        if asked := _calls(position, message):
             answers = [_answer(call, path, position, results, calls, losses) for path, call in asked]
             turn = Message(role="tool", parts=tuple(answer.result for answer in answers))
             placed.append(Placed(turn, f"messages[{position}]", tuple(answer.path for answer in answers)))
@@ -86,27 +85,34 @@ def with_unique_ids(messages: Iterable[Placed]) -> Iterator[Placed]:
                 parts.append(replace(part, call_id=latest[number]))
             else:
                 parts.append(part)
-        yield each._replace(message=replace(each.message, parts=tuple(parts)))
+        is_same = all(one is other for one, other in zip(parts, each.message.parts, strict=True))
+        yield each if is_same else each._replace(message=replace(each.message, parts=tuple(parts)))
+
+
+def _path(position: int, number: int) -> str:
+    return f"messages[{position}].content[{number}]"
 
 
 def _paths(position: int, message: Message) -> list[str]:
-    return [f"messages[{position}].content[{number}]" for number in range(len(message.parts))]
+    return [_path(position, number) for number in range(len(message.parts))]
 
 
-def _calls(position: int, message: Message) -> Iterable[tuple[str, ToolCall]]:
-    if message.role == "assistant":
-        for path, part in zip(_paths(position, message), message.parts, strict=True):
-            if isinstance(part, ToolCall):
-                yield path, part
+def _calls(position: int, message: Message) -> list[tuple[str, ToolCall]]:
+    if message.role != "assistant":
+        return []
+    parts = enumerate(message.parts)
+    return [(_path(position, number), part) for number, part in parts if isinstance(part, ToolCall)]
 
 
 def _without_results(position: int, message: Message) -> Placed | None:
+    if not any(isinstance(part, ToolResult) for part in message.parts):
+        return Placed(message, f"messages[{position}]", tuple(_paths(position, message)))
     pairs = [
         (path, part)
         for path, part in zip(_paths(position, message), message.parts, strict=True)
         if not isinstance(part, ToolResult)
     ]
-    if message.parts and not pairs:
+    if not pairs:
         return None
     paths = tuple(path for path, _ in pairs)
     return Placed(replace(message, parts=tuple(part for _, part in pairs)), f"messages[{position}]", paths)
