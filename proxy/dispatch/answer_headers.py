@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from proxy.dispatch.decision import Decision
@@ -62,6 +62,15 @@ def decision_line(decision: Decision) -> str:
         for each in decision.passed_over
     ]
     return _cut(chosen + (f"; passed over: {', '.join(passed_over)}" if passed_over else ""), DECISION_CHARACTERS_MAX)
+
+
+def decisions_line(decisions: Sequence[tuple[str, Decision]]) -> str:
+    """Of several models, each with its name: ``opus: nobody; passed over: key 1 (cooling: it is rate limited, 12 s);
+    sonnet: round-robin: key 2``.
+    """
+    if len(decisions) == 1:
+        return decision_line(decisions[0][1])
+    return _cut("; ".join(f"{name}: {decision_line(each)}" for name, each in decisions), DECISION_CHARACTERS_MAX)
 
 
 def _cut(text: str, characters_max: int) -> str:

@@ -13,7 +13,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from auth.pool import Pool
-from proxy.dispatch.answer_headers import Headers, decision_line, own, passed
+from proxy.dispatch.answer_headers import Headers, own, passed
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.attempt import Attempt
 from proxy.dispatch.body import Body
@@ -27,7 +27,7 @@ from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
 from proxy.dispatch.own_key import apart
 from proxy.dispatch.plain import PlainPlan
 from proxy.dispatch.policy import Ask, decide
-from proxy.dispatch.pursuit import EXPLAIN_HEADER, Pursuit
+from proxy.dispatch.pursuit import Pursuit
 from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.dispatch.recall import Recall
 from proxy.dispatch.shared import Renew, Shared, nobody_renews
@@ -229,13 +229,7 @@ def _outcome(pursuit: Pursuit, attempt: Attempt) -> Outcome:
 
 def told(pursuit: Pursuit, content_type: str, upstream: Mapping[str, str]) -> Headers:
     """An answer's headers. `upstream`: its own."""
-    return (("content-type", content_type), *passed(upstream), *own(pursuit.report), *explanation(pursuit))
-
-
-def explanation(pursuit: Pursuit) -> Headers:
-    if pursuit.decision is None or pursuit.inquiry.headers.get(EXPLAIN_HEADER) != "1":
-        return ()
-    return (("x-proxy-decision", decision_line(pursuit.decision)),)
+    return (("content-type", content_type), *passed(upstream), *own(pursuit.report), *pursuit.explanation())
 
 
 def _content_type(inquiry: Inquiry) -> str:

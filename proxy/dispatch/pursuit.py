@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from proxy.dispatch import turn_state
-from proxy.dispatch.answer_headers import decision_line, losses_line
+from proxy.dispatch.answer_headers import Headers, decision_line, decisions_line, losses_line
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.attempt import Attempt, Failed
 from proxy.dispatch.decision import Candidate, Decision, PassedOver, Verdict
@@ -56,6 +56,7 @@ class Pursuit:
         self.inquiry: Inquiry = asked.inquiry
         self.report = report
         self.decision: Decision | None = None
+        self._unserved: list[tuple[str, Decision]] = []
         self._shared = shared
         self._snapshot = snapshot
         self._asked = asked
@@ -133,6 +134,8 @@ class Pursuit:
             if isinstance(answered, Attempt):
                 return answered
             failures.append(answered)
+            if self.decision is not None and (not self._unserved or self._unserved[-1][1] is not self.decision):
+                self._unserved.append((asked.found.name, self.decision))
             if self._is_over:
                 break
         raise self._refused(together(failures))
@@ -341,10 +344,18 @@ class Pursuit:
     def _refused(self, failure: Failure) -> Refused:
         inquiry = self.inquiry
         failure = self.report.failure = for_client(failure, inquiry.headers)
-        headers = [*retry_headers(failure, inquiry.wire), ("x-proxy-attempts", str(len(self.report.attempts)))]
-        if self.decision is not None and inquiry.headers.get(EXPLAIN_HEADER) == "1":
-            headers.append(("x-proxy-decision", decision_line(self.decision)))
-        return Refused(failure, self.report, tuple(headers))
+        attempts = ("x-proxy-attempts", str(len(self.report.attempts)))
+        headers = (*retry_headers(failure, inquiry.wire), attempts, *self.explanation())
+        return Refused(failure, self.report, headers)
+
+    def explanation(self) -> Headers:
+        """To whoever asks for it: the last decision, after those about models that it went on in the place of."""
+        if self.decision is None or self.inquiry.headers.get(EXPLAIN_HEADER) != "1":
+            return ()
+        decisions = self._unserved
+        if not decisions or decisions[-1][1] is not self.decision:
+            decisions = [*decisions, (self.report.fallback or self._asked.found.name, self.decision)]
+        return (("x-proxy-decision", decisions_line(decisions)),)
 
     def _given_up(self, rotation: Rotation) -> Failure:
         """A provider's fault is told as it was. What was an account's fault is told as the state of the pool: its 401,

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from multidict import CIMultiDict
 
 from proxy.config.provider_keys import ModelAlias
 from proxy.config.schema import Config, QuotaExceeded, Routing
@@ -98,6 +99,22 @@ async def test_the_chain_is_gone_through_in_order_and_across_vendors(lab: Any, m
     assert (headers["x-proxy-fallback"], headers["x-proxy-provider"]) == (GPT, "openai")
     assert answer["content"] == [{"type": "text", "text": "Hi"}]
     assert models(lab) == [OPUS, SONNET, GPT]
+
+
+async def test_whoever_asks_is_told_why_another_model_serves(lab: Any, make: Any) -> None:
+    limited = make.whole(LIMITED, 429, retry_after="600")
+    script = by_model(make, opus=limited, sonnet=limited, **{"5_5": make.whole(RESPONSE)})
+    dispatcher = lab.dispatcher(config(make, SONNET, GPT), script)
+    why = CIMultiDict({"x-proxy-explain": "1"})
+    cooling = "nobody; passed over: anthropic key 1 (cooling: it is rate limited, 600 s)"
+    for _ in range(2):  # also when nobody was even asked
+        headers, _answer = await told(lab, dispatcher, headers=why)
+        assert (
+            headers["x-proxy-decision"] == f"{OPUS}: {cooling}; {SONNET}: {cooling}; {GPT}: round-robin: openai key 1"
+        )
+    dispatcher = lab.dispatcher(config(make, SONNET), by_model(make, opus=limited, sonnet=limited))
+    headers = dict((await refused(lab, dispatcher, headers=why)).headers)
+    assert headers["x-proxy-decision"] == f"{OPUS}: {cooling}; {SONNET}: {cooling}"
 
 
 async def test_without_a_chain_nobody_goes_on(lab: Any, make: Any) -> None:
