@@ -32,7 +32,7 @@ from auth.oidc_renewal import Renewal
 from auth.refusal import LoginNeeded, Refused
 from auth.seal import Seal
 from auth.secret import Secret
-from auth.tokens import Token, mark_refused, read_token
+from auth.tokens import Token, mark_refused, read_token, sync_token
 from auth.told import Told
 
 CLI_SECONDS_MAX = 120.0
@@ -160,6 +160,7 @@ def _judged(task: Task, home: Path, why: str) -> Told:
     except Refused as error:
         return Told("failed", str(error))
     if token.access.digest != task.digest:
+        sync_token(task.kind, home)
         return Told("refreshed")
     if any(mark in why for mark in _GONE):
         mark_refused(home, token)

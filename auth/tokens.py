@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,18 @@ def read_token(kind: str, home: Path) -> Token:
     if not token.access or is_refused(home, token):
         raise LoginNeeded(f"the provider has refused the login in {home}; log in again")
     return token
+
+
+def sync_token(kind: str, home: Path) -> None:
+    """So that it is there when the power goes: the CLIs leave that to the system, which takes half a minute."""
+    path = home / TOKEN_FILES[kind].path
+    with contextlib.suppress(OSError):
+        for each in (path, path.parent):
+            descriptor = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def mark_refused(home: Path, token: Token) -> None:

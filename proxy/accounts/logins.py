@@ -21,6 +21,7 @@ from auth.login import DEVICE_MINUTES_MAX, LOGIN_MINUTES_MAX, Login
 from auth.logins.base import Setting
 from auth.logins.table import LoginKind
 from auth.refusal import Changed, Refused
+from auth.tokens import TOKEN_FILES, sync_token
 from proxy.accounts.desk import CONFIG_FILE, Added, Desk
 from proxy.accounts.egress import with_egress
 from proxy.accounts.fresh_logins import client_of
@@ -70,6 +71,8 @@ class LoginRun:
                 self.login = self._login(command, home, ours)
                 step = await self.login.run()
                 if isinstance(step, Done):
+                    if kind.name in TOKEN_FILES:
+                        sync_token(kind.name, home)
                     is_kept = True  # from here on it is a login; what fails now must not lose it
                     try:
                         self.added = keep(self.desk, departures, kind, home.name, step.account, self.wish.fields)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from auth.refusal import LoginNeeded, Refused
-from auth.tokens import REFUSED, TOKEN_FILES, mark_refused, read_token
+from auth.tokens import REFUSED, TOKEN_FILES, mark_refused, read_token, sync_token
 
 CLAIMS = base64.urlsafe_b64encode(b'{"exp": 1800000000}').decode().rstrip("=")
 JWT = f"e30.{CLAIMS}.c2ln"
@@ -69,3 +70,12 @@ def test_a_refusal_is_of_one_token_and_outlives_whoever_met_it(tmp_path: Path) -
         read_token("codex", tmp_path)
     put("codex", tmp_path, msgspec.json.encode({"tokens": {"access_token": f"{JWT}new"}}))
     assert read_token("codex", tmp_path).access.reveal() == f"{JWT}new"
+
+
+def test_what_a_cli_has_written_is_made_to_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "auth.json").write_text("{}")
+    synced: list[int] = []
+    monkeypatch.setattr("auth.tokens.os.fsync", lambda number: synced.append(os.fstat(number).st_ino))
+    sync_token("codex", tmp_path)
+    assert synced == [(tmp_path / "auth.json").stat().st_ino, tmp_path.stat().st_ino]
+    sync_token("codex", tmp_path / "nowhere")
