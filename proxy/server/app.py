@@ -154,14 +154,6 @@ class Running(Protocol):
         ...
 
 
-class Riding(Protocol):
-    """A request that is answered without an exchange (`proxy.server.express`)."""
-
-    def hand_over(self) -> None:
-        """To an exchange."""
-        ...
-
-
 @dataclass(slots=True, kw_only=True)
 class App:
     edition: Callable[[], Edition]
@@ -191,8 +183,8 @@ class App:
     is_draining: bool = False
     exchanges: set[Running] = field(default_factory=set)
     """What is being answered."""
-    rides: set[Riding] = field(default_factory=set)
-    """The same, without an exchange."""
+    rides: set[object] = field(default_factory=set)
+    """The same, without an exchange (`proxy.server.express`)."""
     readiness_told_at: float | None = None
     """When `/readyz` was last asked, on the loop's clock."""
     draining_told: asyncio.Event = field(default_factory=asyncio.Event)

@@ -129,12 +129,14 @@ class Ride:
             given = None if self.pursuit is None else self.pursuit.finish()
             if given is not None:
                 self._give(given)
-                return
         except Exception as error:
             self._app.log.exception("request.failed", request_id=self.request_id, exc_info=error)
             self._drop()
-        if self.pursuit is None or self.pursuit.needs_run:
-            self.hand_over()
+        if self in self._app.rides:
+            if self.pursuit is None or self.pursuit.needs_run:
+                self.hand_over()
+        else:
+            self._seat.leave()
 
     def _give(self, given: Given) -> None:
         assert self.pursuit is not None
@@ -144,10 +146,9 @@ class Ride:
         answer = Answer(given.status, headers, given.content)
         if app.is_draining:
             answer.force_close()
-        self._over()
         has_arrived = self._seat.arrive(answer)
+        self._over()
         self._book(self.pursuit.report, given.status if has_arrived else CLIENT_GONE)
-        self._seat.leave()
 
     def _book(self, report: Report, status: int) -> None:
         terms = self.terms

@@ -238,6 +238,14 @@ class Front(Paced):
         self._visit, self._ride = None, ride
         ride.look()
 
+    def hurry(self) -> None:
+        """The server leaves: what is under way here has a task that can be waited for."""
+        if self._gathering is not None:
+            self._gathering = None
+            self._exchange()
+        elif self._ride is not None:
+            self._ride.hand_over()
+
     def take_over(self, ride: Ride) -> None:
         """`proxy.server.express.Seat`."""
         assert self._same is not None

@@ -131,9 +131,9 @@ class Listener:
         if self._sockets is not None:
             self._sockets.close()
         self._gate.close_idle()
-        for ride in tuple(self._app.rides):
-            ride.hand_over()
-        await asyncio.sleep(0)  # the tasks that they were handed over to begin
+        for front in self._fronts():
+            front.hurry()
+        await asyncio.sleep(0)  # the tasks of those that had none begin
         for exchange in self._app.exchanges:
             exchange.leave()
         await self._wait(self._app.edition().config.server.drain_seconds)
@@ -155,11 +155,13 @@ class Listener:
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
 
+    def _fronts(self) -> list[Front]:
+        return [each for each in self._gate.guests if isinstance(each, Front)]
+
     async def close(self) -> None:
         if self._sockets is not None:
             self._sockets.close()
-        fronts = [each for each in self._gate.guests if isinstance(each, Front)]
-        tasks = [task for front in fronts if (task := front.stop()) is not None]
+        tasks = [task for front in self._fronts() if (task := front.stop()) is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)
         self._alarm.close()

@@ -518,6 +518,36 @@ class TestHandedOver:
         await drain
 
 
+    async def test_the_server_goes_while_a_body_comes(self, connect: Open) -> None:
+        client = await connect()
+        sent = client.request()
+        client.writer.write(sent[:-9])
+        await until(lambda: all(front.is_busy for front in client.house.listener._gate.guests))
+        drain = asyncio.create_task(client.house.listener.drain())
+        await until(lambda: client.house.app.exchanges)
+        client.writer.write(sent[-9:])
+        assert (await client.answer())[0] == 200
+        await drain
+
+    async def test_a_fault_of_ours_leaves_nobody_without_an_answer(
+        self, connect: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await connect()
+
+        def broken(*_: object) -> object:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("proxy.server.express.clean_headers", broken)
+        assert (await client.ask())[0] == 200
+        assert client.house.lines("request.failed")
+        monkeypatch.undo()
+        monkeypatch.setattr("proxy.server.express.tell_end", broken)
+        assert (await client.ask())[0] == 200
+        monkeypatch.undo()
+        assert (await client.ask())[0] == 200
+        assert client.house.in_flight() == 0
+
+
 class TestLeft:
     async def test_a_client_that_hangs_up(self, connect: Open, vendor: Vendor) -> None:
         client = await connect()
