@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -10,6 +11,9 @@ from proxy.providers.base import Provider
 
 Action: TypeAlias = Literal["retry", "stop"]
 """retry: another candidate may do better · stop: the client's own fault, told as it is."""
+RECENT_MAX = 512
+NAMED_MAX = 50 * RECENT_MAX
+"""In all of the last decisions together: 5 MB. With a thousand accounts that rest it were a hundred."""
 Scope: TypeAlias = Literal["none", "model", "credential", "provider", "address"]
 
 
@@ -105,3 +109,17 @@ class Decision:
         """When the first of them does."""
         times = [each.returns_at for each in self.returning if each.returns_at is not None]
         return min(times, default=None)
+
+
+class Recent(deque[tuple[str, Decision]]):
+    """The last decisions, the newest last, each with its request's id; fewer where they name very many candidates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._named = 0
+
+    def append(self, made: tuple[str, Decision]) -> None:
+        super().append(made)
+        self._named += len(made[1].passed_over)
+        while len(self) > RECENT_MAX or (self._named > NAMED_MAX and len(self) > 1):
+            self._named -= len(self.popleft()[1].passed_over)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -20,7 +19,7 @@ from proxy.dispatch.body import Body
 from proxy.dispatch.budget import RetryBudget
 from proxy.dispatch.catalogue import Catalogue, Found
 from proxy.dispatch.clock import Clock
-from proxy.dispatch.decision import Decision
+from proxy.dispatch.decision import Decision, Recent
 from proxy.dispatch.fallbacks import fallbacks
 from proxy.dispatch.genuine import is_genuine
 from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
@@ -46,7 +45,6 @@ _SILENT: FilteringBoundLogger = structlog.wrap_logger(
 _NOBODY: Mapping[str, Prompt] = MappingProxyType({})
 HOLD_SECONDS_MAX = 10.0
 """How long a stream's head is held for its first content; `streaming.keepalive-seconds` when that is shorter."""
-RECENT_MAX = 512
 UNCOUNTED = frozenset({404, 405, 501})
 """What gateways answer that have a provider's other operations, but not its counter."""
 
@@ -94,7 +92,7 @@ class Dispatcher:
         prompts: Mapping[str, Prompt] = _NOBODY,
     ) -> None:
         self._snapshot = snapshot
-        self.recent: deque[tuple[str, Decision]] = deque(maxlen=RECENT_MAX)
+        self.recent = Recent()
         self._shared = Shared(
             upstreams=upstreams,
             pool=pool,
