@@ -23,7 +23,7 @@ CARGO = "eleven crates of bergamot"
 PROMPT = "What does manifest.txt say?"
 ANSWER = "It lists bergamot, eleven crates of it."
 PROMPT_SECONDS_MAX = 30.0
-"""A CLI that takes longer than that to say that nobody is left has been waiting in silence."""
+"""A CLI that takes longer than that to say that nobody is left, once that is so, has been waiting in silence."""
 AWAY_SECONDS = 7200
 """For so long the exhausted accounts are away: more than any CLI waits."""
 WHEN = re.compile(r"\b2 h\b|\b1 h 5\d min\b|\b(?:[01]?\d|2[0-3]):[0-5]\d\b")
@@ -130,7 +130,7 @@ class Scenes:
         await stage.open(**{wire: ["key-one-of-the-harbour", "key-two-of-the-harbour"]})
         stage.upstream.in_turn(exhausted(wire, AWAY_SECONDS))
         ran = await self.run(stage, wire)
-        assert ran.seconds < PROMPT_SECONDS_MAX, ran
+        assert ran.ended_at - stage.upstream.answered_at < PROMPT_SECONDS_MAX, ran
         assert WHEN.search(ran.told), ran
         assert sorted({each.key for each in stage.upstream.asked}) == [
             "key-one-of-the-harbour",

@@ -49,7 +49,8 @@ class Ran:
     code: int
     out: str
     err: str
-    seconds: float
+    ended_at: float
+    """On the loop's clock."""
 
     @property
     def told(self) -> str:
@@ -165,7 +166,6 @@ class Stage:
 
     async def run(self, *command: str, **environment: str) -> Ran:
         """In the work folder, with an environment of its own and nothing to read."""
-        began = asyncio.get_running_loop().time()
         process = await self.started(*command, **environment)
         try:
             async with asyncio.timeout(RUN_SECONDS_MAX):
@@ -173,8 +173,8 @@ class Stage:
         finally:
             await killed(process)
         assert process.returncode is not None
-        seconds = asyncio.get_running_loop().time() - began
-        return Ran(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"), seconds)
+        ended_at = asyncio.get_running_loop().time()
+        return Ran(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"), ended_at)
 
     async def started(
         self, *command: str, stdin: int = asyncio.subprocess.DEVNULL, **environment: str

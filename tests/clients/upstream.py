@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class Asked:
     def use(self, name: str, key: str, value: object) -> Use:
         """A call of the tool that fits `name`, with what stands for `key` in its schema (both are patterns)."""
         for tool, schema in self.tools.items():
-            properties = schema.get("properties", {})
+            properties = (schema or {}).get("properties", {})
             found = next((each for each in properties if re.fullmatch(key, each)), None)
             if re.fullmatch(name, tool) and found is not None:
                 return Use(tool, {found: value})
@@ -93,6 +94,8 @@ class Upstream:
         self.asked: list[Asked] = []
         self.aside: list[Asked] = []
         self.unknown: list[Request] = []
+        self.answered_at = 0.0
+        """On the loop's clock; the last one."""
 
     def in_turn(self, *steps: Reply | Callable[[Asked], Reply]) -> None:
         """One step a request; the last one again and again."""
@@ -105,6 +108,7 @@ class Upstream:
         self.plays = play
 
     def draw(self, request: Request) -> Recording | None:
+        self.answered_at = asyncio.get_running_loop().time()
         if request.method == "GET" and request.path.endswith("/models"):
             return _whole(request, 404, {"error": {"message": "no list here", "code": "not_found"}})
         asked = _read(request)
