@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("proxy", "auth", "management")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 FILE_LINES_MAX = 400
+LOADED_LATE = {"auth/aesgcm.py", "auth/oidc.py", "auth/service_account.py"}
+"""Files that load a library of many megabytes when somebody needs it, which few ever do."""
 FUNCTION_LINES_MAX = 60
 README_LINES_MAX = 150
 
@@ -54,7 +56,7 @@ class TestSource:
         tree = ast.parse(path.read_text())
         nodes = [node for function in functions(tree) for node in ast.walk(function)]
         inner = [node.lineno for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
-        assert inner == []
+        assert inner == [] or relative(path) in LOADED_LATE
 
     def test_its_name_is_a_noun(self, path: Path) -> None:
         assert path.stem not in FORBIDDEN_FILE_NAMES
