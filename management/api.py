@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from aiohttp import web
@@ -42,6 +43,7 @@ from management.state import State
 from management.webhooks import Herald
 from proxy.config.edit import Put, write_back
 from proxy.config.load import digest_of, read
+from proxy.config.reload import AT_START
 from proxy.config.schema import Config
 from proxy.errors import ConfigChanged, ConfigError
 
@@ -200,7 +202,7 @@ class Management:
                 status=reply.status,
                 changes=ask.changes,
             )
-        return self._told(reply) if isinstance(reply, Reply) else reply
+        return self._told(_with_restart(reply, ask)) if isinstance(reply, Reply) else reply
 
     def _told(self, reply: Reply) -> web.Response:
         headers = {**_HEADERS, "X-CPA-VERSION": self._state.version, "Content-Type": reply.kind, **reply.headers}
@@ -223,6 +225,14 @@ class Management:
                 state.audit.note, peer="", action="hash the management key", changes={"remote-management": "hashed"}
             )
             await state.reload()
+
+
+def _with_restart(reply: Reply, ask: Ask) -> Reply:
+    """A change that waits for the next start says so."""
+    waiting = [name for name in ask.changes if name in AT_START]
+    if not waiting or not isinstance(reply.body, dict):
+        return reply
+    return replace(reply, body={**reply.body, "restart-needed": waiting})
 
 
 def _write_hash(state: State, key: str, stored: str) -> bool:

@@ -31,7 +31,7 @@ from proxy.accounts.probe import probe_account
 from proxy.banner import facts_of, show
 from proxy.cli import ServeOptions
 from proxy.config.load import Loaded
-from proxy.config.reload import Reloader
+from proxy.config.reload import AT_START, Reloader
 from proxy.config.schema import Config
 from proxy.dispatch.clock import Clock
 from proxy.dispatch.failover import Dispatcher
@@ -246,9 +246,10 @@ class House:
         if self._management is not None:
             self._management.follow(self.config)
         self.log.info("config.reloaded", accounts=len(self.standpoint.snapshot.credentials))
-        fixed = ("host", "port", "tls", "auth_dir", "log_format", "logging_to_file", "debug", "usage_database")
-        if waiting := [name for name in fixed if getattr(before, name) != getattr(self.config, name)]:
-            self.log.warning("config.restart_needed", settings=[name.replace("_", "-") for name in waiting])
+        fields = {name: name.replace("-", "_") for name in AT_START}
+        waiting = [name for name, field in fields.items() if getattr(before, field) != getattr(self.config, field)]
+        if waiting:
+            self.log.warning("config.restart_needed", settings=waiting)
 
     def accounts_changed(self) -> None:
         self.standpoint = self._stand(self.config)

@@ -15,7 +15,9 @@ export async function settings(api) {
   };
   const save = async () => {
     try {
-      await api.send("PUT", "/config.yaml", text.value, { "Content-Type": "application/yaml", "If-Match": tag });
+      const answer = await api.send("PUT", "/config.yaml", text.value, { "Content-Type": "application/yaml", "If-Match": tag });
+      const waiting = (await answer.json())["restart-needed"];
+      if (waiting) tell(t("restartNeeded", waiting.join(", ")), "warn", 20);
     } catch (fault) {
       if (fault.status === 412) throw new Error(t("changed"));
       if (!fault.body?.lines) throw fault;

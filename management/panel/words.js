@@ -21,7 +21,7 @@ const WORDS = {
     rotate: "New secret", reallyRotate: "Give {0} another secret? The old one stops working at once.", reallyRemoveKey: "Delete {0}? It lets nobody in from now on.",
     newKey: "Make a new key", keyOnce: "Copy it now: it is not shown again.", copy: "Copy", copied: "Copied.", noKeys: "None: only this machine is served.",
     endpoints: "Point clients here", tryIt: "Send a test message", message: "Message", clientKey: "Client key, if keys are set", answer: "Answer", startHere: "Start here", startText: "The accounts below are simulated. Add your own to serve real requests:", live_requests: "As it happens", audit: "Changes", quarantined: "Files not in force", notGood: "The last config.yaml is not in force:",
-    unreachable: "The server does not answer.", noChanges: "Nothing was changed yet.", busiest: "highest: {0}", everyLine: "also of this panel and the API",
+    restartNeeded: "In force at the next start: {0}.", unreachable: "The server does not answer.", noChanges: "Nothing was changed yet.", busiest: "highest: {0}", everyLine: "also of this panel and the API",
   },
   zh: {
     title: "proxy", key: "管理密钥", signIn: "打开", signOut: "关闭", keyHint: "密钥只保存在本页内存中，刷新页面即清除。",
@@ -43,7 +43,7 @@ const WORDS = {
     rotate: "更换密钥", reallyRotate: "为 {0} 更换密钥？旧密钥立即失效。", reallyRemoveKey: "删除 {0}？从现在起它不再放行任何人。",
     newKey: "生成新密钥", keyOnce: "请立即复制：不会再次显示。", copy: "复制", copied: "已复制。", noKeys: "无：只服务本机。",
     endpoints: "客户端指向此处", tryIt: "发送测试消息", message: "消息", clientKey: "客户端密钥（若已设置）", answer: "回答", startHere: "从这里开始", startText: "下面的账号是模拟的。添加你自己的账号以处理真实请求：", live_requests: "实时请求", audit: "变更", quarantined: "未生效的文件", notGood: "最新的 config.yaml 未生效：",
-    unreachable: "服务器没有响应。", noChanges: "尚无变更。", busiest: "最高：{0}", everyLine: "包括本面板与管理 API",
+    restartNeeded: "下次启动时生效：{0}。", unreachable: "服务器没有响应。", noChanges: "尚无变更。", busiest: "最高：{0}", everyLine: "包括本面板与管理 API",
   },
 };
 

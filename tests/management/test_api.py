@@ -108,6 +108,14 @@ async def test_the_plain_key_becomes_a_hash_and_the_comments_stay(open_stage: An
         assert "another-key-of-mine" not in (stage.accounts / "logs" / "audit.log").read_text()
 
 
+async def test_what_waits_for_the_next_start_is_said(stage: Any) -> None:
+    assert (await stage.ask("PUT", "/port", {"value": 8400})).json == {"status": "ok", "restart-needed": ["port"]}
+    assert (await stage.ask("PUT", "/request-retry", {"value": 2})).json == {"status": "ok"}
+    text = await stage.ask("GET", "/config.yaml")
+    put = await stage.ask("PUT", "/config.yaml", text.body.replace(b"port: 8400", b"port: 8401\nrequest-log: true"))
+    assert put.json == {"ok": True, "changed": ["config"], "warnings": [], "restart-needed": ["port"]}
+
+
 async def test_a_key_that_could_be_guessed_is_named_once(
     open_stage: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,10 @@ async def test_the_text_goes_out_masked_and_comes_back_whole(open_stage: Any) ->
         assert "of-mine" not in shown
         assert "# first" in shown
         put = await stage.ask("PUT", "/config.yaml", (shown + "debug: true\n").encode(), If_Match=read.headers["ETag"])
-        assert (put.status, put.json) == (200, {"ok": True, "changed": ["config"], "warnings": []})
+        assert (put.status, put.json) == (
+            200,
+            {"ok": True, "changed": ["config"], "warnings": [], "restart-needed": ["debug"]},
+        )
         assert stage.config.read_text() == before + "debug: true\n"
         assert stage.house.config.debug
         assert put.headers["ETag"] == (await stage.ask("GET", "/config.yaml")).headers["ETag"]
