@@ -20,6 +20,7 @@ from proxy.errors import Malformed
 from proxy.hub.residue import JsonObject, JsonValue
 from proxy.server.models import Listing
 from proxy.server.stream import close
+from proxy.upstream.base import Flowing
 from proxy.wire.base import dumps, loads
 
 PROJECT = "proxy"
@@ -87,6 +88,12 @@ class Wrapped:
 
     async def __anext__(self) -> bytes:
         return wrap_frames(await anext(self._body), self._trace_id)
+
+    async def flow(self, take: Callable[[bytes], bool]) -> None:
+        """`proxy.upstream.base.Flowing`."""
+        body: object = self._body
+        if isinstance(body, Flowing):
+            await body.flow(lambda chunk: take(wrap_frames(chunk, self._trace_id)))
 
     async def aclose(self) -> None:
         await close(self._body)

@@ -6,7 +6,7 @@ are touched only where a conversation goes on that is kept here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from proxy.dispatch.inquiry import Inquiry, Outcome
@@ -17,6 +17,7 @@ from proxy.server.continuation import PREVIOUS, Turn, input_items, is_stored, op
 from proxy.server.references import MARK, known
 from proxy.server.scribe import Scribe
 from proxy.server.stream import close
+from proxy.upstream.base import Flowing
 from proxy.wire.base import loads
 
 WIRE = "openai_responses"
@@ -95,11 +96,27 @@ class ReadAlong:
                 self._scribe.read_whole(b"".join(self._parts))
                 self._following.keep(self._scribe, self._outcome)
             raise
-        if not self._following.is_stream:
+        if self._following.is_stream:
+            self._read(chunk)
+        else:
             self._parts.append(chunk)
-        elif self._scribe.read_events(chunk):
-            self._following.keep(self._scribe, self._outcome)
         return chunk
+
+    def _read(self, chunk: bytes) -> None:
+        if self._scribe.read_events(chunk):
+            self._following.keep(self._scribe, self._outcome)
+
+    async def flow(self, take: Callable[[bytes], bool]) -> None:
+        """`proxy.upstream.base.Flowing`."""
+        chunks: object = self._chunks
+        if not self._following.is_stream or not isinstance(chunks, Flowing):
+            return
+
+        def also(chunk: bytes) -> bool:
+            self._read(chunk)
+            return take(chunk)
+
+        await chunks.flow(also)
 
     async def aclose(self) -> None:
         await close(self._chunks)
