@@ -131,6 +131,8 @@ class CliProcess:
     async def write(self, raw: bytes) -> None:
         """Raises `Ended`."""
         assert self._process.stdin is not None
+        if self._process.stdin.is_closing():  # uvloop does not take what comes then for a broken connection
+            raise Ended(await self._last_words())
         try:
             self._process.stdin.write(raw)
             await self._process.stdin.drain()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,11 @@ from typing import Any
 import msgspec
 
 from tests.backends.backend import CUT, Backend, Refuse
+from tests.logins.vendor import Asked
 
 HOST = "api.anthropic.com"
 PATH = "/v1/messages"
+USAGE_PATH = "/api/oauth/usage"
 MODEL = "claude-haiku-4-5"
 USAGE = {
     "input_tokens": 11,
@@ -90,6 +93,13 @@ class ClaudeBackend(Backend[Turn]):
 
     def _read(self, raw: bytes, headers: Mapping[str, str]) -> Turn:
         return Turn(body=msgspec.json.decode(raw), headers=headers)
+
+    async def _about(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        """But for the account's usage: how much there is of that is said by what a test plays."""
+        if asked.path == USAGE_PATH:
+            await self._tell(Refuse(status=404, body={}, headers={}), writer)
+        else:
+            await super()._about(asked, writer)
 
 
 # what it says
@@ -184,6 +194,10 @@ WORDS = (
 """What means something to this CLI, or once did."""
 ABOUT = {"/api/oauth/profile", "/v1/mcp_servers"}
 """What else is asked of the provider."""
+KEYS = {
+    "model", "messages", "system", "tools", "metadata", "max_tokens", "temperature", "stream"
+}  # fmt: skip
+"""Of a request for a caller who names a model, a tool and a question."""
 OWN_CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Bash", {"command": "touch {mark}"}),
     ("Write", {"file_path": "{mark}", "content": "x"}),
@@ -275,3 +289,8 @@ def spoil(home: Path, mark: str) -> None:
     (home / "commands" / "whales.md").write_text("whales")
     servers = {"x": {"command": "touch", "args": [mark]}}
     (home / ".claude.json").write_bytes(msgspec.json.encode({"mcpServers": servers}))
+
+
+def offered(body: Mapping[str, Any]) -> list[str]:
+    """The names of the tools."""
+    return [tool["name"] for tool in body["tools"]]

@@ -232,6 +232,11 @@ ABOUT = {
     "/backend-api/wham/rate-limit-reset-credits",
 }  # fmt: skip
 """What else is asked of the provider."""
+KEYS = {
+    "model", "stream", "input", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "store", "include",
+    "prompt_cache_key", "client_metadata",
+}  # fmt: skip
+"""Of a request for a caller who names a model, a tool and a question."""
 OWN_CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("shell", {"command": ["touch", "{mark}"]}),
     ("exec_command", {"cmd": "touch {mark}"}),
@@ -276,3 +281,8 @@ def spoil(home: Path, mark: str) -> None:
     server = f"[mcp_servers.x]\ncommand = 'touch'\nargs = ['{mark}']\n"
     for folder in (home, home.parents[2] / ".codex"):
         (folder / "config.toml").write_text(f"model_provider = 'nobody'\n{server}")
+
+
+def offered(body: Mapping[str, Any]) -> list[str]:
+    """The names of the tools."""
+    return [tool["name"] for tool in body["tools"]]

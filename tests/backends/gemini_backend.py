@@ -151,6 +151,11 @@ WORDS = (
 """What means something to this CLI, or once did."""
 ABOUT: frozenset[str] = frozenset()
 """What else is asked of the provider: nothing."""
+KEYS = {
+    "model", "project", "user_prompt_id", "request", "request.contents", "request.tools", "request.generationConfig",
+    "request.session_id",
+}  # fmt: skip
+"""Of a request for a caller who names a model, a tool and a question."""
 OWN_CALLS: tuple[tuple[str, dict[str, Any]], ...] = tuple(
     (name, _ANY)
     for name in (*OWN_TOOLS, "mcp_run_shell_command", "discovered_tool_x", "shell", "default_api:run_shell_command")
@@ -186,3 +191,8 @@ def spoil(home: Path, mark: str) -> None:
     for folder in (home / ".gemini", home.parents[2] / ".gemini"):
         folder.mkdir(exist_ok=True)
         (folder / "settings.json").write_bytes(msgspec.json.encode(settings))
+
+
+def offered(body: Mapping[str, Any]) -> list[str]:
+    """The names of the tools."""
+    return [tool["name"] for group in body["request"]["tools"] for tool in group["functionDeclarations"]]

@@ -157,3 +157,14 @@ async def test_tokens_are_counted_without_asking_anybody(stage: Stage) -> None:
         assert 5 < told.total_tokens < 50
     assert stage.backend.turns == []
     assert [*stage.servants()] == [], "no CLI is started for it"
+
+
+async def test_nothing_is_added_but_what_is_documented(stage: Stage) -> None:
+    """docs/backends.md, "What is added"."""
+    tool: Any = {"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}
+    await stage.asked(tools=[tool])
+    (turn,) = stage.backend.turns
+    inner = turn.body.get("request", {})
+    assert {*turn.body} | {f"request.{key}" for key in inner} == stage.says.KEYS
+    assert turn.told == [("user", "Who is there?")]
+    assert [name.removeprefix("mcp_") for name in stage.says.offered(turn.body)] == ["tide"]

@@ -95,6 +95,16 @@ async def test_a_provider_that_breaks_in_mid_answer_is_told_of_and_not_asked_aga
     assert len(stage.backend.turns) == 1
 
 
+async def test_a_cli_that_is_killed_before_it_has_asked_is_left_for_another_account(stage: Stage) -> None:
+    asking = asyncio.create_task(text_of(stage))
+    async with asyncio.timeout(60):
+        while not [*stage.servants()]:  # noqa: ASYNC110 - nobody tells us that it has been started
+            await asyncio.sleep(0.01)
+    stage.kill_servants()
+    assert await asking == WORDS
+    assert [turn.account for turn in stage.backend.turns] == ["quay"]
+
+
 @pytest.mark.parametrize("stage", ["codex", "gemini"], indirect=True)
 async def test_an_answer_outlives_the_cli_that_asked_for_it(stage: Stage) -> None:
     """It has passed by us on its way to the CLI."""

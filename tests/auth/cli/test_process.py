@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import uvloop
 
 from auth.cli import process as module
 from auth.cli.process import INHERITED, CliProcess, Ended, environment
@@ -127,6 +128,23 @@ async def test_its_last_words(start: Start) -> None:
     process = await start("import sys; print('first', file=sys.stderr); sys.exit('the reason')")
     with pytest.raises(Ended, match=r"^the reason$"):
         await process.line()
+
+
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_who_has_ended_is_not_spoken_to(tmp_path: Path, make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def speak() -> None:
+        process = await CliProcess.start([sys.executable, "-c", "exit('the reason')"], home=tmp_path / "home")
+        try:
+            with pytest.raises(Ended, match=r"^the reason$"):
+                while True:
+                    await process.write(b"Are you there?\n")
+                    await asyncio.sleep(0.01)
+            process.tell(b"It does not matter.")
+        finally:
+            await process.close()
+
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(speak())
 
 
 async def test_a_flood_is_drained_and_its_end_is_kept(start: Start) -> None:
