@@ -135,7 +135,7 @@ def test_who_has_ended_is_not_spoken_to(tmp_path: Path, make_loop: Callable[[], 
     async def speak() -> None:
         process = await CliProcess.start([sys.executable, "-c", "exit('the reason')"], home=tmp_path / "home")
         try:
-            with pytest.raises(Ended, match=r"^the reason$"):
+            with pytest.raises(Ended, match=r"^the reason$"):  # noqa: PT012 - when it notices is the system's to say
                 while True:
                     await process.write(b"Are you there?\n")
                     await asyncio.sleep(0.01)
