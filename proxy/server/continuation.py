@@ -16,6 +16,7 @@ from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report, Tie
 from proxy.dispatch.splice import Members, joined, raw
 from proxy.errors import Kind, Malformed, TooLarge
 from proxy.hub.residue import JsonValue
+from proxy.server import compaction
 from proxy.server.app import Dispatcher
 from proxy.server.archive import Told, View
 from proxy.server.references import resolved
@@ -76,7 +77,7 @@ class Turn:
         return Told(
             id=scribe.id,
             parent=self.parent,
-            items=self.own + scribe.items(),
+            items=self.own + compaction.expanded(scribe.items()),
             response=scribe.response if is_stored and not is_elsewhere else b"",
             credential=(report.credential or "") if is_elsewhere or is_live else "",
             is_live=is_live,
@@ -94,7 +95,7 @@ def turn_of(fields: Members, view: View, *, bytes_max: int, is_live: Callable[[s
     answer that nobody here has heard of, and `TooLarge`.
     """
     brought = input_items(fields)
-    own = resolved(brought, view)
+    own = resolved(compaction.expanded(brought), view)
     turn = Turn(fields=fields, own=own.items)
     if own.sent != brought:
         fields["input"] = _listed([*own.sent])
@@ -151,9 +152,25 @@ async def open_turn(dispatcher: Dispatcher, turn: Turn, inquiry: Callable[[Turn]
         return await dispatcher.open(inquiry(turn))
     except Refused as refused:
         failure = refused.failure
+        if failure.code == compaction.REFUSED and compaction.is_asked(turn.own):
+            return await _summarised(dispatcher, turn, inquiry, refused)
         if not turn.can_be_untied or (failure.kind not in _NOT_THE_CLIENTS and failure.code != NOT_FOUND):
             raise
     return await dispatcher.open(inquiry(turn.untied()))
+
+
+async def _summarised(
+    dispatcher: Dispatcher, turn: Turn, inquiry: Callable[[Turn], Inquiry], refused: Refused
+) -> Outcome:
+    """Nothing of what was said is gone on from any more. Raises `Refused`, also where a whole answer is wanted."""
+    fields = {key: value for key, value in turn.fields.items() if key != PREVIOUS}
+    asked = inquiry(Turn(fields=compaction.request(fields, turn.whole())))
+    if not asked.is_stream:
+        raise refused
+    outcome = await dispatcher.open(asked)
+    outcome.body = compaction.Summary(outcome.body, asked.framing)
+    turn.parent, turn.own = None, ()
+    return outcome
 
 
 def not_found(response_id: str) -> Malformed:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from proxy.dispatch.inquiry import Inquiry, Outcome
 from proxy.dispatch.splice import Members, members
+from proxy.server import compaction
 from proxy.server.app import App
 from proxy.server.archive import View
 from proxy.server.continuation import PREVIOUS, Turn, input_items, is_stored, open_turn, turn_of
@@ -45,7 +46,7 @@ class Following:
         fields = members(inquiry.body)
         view = app.archive.view(owner, now=now)
         self._is_kept = inquiry.operation == "generate" and is_stored(fields)
-        self._goes_on = _is_known(fields, view)
+        self._goes_on = _is_known(fields, view) or compaction.concerns(inquiry.body)
         self._turn = turn_of(fields, view, bytes_max=bytes_max) if self._goes_on else Turn(fields=fields)
 
     async def open(self) -> Outcome:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+
 import pytest
 
 from tests.clients import test_codex
@@ -50,6 +52,30 @@ async def test_its_vendor_does_it(stage: Stage, is_by_socket: bool) -> None:
     (kept,) = [each for each in later.body["input"] if each["type"] == "compaction"]
     assert kept["encrypted_content"] == CONTENT
     assert b"Ahoy." not in later.request.body
+
+
+@pytest.mark.parametrize("is_by_socket", [True, False], ids=["WebSocket", "HTTP"])
+async def test_a_model_that_cannot_writes_notes_in_its_place(stage: Stage, is_by_socket: bool) -> None:
+    """Codex asks as it asks its vendor, and gets such an item as it wants."""
+    await stage.open(anthropic=["key-one-of-the-harbour"])
+    stage.upstream.in_turn(Say("Ahoy."), Say(SUMMARY), Say("Bergamot."))
+    server = test_codex.served_by_socket(stage) if is_by_socket else over_http(stage)
+    async with server as codex:
+        thread = await codex.thread(model=MODELS["anthropic"])
+        assert await turn(codex, thread, "Hello there") == "completed"
+        await compacted(codex, thread)
+        assert await turn(codex, thread, "What was it?") == "completed"
+    _, asked, later = stage.upstream.asked
+    assert b"Ahoy." in asked.request.body
+    assert b"Ahoy." not in later.request.body
+    assert SUMMARY.encode() in later.request.body
+
+
+def over_http(stage: Stage) -> AbstractAsyncContextManager[AppServer]:
+    """By a provider that goes by OpenAI's name."""
+    provider = f'{{name="OpenAI",base_url="{stage.url}/v1",wire_api="responses",env_key="HARBOUR_KEY"}}'
+    choice = ("-c", 'model_provider="p"', "-c", f"model_providers.p={provider}")
+    return app_server(stage, "codex", *choice, "app-server", HARBOUR_KEY=CLIENT_KEY)
 
 
 async def test_any_other_model_writes_a_summary(stage: Stage) -> None:

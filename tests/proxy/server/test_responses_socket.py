@@ -19,6 +19,7 @@ from proxy.hub.events import Failure, PartDelta, PartEnd, PartStart, ResponseEnd
 from proxy.hub.parts import Part, Text, ToolCall
 from proxy.hub.response import Finish, Usage
 from proxy.server import lanes
+from proxy.server.compaction import ASK, FOUND
 from proxy.wire.base import Reply
 from proxy.wire.table import wire_named
 
@@ -259,6 +260,40 @@ class TestTheStateOfATurn:
         assert first.headers.getall("x-codex-turn-state") == ["s-1"]
         assert "x-codex-turn-state" not in second.headers
         assert first.said.headers["x-codex-turn-state"] == "s-0"
+
+
+async def test_a_model_that_cannot_make_a_conversation_shorter_is_asked_for_notes(
+    house: House, answers: Answers
+) -> None:
+    play = answers.answer
+
+    async def answer(inquiry: Inquiry) -> Outcome:
+        if b'"compaction_trigger"' in inquiry.body:
+            answers.inquiries.remove(inquiry)
+            failure = Failure.of(Untranslatable("nobody else knows it", code="unsupported_state"))
+            raise Refused(failure, Report(request_id=inquiry.request_id, model_asked=inquiry.model))
+        return await play(inquiry)
+
+    house.dispatcher.answer = answer
+    async with connected(house) as client:
+        first = await client.ask(input="hello", store=False)
+        made = await client.ask(
+            input=[{"type": "compaction_trigger"}], previous_response_id=first["id"], store=False, tools=[]
+        )
+        (item,) = made["output"]
+        await client.ask(input=[item, {"role": "user", "content": "and?"}], store=False)
+        await client.ask(input="and then?", previous_response_id=made["id"], store=False)
+    _, asked, later, after = [json_of(each) for each in answers.inquiries]
+    assert [item["type"], made["status"]] == ["compaction", "completed"]
+    assert asked["input"][0]["content"] == "hello"
+    assert asked["input"][-1]["content"][0]["text"] == ASK
+    assert (asked["tool_choice"], "previous_response_id" in asked) == ("none", False)
+    assert later["input"][0]["content"][0]["text"] == after["input"][0]["content"][0]["text"] == f"{FOUND}Hi"
+    assert len(after["input"]) == 2
+
+
+def json_of(inquiry: Inquiry) -> Any:
+    return msgspec.json.decode(inquiry.body)
 
 
 class TestMessages:
