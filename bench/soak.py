@@ -81,6 +81,8 @@ class Soak:
     changes: int = 0
     kills: int = 0
     _asked: int = 0
+    _ended: int = 0
+    _has_ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def write_config(self) -> None:
         """As an editor would: beside it, then in its place."""
@@ -126,19 +128,26 @@ class Soak:
 
     async def _break_vendors(self) -> None:
         while True:
-            began = time.monotonic()
             vendor = self.vendors[self.kills % len(self.vendors)]
             self.kills += 1
             await vendor.kill()
             await asyncio.sleep(DOWN_SECONDS)
             await vendor.start()
-            await asyncio.sleep(max(0.0, KILL_SECONDS - (time.monotonic() - began)))
+            await self._pause(KILL_SECONDS - DOWN_SECONDS, 2 * self.concurrency)
 
     async def _change_settings(self) -> None:
         while True:
-            await asyncio.sleep(CHANGE_SECONDS)
+            await self._pause(CHANGE_SECONDS, self.concurrency // 4)
             self.write_config()
             self.write_account()
+
+    async def _pause(self, seconds: float, streams: int) -> None:
+        """For both: on a machine that has other things to do, what breaks must not come more often for each stream."""
+        until = self._ended + streams
+        await asyncio.sleep(seconds)
+        while self._ended < until:
+            self._has_ended.clear()
+            await self._has_ended.wait()
 
     # the clients
 
@@ -151,6 +160,8 @@ class Soak:
         async def client() -> None:
             for number in numbers:
                 await self._one(session, number, tally)
+                self._ended += 1
+                self._has_ended.set()
 
         await asyncio.gather(*(client() for _ in range(self.concurrency)))
         tally.seconds = round(time.monotonic() - began, 1)
