@@ -66,7 +66,7 @@ async def _played(name: str, folder: Path) -> AsyncIterator[Stage]:
             yield stage
         finally:
             await stage.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while stage.processes():  # noqa: ASYNC110 - nobody tells us when a process is gone
                 await asyncio.sleep(0.02)
         assert [*stage.leftovers()] == []

@@ -267,6 +267,15 @@ async def test_results_that_come_after_a_restart_find_their_calls(stage: Stage) 
     assert told.index("Who is there?") < told.index("Kiel") < told.index("rain")
 
 
+async def test_a_call_that_nobody_answers_is_not_gone_on_with(stage: Stage) -> None:
+    """When the server ends, and its CLIs with it."""
+    stage.backend.in_turn(stage.says.calls("weather", {}), stage.says.said("It went on by itself."))
+    await stage.asked(tools=[tool("weather")])
+    await stage.close()
+    assert [*stage.servants()] == []
+    assert len(stage.backend.turns) == 1
+
+
 async def test_nothing_is_left_of_a_server_that_was_killed(stage: Stage) -> None:
     await stage.asked()
     assert [*stage.leftovers()]

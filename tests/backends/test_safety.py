@@ -100,7 +100,7 @@ async def test_nothing_is_run_and_nothing_read_outside_its_places(stage: Stage) 
     """By the system calls of its processes, as strace sees them, whatever is asked and whatever the model calls."""
     trace = stage.folder / "trace"
     seen = "trace=execve,openat,open,clone,clone3,fork,vfork"
-    await stage.restart("strace", "-D", "-f", "-qq", "-v", "-s", "300", "-e", seen, "-o", str(trace))
+    await stage.restart("strace", "-D", "-f", "--seccomp-bpf", "-qq", "-v", "-s", "300", "-e", seen, "-o", str(trace))
     calls = itertools.cycle(calls_of(stage))
 
     def play(_turn: Request) -> bytes:
