@@ -183,6 +183,43 @@ async def test_an_answer_of_another_model_makes_room_too(lab: Any, make: Any) ->
     assert await first == await second
 
 
+async def test_waiting_for_somebody_busy_costs_no_round(lab: Any, make: Any) -> None:
+    gate = Gate(make)
+    dispatcher = lab.dispatcher(Config(claude_api_key=make.keys("k1", concurrency=1), request_retry=0), gate)
+    lab.time.is_frozen = True
+    running = [asyncio.create_task(serve(lab, dispatcher)) for _ in range(3)]
+    for _ in running:
+        await settled()
+        gate.open()
+    assert await asyncio.gather(*running) == ["anthropic key 1"] * 3
+
+
+# How long, and how often
+
+
+@pytest.mark.parametrize(
+    ("allowed", "waited"), [(2, [2.0]), (3, [2.0]), (4, [2.0, 2.0]), (5.9, [2.0, 2.0]), (6, [2.0] * 3)]
+)
+async def test_all_waits_of_a_request_together_are_bounded(
+    lab: Any, make: Any, allowed: float, waited: list[float]
+) -> None:
+    config = Config(claude_api_key=make.keys("k1"), request_retry=9, max_retry_interval=allowed)
+    dispatcher = lab.dispatcher(config, lambda _call: make.whole(LIMITED, 429, retry_after="2"))
+    with pytest.raises(Refused):
+        await serve(lab, dispatcher)
+    assert lab.time.slept == waited
+    assert len(lab.upstream.calls) == len(waited) + 1
+
+
+async def test_each_round_tries_as_many_as_it_may(lab: Any, make: Any) -> None:
+    keys = make.keys("k1", "k2", "k3", "k4", "k5")
+    config = Config(claude_api_key=keys, max_retry_credentials=2, request_retry=1)
+    dispatcher = lab.dispatcher(config, lambda _call: make.whole(FAILED, 500))
+    with pytest.raises(Refused):
+        await serve(lab, dispatcher)
+    assert [dict(call.headers)["x-api-key"] for call in lab.upstream.calls] == ["k1", "k2", "k3", "k4"]
+
+
 # Crowds at a reset
 
 
