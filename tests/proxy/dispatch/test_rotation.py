@@ -198,10 +198,10 @@ async def test_waiting_for_somebody_busy_costs_no_round(lab: Any, make: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("allowed", "waited"), [(2, [2.0]), (3, [2.0]), (4, [2.0, 2.0]), (5.9, [2.0, 2.0]), (6, [2.0] * 3)]
+    ("allowed", "waited"), [(2, [2.0]), (3, [2.0]), (4, [2.0, 2.0]), (5, [2.0, 2.0]), (6, [2.0] * 3)]
 )
 async def test_all_waits_of_a_request_together_are_bounded(
-    lab: Any, make: Any, allowed: float, waited: list[float]
+    lab: Any, make: Any, allowed: int, waited: list[float]
 ) -> None:
     config = Config(claude_api_key=make.keys("k1"), request_retry=9, max_retry_interval=allowed)
     dispatcher = lab.dispatcher(config, lambda _call: make.whole(LIMITED, 429, retry_after="2"))
