@@ -220,6 +220,27 @@ async def test_each_round_tries_as_many_as_it_may(lab: Any, make: Any) -> None:
     assert [dict(call.headers)["x-api-key"] for call in lab.upstream.calls] == ["k1", "k2", "k3", "k4"]
 
 
+async def test_a_last_resort_is_the_first_try_and_no_other(lab: Any, make: Any) -> None:
+    config = Config(claude_api_key=make.keys("k1", "k2"), request_retry=0)
+    dispatcher = lab.dispatcher(config, lambda _call: make.whole(FAILED, 500))
+    for calls in (2, 3, 4):  # both are ready; then both rest
+        with pytest.raises(Refused):
+            await serve(lab, dispatcher)
+        assert len(lab.upstream.calls) == calls
+
+
+async def test_before_the_same_are_asked_again_there_is_a_pause_that_grows_by_chance(
+    lab: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = replace(lab.time.clock(), chance=lambda: 0.5)
+    monkeypatch.setattr(lab.time, "clock", lambda: clock)
+    config = Config(claude_api_key=make.keys("k1"), request_retry=6, max_retry_interval=0)
+    dispatcher = lab.dispatcher(config, lambda _call: make.whole(FAILED, 500))
+    with pytest.raises(Refused):
+        await serve(lab, dispatcher)
+    assert lab.time.slept == [0.25, 0.5, 1.0, 2.0, 4.0, 4.0]
+
+
 # Crowds at a reset
 
 
