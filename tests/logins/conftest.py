@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from auth import refresh
 from auth.logins.table import LOGIN_KINDS
 from proxy.accounts.desk import Desk
 from proxy.accounts.logins import LoginRun, LoginWish
@@ -98,6 +99,8 @@ class House:
 async def house(tmp_path: Path, vendor: Vendor) -> AsyncIterator[House]:
     house = House(tmp_path / "auth", vendor)
     yield house
+    if refresh.talks:  # with children that outlive whoever asked them
+        await asyncio.wait(set(refresh.talks))
     # A killed process is gone when the system has cleaned up after it.
     await until(lambda: not house.processes())
 
