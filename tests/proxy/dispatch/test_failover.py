@@ -379,6 +379,33 @@ async def test_broken_streams_are_retried_as_often_as_configured(lab: Any, make:
     assert len(lab.upstream.calls) == 2
 
 
+async def test_what_never_was_a_stream_is_no_broken_one(lab: Any, make: Any) -> None:
+    dispatcher = lab.dispatcher(
+        config(make, "k1", "k2", "k3", "k4", streaming=Streaming(bootstrap_retries=1)),
+        [*[make.whole(FAILED, 500)] * 3, make.stream(*GOOD)],
+    )
+    outcome = await dispatcher.open(lab.inquiry("anthropic", BODY, is_stream=True))
+    assert await lab.read(outcome) == b"".join(GOOD)
+
+
+async def test_after_five_minutes_nobody_else_is_asked(lab: Any, make: Any) -> None:
+    def slow(_call: Any) -> Any:
+        lab.time.now += 160
+        return Silent("nothing came")
+
+    await refused(lab.dispatcher(config(make, "k1", "k2", "k3", "k4"), slow), lab.inquiry("anthropic", BODY))
+    assert len(lab.upstream.calls) == 2
+
+
+async def test_whoever_serves_is_trusted_again(lab: Any, make: Any) -> None:
+    answers = [make.whole(FAILED, 500), make.whole(ANSWER)]
+    dispatcher = lab.dispatcher(config(make, "k1", request_retry=1), answers)
+    outcome = await dispatcher.open(lab.inquiry("anthropic", BODY))
+    await lab.read(outcome)
+    assert [*lab.pool.cooldowns()] == []
+    assert lab.pool.served_at(outcome.report.credential) is not None
+
+
 # The head is held
 
 

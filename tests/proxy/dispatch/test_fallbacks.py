@@ -138,6 +138,14 @@ async def test_but_what_is_too_long_for_the_next_model_is_not_what_was_asked(lab
     assert (failure.status, failure.kind, failure.retry_after_seconds) == (429, "rate_limit", 20.0)
 
 
+async def test_nor_does_it_end_the_chain(lab: Any, make: Any) -> None:
+    limited = make.whole(LIMITED, 429, retry_after="20")
+    script = by_model(make, opus=limited, sonnet=make.whole(TOO_LONG, 400), **{"5_5": make.whole(RESPONSE)})
+    headers, _ = await told(lab, lab.dispatcher(config(make, SONNET, GPT), script))
+    assert headers["x-proxy-fallback"] == GPT
+    assert models(lab) == [OPUS, SONNET, GPT]
+
+
 async def test_when_all_are_out_each_accounts_reason_is_told(lab: Any, make: Any) -> None:
     long, short = make.whole(LIMITED, 429, retry_after="600"), make.whole(LIMITED, 429, retry_after="30")
     dispatcher = lab.dispatcher(config(make, SONNET), by_model(make, opus=long, sonnet=short))
