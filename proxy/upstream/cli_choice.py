@@ -219,10 +219,18 @@ def spares_wanted(begun: Collection[float], now: float, room: Room) -> int:
     return min(max(recent, 1), room.spares_max)
 
 
-def may_add_spare(home: Home, standing: Sequence[Standing], room: Room) -> bool:
-    """A spare never takes the last place that somebody who asks might need."""
-    account = sum(_is_same_account(each.home, home) for each in standing)
-    return account < room.account_processes_max and len(standing) < room.processes_max - 1
+def place_for_spare(home: Home, standing: Sequence[Standing], room: Room) -> Start | None:
+    """None: it would take the last place that somebody who asks might need. Where an account's places are all taken,
+    the one spare of a home takes that of whoever was silent longest: the next who begins would, and wait for the start.
+    """
+    account = [each for each in standing if _is_same_account(each.home, home)]
+    if len(account) < room.account_processes_max and len(standing) < room.processes_max - 1:
+        return Start()
+    idle = [each for each in account if each.is_idle]
+    if not idle or any(each.is_spare and each.home == home for each in account):
+        return None
+    chosen = _instead_of(idle)
+    return chosen if isinstance(chosen, Start) else None
 
 
 def expired(standing: Standing, now: float, room: Room) -> tuple[Kept, ...]:

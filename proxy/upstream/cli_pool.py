@@ -42,7 +42,7 @@ from proxy.upstream.cli_choice import (
     choose,
     expired,
     is_too_old,
-    may_add_spare,
+    place_for_spare,
     spares_wanted,
 )
 from proxy.upstream.cli_worker import Kind, Process, W_co, Worker
@@ -266,7 +266,9 @@ class CliPool:
             return
         wanted = self._spares_wanted(home)
         there = sum(each.is_spare and each.home == home for each in self._standing())
-        while there < wanted and may_add_spare(home, self._standing(), self.room):
+        while there < wanted and (place := place_for_spare(home, self._standing(), self.room)) is not None:
+            if place.instead_of:
+                self._close(self._processes[place.instead_of])
             self._start(demand.kind, demand.account, home)
             there += 1
 

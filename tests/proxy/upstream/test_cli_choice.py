@@ -19,7 +19,7 @@ from proxy.upstream.cli_choice import (
     choose,
     expired,
     is_too_old,
-    may_add_spare,
+    place_for_spare,
     room_for,
     spares_wanted,
 )
@@ -131,9 +131,20 @@ def test_as_many_spares_as_were_needed_lately_and_one_for_a_while() -> None:
 
 
 def test_a_spare_leaves_a_place_for_who_asks() -> None:
-    assert may_add_spare(HARBOUR, [process(1)], ROOM)
-    assert not may_add_spare(HARBOUR, [process(1), process(2)], ROOM)
-    assert not may_add_spare(HARBOUR, [process(n, QUAY) for n in (1, 2, 3)], ROOM)
+    assert place_for_spare(HARBOUR, [process(1)], ROOM) == Start()
+    assert place_for_spare(HARBOUR, [process(1), process(2)], ROOM) is None
+    assert place_for_spare(HARBOUR, [process(n, QUAY) for n in (1, 2, 3)], ROOM) is None
+
+
+def test_one_spare_takes_the_place_of_whoever_was_silent_longest() -> None:
+    silent, latest = (process(n, begun=1, kept=(kept(since=n),)) for n in (1, 2))
+    busy = process(3, begun=1, turns=1)
+    assert place_for_spare(HARBOUR, [latest, silent], ROOM) == Start(instead_of=1)
+    assert place_for_spare(HARBOUR, [busy, latest], ROOM) == Start(instead_of=2)
+    assert place_for_spare(HARBOUR, [busy, replace(busy, serial=4)], ROOM) is None
+    assert place_for_spare(HARBOUR, [silent, process(5)], ROOM) is None, "there is one"
+    others = [process(n, QUAY, begun=1, kept=(kept(),)) for n in (6, 7, 8)]
+    assert place_for_spare(HARBOUR, others, ROOM) is None, "of another account nobody goes for it"
 
 
 def test_silent_conversations_are_forgotten_and_old_processes_leave() -> None:
