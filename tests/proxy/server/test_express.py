@@ -517,7 +517,6 @@ class TestHandedOver:
         assert (status, headers["connection"], len(vendor.asked)) == (200, "close", 2)
         await drain
 
-
     async def test_the_server_goes_while_a_body_comes(self, connect: Open) -> None:
         client = await connect()
         sent = client.request()
