@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from auth.memory_file import MemoryFile
 from auth.pool import Pool
 from auth.quota import HOUR, Window
-from proxy.accounts.known import usages
+from auth.standing import ALL_MODELS, Setback
+from proxy.accounts.known import resting, usages
 
 UNIX = 1_800_000_000.0
 
@@ -29,3 +31,20 @@ async def test_what_a_server_has_written_down(tmp_path: Path) -> None:
     ]
     assert usages(tmp_path, unix=UNIX + HOUR) == {}
     assert usages(tmp_path / "none", unix=UNIX) == {}
+
+
+async def test_who_rests_until_when(tmp_path: Path) -> None:
+    pool = Pool()
+    spent = Setback(model=ALL_MODELS, why="the 5-hour window is exhausted", seconds=HOUR, is_stated=True)
+    pool.fail(pool.lend(("one", ALL_MODELS), 5.0), spent, 5.0)
+    pool.fail(pool.lend(("two", "big"), 5.0), replace(spent, model="big"), 5.0)
+    memory = MemoryFile(
+        tmp_path, pool, monotonic=lambda: 5.0, unix=lambda: UNIX, is_wanted=lambda: True, tell=lambda _: None
+    )
+    memory._written = -1
+    await memory.save()
+    found = resting(tmp_path, unix=UNIX)
+    assert found == {"one": "cooling: the 5-hour window is exhausted (until 2027-01-15 09:00+00:00)"}, (
+        "of one model: no"
+    )
+    assert resting(tmp_path, unix=UNIX + 2 * HOUR) == {}
