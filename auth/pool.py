@@ -156,21 +156,27 @@ class Pool:
         *,
         most: float = 1.0,
         lease: Lease | None = None,
+        asked: int = 0,
     ) -> None:
-        """What an answer told of the credential's windows; `lease`: to whose request, None: it was asked for now. A
-        window that has room ends the cooldown that it was the reason of, unless that is the younger of the two. `most`:
-        the share of a window that may be used.
+        """What an answer told of the credential's windows; `lease`: to whose request; `asked`: what `mark` gave when it
+        was asked for; neither: it was asked for now. A window that has room ends the cooldown that it was the reason
+        of, unless that is the younger of the two. `most`: the share of a window that may be used.
         """
         self.revision += 1
         self.quotas.note(credential_id, windows, most=most)
         has_room = {window.slot: not window.is_full for window in windows}
-        serial = self._serial + 1 if lease is None else lease.serial
+        serial = asked or self._serial + 1 if lease is None else lease.serial
         for record in self._accounts.pages.get(credential_id, {}).values():
             is_answered = has_room.get(record.window, False)
             if record.window == UNNAMED:
                 is_answered = bool(has_room) and all(has_room.values())
             if is_answered and serial > record.wave:
                 record.end(now)
+
+    def mark(self) -> int:
+        """Of a moment, for `read`: what begins later is younger."""
+        self._serial += 1
+        return self._serial
 
     def give_back(self, lease: Lease) -> None:
         """At the end of the attempt, however it ended. May be called again."""

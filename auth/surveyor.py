@@ -30,20 +30,24 @@ class _Plan:
 
 
 class Surveyor:
-    """`on_survey` is called on the loop, with a login's id. `is_wanted`: whether it makes sense now."""
+    """`on_survey` is called on the loop, with a login's id and what `mark` gave when it was asked. `is_wanted`: whether
+    it makes sense now.
+    """
 
     def __init__(
         self,
         data: Path,
         *,
-        on_survey: Callable[[str, Survey], None],
+        on_survey: Callable[[str, Survey, int], None],
         is_wanted: Callable[[str], bool],
+        mark: Callable[[], int] = int,
         now: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._data = data
         self._on_survey = on_survey
         self._is_wanted = is_wanted
+        self._mark = mark
         self._now = now
         self._chance = chance
         self._plans: dict[str, _Plan] = {}
@@ -80,10 +84,11 @@ class Surveyor:
             await asyncio.sleep(0 if len(due) > 1 else LOOK_SECONDS)
 
     async def _survey(self, login: Kept) -> None:
+        asked = self._mark()
         told = await run_child(self._data, login, "", is_survey=True)
         plan = self._plans.get(login.id)
         if told.survey is not None and plan is not None and plan.login.home == login.home:
-            self._on_survey(login.id, told.survey)
+            self._on_survey(login.id, told.survey, asked)
 
 
 async def surveyed(data: Path, login: Kept) -> tuple[Survey | None, str]:

@@ -106,7 +106,11 @@ class House:
         self.memory = self._memory()
         self.memory.read()
         self.enrolment = Enrolment(
-            auth_folder(self.config), log=self.log, on_change=self.accounts_changed, on_survey=self.surveyed
+            auth_folder(self.config),
+            log=self.log,
+            on_change=self.accounts_changed,
+            on_survey=self.surveyed,
+            mark=self.pool.mark,
         )
         prices = Prices(auth_folder(self.config) / "prices.yaml")
         self.ledger = Ledger(
@@ -254,13 +258,13 @@ class House:
     def accounts_changed(self) -> None:
         self.standpoint = self._stand(self.config)
 
-    def surveyed(self, credential_id: str, survey: Survey) -> None:
+    def surveyed(self, credential_id: str, survey: Survey, asked: int) -> None:
         """What an account's own CLI told of its windows."""
         now, unix = self.clock.monotonic(), self.clock.unix()
         reserve = {each.id: each.reserve_percent for each in self.standpoint.snapshot.credentials}
         if credential_id in reserve:
             most = 1 - reserve[credential_id] / 100
-            self.pool.read(credential_id, survey.windows(now, unix), now, most=most)
+            self.pool.read(credential_id, survey.windows(now, unix), now, most=most, asked=asked)
 
     def refuse(self, error: ConfigError) -> None:
         self.log.error("config.refused", complaints=error.message.splitlines(), still="the last good one is in force")

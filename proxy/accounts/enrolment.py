@@ -70,7 +70,8 @@ class Enrolment:
         *,
         log: structlog.typing.FilteringBoundLogger,
         on_change: Callable[[], None],
-        on_survey: OnSurvey = lambda _account, _survey: None,
+        on_survey: OnSurvey = lambda _account, _survey, _asked: None,
+        mark: Callable[[], int] = int,
     ) -> None:
         self._log = log
         self._on_change = on_change
@@ -81,7 +82,7 @@ class Enrolment:
         self.found = Enrolled(providers=(), credentials={}, unused={})
         """What the last snapshot has of the files."""
         self._logins = FreshLogins(folder, seal=self.store.seal, log=log, on_change=on_change)
-        self._surveys = Surveys(self.store, on_survey=on_survey, is_wanted=self._logins.is_fresh)
+        self._surveys = Surveys(self.store, on_survey=on_survey, is_wanted=self._logins.is_fresh, mark=mark)
         self._tell(tuple(Added(entry) for entry in self.store.entries.values() if entry.fault or entry.remarks))
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:

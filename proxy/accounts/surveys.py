@@ -17,8 +17,8 @@ from auth.surveyor import Surveyor
 from proxy.config.account_files import AccountFile, CliLogin
 from proxy.providers.enrolled import account_id
 
-OnSurvey: TypeAlias = Callable[[str, Survey], None]
-"""Called on the loop, with the account's id."""
+OnSurvey: TypeAlias = Callable[[str, Survey, int], None]
+"""Called on the loop, with the account's id and what `mark` gave when it was asked."""
 EXPIRY_SECONDS_MIN = 86400.0
 """An end of the login that has moved by less is not worth writing: some move it with each refresh."""
 
@@ -26,10 +26,17 @@ EXPIRY_SECONDS_MIN = 86400.0
 class Surveys:
     """`is_wanted`: whether the login of a file is one that can be asked."""
 
-    def __init__(self, store: Store[AccountFile], *, on_survey: OnSurvey, is_wanted: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        store: Store[AccountFile],
+        *,
+        on_survey: OnSurvey,
+        is_wanted: Callable[[str], bool],
+        mark: Callable[[], int] = int,
+    ) -> None:
         self._store = store
         self._on_survey = on_survey
-        self._surveyor = Surveyor(store.folder, on_survey=self._take, is_wanted=is_wanted)
+        self._surveyor = Surveyor(store.folder, on_survey=self._take, is_wanted=is_wanted, mark=mark)
         self._writing: set[asyncio.Task[None]] = set()
 
     def keep(self, logins: Sequence[Kept]) -> None:
@@ -43,11 +50,11 @@ class Surveys:
         if self._writing:
             await asyncio.wait(self._writing)
 
-    def _take(self, name: str, survey: Survey) -> None:
+    def _take(self, name: str, survey: Survey, asked: int) -> None:
         entry = self._store.entries.get(name)
         if entry is None or entry.value is None or not isinstance(entry.value.settings, CliLogin):
             return
-        self._on_survey(account_id(entry.value), survey)
+        self._on_survey(account_id(entry.value), survey, asked)
         if edits := news(entry.value.settings, survey):
             task = asyncio.create_task(self._write(name, edits))
             self._writing.add(task)

@@ -451,6 +451,20 @@ def test_room_in_every_window_ends_the_cooldown_of_one_that_was_not_named() -> N
     assert pool.standing(KEY, 11.0) is READY
 
 
+@pytest.mark.parametrize("others", [0, 3], ids=["alone", "among others"])
+def test_a_survey_that_began_before_the_refusal_is_no_fresher_reading(others: int) -> None:
+    pool = Pool()
+    lease = pool.lend(KEY, 0.0)
+    before = pool.mark()
+    for number in range(others):
+        pool.lend((f"account-{number + 2}", "model"), 0.5)
+    pool.fail(lease, windowed(), 1.0)
+    pool.read("account-1", [reading()], 2.0, asked=before)
+    assert pool.standing(KEY, 2.0).state == "cooling"
+    pool.read("account-1", [reading()], 4.0, asked=pool.mark())
+    assert pool.standing(KEY, 4.0) is READY
+
+
 def test_the_answer_to_an_older_request_is_no_fresher_reading() -> None:
     pool = Pool()
     slow = pool.lend(KEY, 0.0)

@@ -30,7 +30,7 @@ class Field:
         monkeypatch.setattr(surveyor, "LOOK_SECONDS", 0.0)
         self.surveyor = Surveyor(
             folder,
-            on_survey=lambda login, survey: self.heard.append((login, survey)),
+            on_survey=lambda login, survey, _: self.heard.append((login, survey)),
             is_wanted=lambda login: login not in self.unwanted,
             now=lambda: self.now,
             chance=lambda: 1.0,

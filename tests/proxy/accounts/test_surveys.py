@@ -43,9 +43,9 @@ async def test_the_file_says_it_and_the_pool_hears_it(tmp_path: Path) -> None:
     (folder / "a.json").write_bytes(msgspec.json.encode(fields))
     heard: list[str] = []
     store = open_store(folder)
-    surveys = Surveys(store, on_survey=lambda account, _: heard.append(account), is_wanted=lambda _: True)
-    surveys._take("a.json", Survey(plan="max"))
-    surveys._take("gone.json", Survey(plan="max"))
+    surveys = Surveys(store, on_survey=lambda account, _survey, _asked: heard.append(account), is_wanted=lambda _: True)
+    surveys._take("a.json", Survey(plan="max"), 1)
+    surveys._take("gone.json", Survey(plan="max"), 1)
     async with asyncio.timeout(5):
         await surveys.close()
     assert msgspec.json.decode((folder / "a.json").read_bytes()) == {**fields, "plan": "max"}
