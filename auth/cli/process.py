@@ -174,6 +174,10 @@ class CliProcess:
         """Its exit code, once it has ended by itself."""
         return await self._process.wait()
 
+    def kill(self) -> None:
+        """At once, the whole group, before it does another thing. `close` is still to be called."""
+        _signal_group(self.pid, signal.SIGKILL)
+
     async def close(self) -> None:
         """The whole group: TERM, then KILL; reaped. May be called again."""
         try:

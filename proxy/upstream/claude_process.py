@@ -282,7 +282,7 @@ class ClaudeProcess:
                 if isinstance(told, End | Fault):
                     self._asked = None
                     if told.is_going_on:
-                        self.interrupt()
+                        self._process.kill()  # a word would come too late: it asks within a millisecond
                 asked.put(told)
         if heard.type == "result":
             self._is_idle.set()
