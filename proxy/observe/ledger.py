@@ -158,7 +158,7 @@ class Ledger:
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._rows or self._jobs or self._is_closing, TIDY_SECONDS)
-                self._hurry.wait_for(lambda: self._jobs or self._is_closing, GATHER_SECONDS)
+                self._hurry.wait_for(self._is_urgent, GATHER_SECONDS)
                 batch = [self._rows.popleft() for _ in range(min(BATCH_MAX, len(self._rows)))]
                 is_last = not self._rows
                 jobs = [self._jobs.popleft() for _ in range(len(self._jobs))] if is_last else []
@@ -176,6 +176,10 @@ class Ledger:
                 time.sleep(RETRY_SECONDS if not is_closing else RETRY_SECONDS / 10)
             elif is_last:
                 self._tidy()
+
+    def _is_urgent(self) -> bool:
+        """Of a full batch nothing more is gathered: several thousand requests a second would pile up."""
+        return bool(self._jobs) or self._is_closing or len(self._rows) >= BATCH_MAX
 
     def _put_back(self, batch: list[Used]) -> None:
         with self._news:
