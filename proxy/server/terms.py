@@ -10,7 +10,6 @@ from multidict import CIMultiDict
 
 from proxy.config.schema import Config
 from proxy.dispatch.affinity import named_in
-from proxy.dispatch.own_key import HEADERS as OWN_KEYS
 from proxy.dispatch.pursuit import EXPLAIN_HEADER
 from proxy.errors import Malformed, ProxyError
 from proxy.server import body, cors, routes
@@ -24,7 +23,7 @@ from proxy.server.wishes import STEERING
 
 REQUEST_ID = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_SPECIAL = (*STEERING, *OWN_KEYS, EXPLAIN_HEADER, "expect", "content-encoding", "transfer-encoding", "upgrade")
+_SPECIAL = (*STEERING, EXPLAIN_HEADER, "expect", "content-encoding", "transfer-encoding", "upgrade")
 """With one of these a request takes more than an answer."""
 _WHOLE = frozenset({"openai_chat", "anthropic", "gemini"})
 """Wires whose conversations nobody keeps here."""

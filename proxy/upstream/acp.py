@@ -19,12 +19,12 @@ from proxy.upstream.acp_relay import AcpRelay
 from proxy.upstream.acp_start import AcpStarter
 from proxy.upstream.acp_turn import AcpTurn, can_follow
 from proxy.upstream.base import Answer, Call, CliAccount, Upstream
-from proxy.upstream.cli_answers import Told
 from proxy.upstream.cli_choice import Home, Seats, Wish
 from proxy.upstream.cli_pool import Busy, CliPool
 from proxy.upstream.cli_sessions import Sessions
 from proxy.upstream.cli_traces import CliTraces
 from proxy.upstream.cli_worker import Kind
+from proxy.upstream.own_answer import Told
 
 PROFILES: tuple[AcpProfile, ...] = (gemini_settings.PROFILE,)
 SEATS = Seats(at_once=32, conversations_max=150)

@@ -16,9 +16,10 @@ from proxy.upstream.acp_process import AcpProcess
 from proxy.upstream.acp_profile import AcpProfile
 from proxy.upstream.acp_script import Results, Step, Turn
 from proxy.upstream.base import Answer, Call
-from proxy.upstream.cli_answers import StreamedAnswer, Told, WholeAnswer
+from proxy.upstream.cli_answers import StreamedAnswer, WholeAnswer
 from proxy.upstream.cli_choice import Kept
 from proxy.upstream.cli_pool import Claim
+from proxy.upstream.own_answer import Told
 
 ASKED_SECONDS_MAX = 120.0
 """Until the CLI has been told all and asks its provider: far more than it needs."""

@@ -98,24 +98,3 @@ class WholeAnswer:
 
     def abort(self) -> None:
         self._streamed.abort()
-
-
-class Told:
-    """An error of ours, in the provider's dialect: nothing was asked of it."""
-
-    def __init__(self, status: int, body: bytes) -> None:
-        self.status = status
-        self.headers: Mapping[str, str] = CIMultiDict({"content-type": "application/json"})
-        self._body = body
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        yield self._body
-
-    async def read(self, bytes_max: int) -> bytes:
-        return self._body[:bytes_max]
-
-    async def release(self) -> None:
-        pass
-
-    def abort(self) -> None:
-        pass

@@ -12,12 +12,13 @@ from auth.cli.process import Ended
 from proxy.errors import Broken, Silent, UpstreamError
 from proxy.hub.residue import JsonObject
 from proxy.upstream.base import Answer, Call
-from proxy.upstream.cli_answers import StreamedAnswer, Told, WholeAnswer
+from proxy.upstream.cli_answers import StreamedAnswer, WholeAnswer
 from proxy.upstream.cli_choice import Kept
 from proxy.upstream.cli_pool import Claim
 from proxy.upstream.codex_process import CodexProcess, Thread
 from proxy.upstream.codex_relay import Exchange
 from proxy.upstream.codex_request import Turn, calls_of, can_be_parked, digest, results
+from proxy.upstream.own_answer import Told
 
 ASKED_SECONDS_MAX = 60.0
 """Until Codex has asked its backend: far more than it needs."""

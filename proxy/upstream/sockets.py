@@ -28,6 +28,7 @@ from proxy.upstream.failures import RAISED, is_unreachable, not_sent, too_long
 from proxy.upstream.headers import incoming, outgoing
 from proxy.upstream.http import HttpUpstream
 from proxy.upstream.line import Socket
+from proxy.upstream.own_answer import Told
 
 HANDSHAKE_SECONDS = 10.0
 """Some who stand in between swallow what they do not know."""
@@ -276,37 +277,15 @@ class SocketAnswer:
             self._socket.hang_up()
 
 
-class Given:
-    """An answer of our own: what goes on elsewhere cannot be said here."""
-
-    headers: Mapping[str, str] = _JSON
-
-    def __init__(self, status: int, body: bytes) -> None:
-        self.status = status
-        self._body = body
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        yield self._body
-
-    async def read(self, bytes_max: int) -> bytes:
-        return self._body[:bytes_max]
-
-    async def release(self) -> None:
-        pass
-
-    def abort(self) -> None:
-        pass
-
-
-def _forgotten(response_id: str) -> Given:
+def _forgotten(response_id: str) -> Told:
     message = f"the WebSocket on which {response_id[:100]!r} was told is closed; send the whole conversation as input"
     return _error(HTTPStatus.BAD_REQUEST, message, "previous_response_not_found")
 
 
-def _refused() -> Given:
+def _refused() -> Told:
     return _error(HTTPStatus.UPGRADE_REQUIRED, "the provider takes no WebSocket", "websocket_not_served")
 
 
-def _error(status: int, message: str, code: str) -> Given:
+def _error(status: int, message: str, code: str) -> Told:
     error = {"type": "invalid_request_error", "code": code, "message": message, "param": None}
-    return Given(status, msgspec.json.encode({"error": error}))
+    return Told(status, msgspec.json.encode({"error": error}))
