@@ -22,7 +22,6 @@ SETTINGS: Mapping[str, Foreign] = {
     "logs-max-total-size-mb": Foreign(0, "log files are bounded by themselves"),
     "error-logs-max-files": Foreign(0, "recordings are bounded by themselves"),
     "ws-auth": Foreign(value=True, why="WebSockets ask for a client key as everything else does"),
-    "force-model-prefix": Foreign(value=False, why="a prefix is one more name of a model, never the only one"),
     "interactions-api-key": Foreign([], "this server has no such provider"),
     "xai-api-key": Foreign([], "xAI is an entry of openai-compatibility here"),
     "oauth-request-scoped-errors": Foreign({}, "what an error means is built in, provider by provider"),

@@ -13,22 +13,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreign:
-    """`harmless`: values of a refused key that ask for nothing, and so are only ignored."""
-
     sentence: str
     is_refused: bool = False
-    harmless: tuple[str, ...] = ()
-
-    def refuses(self, value: str | None) -> bool:
-        return self.is_refused and value not in self.harmless
 
 
 def _ignored(sentence: str) -> Foreign:
     return Foreign(sentence=sentence)
 
 
-def _refused(sentence: str, *harmless: str) -> Foreign:
-    return Foreign(sentence=sentence, is_refused=True, harmless=harmless)
+def _refused(sentence: str) -> Foreign:
+    return Foreign(sentence=sentence, is_refused=True)
 
 
 _DISGUISE = _refused("it makes requests look like another client's; we always go by our own name")
@@ -41,7 +35,6 @@ _ROTATED = _ignored("log files are rotated within a fixed size")
 _MODEL = _ignored("it is known from the provider or not needed")
 _ANTIGRAVITY = _ignored("there are no Antigravity accounts here")
 _PANEL = _ignored("the panel is part of the program: nothing is downloaded, and it shows nothing without the key")
-_NO = ("false", "no", "off", "", "~", "null", "0")
 
 _TOP: Mapping[str, Foreign] = {
     # disguise
@@ -51,9 +44,6 @@ _TOP: Mapping[str, Foreign] = {
     "claude-code": _DISGUISE,
     # dangerous to ignore
     "auth": _refused("list the clients' keys under api-keys"),
-    "force-model-prefix": _refused(
-        "keys with a prefix also serve requests without it; ignoring this would spend them", *_NO
-    ),
     # other providers
     "interactions-api-key": _ignored("Gemini's Interactions API is not served; gemini-api-key takes the same keys"),
     "xai-api-key": _ignored("write it under openai-compatibility with base-url https://api.x.ai/v1"),

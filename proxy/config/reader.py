@@ -226,8 +226,7 @@ class Reader:
             self._foreign(each, child, _join(path, child.key.text))
         if named:
             return
-        value = entry.value.text.lower() if isinstance(entry.value, Scalar) else None
-        if known.refuses(value):
+        if known.is_refused:
             self._complaints.add(entry.key.line, f"{path} is not supported: {known.sentence}")
         else:
             self._complaints.warn(entry.key.line, f"{path} is ignored: {known.sentence}")

@@ -175,6 +175,9 @@ class Config:
         "Models never to use with accounts, by kind of account; * stands for anything.",
         Limits(example={"codex": ["*-preview"]}),
     )
+    force_model_prefix: bool = setting(
+        default=False, sentence="Keys and accounts with a prefix serve only requests that name it."
+    )
     routing: Routing = setting(Routing(), "Which account serves a request.")
     request_retry: int = setting(3, "Rounds over the candidates after the first, when all failed for a while.", _FEW)
     max_retry_interval: int = setting(

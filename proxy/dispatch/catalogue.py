@@ -6,7 +6,8 @@ A name is looked up as it stands; then without an effort suffix (`proxy.dispatch
 * a credential's own `models` (client's name → one upstream model, or a pool of them), else the list that its provider
   gave for it, else the provider's built-in one;
 * `oauth-model-alias` and `oauth-excluded-models`, by the provider's kind of account (`Provider.channel`);
-* the credential's prefix: each name is also offered as ``prefix/name``, by that credential alone;
+* the credential's prefix: each name is also offered as ``prefix/name``, by that credential alone; with
+  `force-model-prefix` only so;
 * `model-map`: a name that stands for another, whoever offers that.
 
 Upstream models that a wildcard of `excluded-models` fits are offered under no name. `within` is what
@@ -40,7 +41,6 @@ PARTS_MAX = 1024
 _NO_ALIASES: Mapping[str, tuple[AccountModelAlias, ...]] = MappingProxyType({})
 _NO_EXCLUSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 _NO_LISTS: Mapping[str, tuple[Model, ...]] = MappingProxyType({})
-_NO_MAP: Mapping[str, str] = MappingProxyType({})
 _INDEXES: dict[int, tuple[tuple[Model, ...], Mapping[str, Model]]] = {}
 _CROSSING: frozenset[Operation] = frozenset({"generate", "count_tokens"})
 
@@ -68,6 +68,16 @@ class Found:
         return (self.name, self.accounts) if self.accounts else self.name
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """`mapped`: client's name, or a wildcard, → the name that it stands for. `wants_prefix`: who has a prefix is asked
+    by it alone.
+    """
+
+    mapped: Mapping[str, str] = field(default_factory=dict)
+    wants_prefix: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """One credential and what it offers: client's name → upstream models."""
@@ -76,11 +86,21 @@ class _Source:
     credential: Credential
     names: Mapping[str, tuple[str, ...]]
     excluded: tuple[str, ...]
+    is_plain: bool
+    """Its names stand without its prefix, too."""
 
     def prefixed(self, name: str) -> Iterator[str]:
-        yield name
+        if self.is_plain:
+            yield name
         if self.credential.prefix:
             yield f"{self.credential.prefix}/{name}"
+
+    def readings(self, name: str) -> Iterator[str]:
+        """What a client may mean by a name that nobody lists."""
+        if self.is_plain:
+            yield name
+        if self.credential.prefix and (bare := name.removeprefix(f"{self.credential.prefix}/")) != name:
+            yield bare
 
     def takes_unlisted(self, name: str) -> bool:
         """Whether the provider may be asked for a name that nobody lists. Whoever lists models wants those alone."""
@@ -103,16 +123,22 @@ class Catalogue:
         *,
         listed: Mapping[str, tuple[Model, ...]] = _NO_LISTS,
         is_lost: Callable[[str], bool] = lambda _credential: False,
-        mapped: Mapping[str, str] = _NO_MAP,
+        naming: Naming | None = None,
     ) -> None:
         """`listed`: by credential. `is_lost`: whether a human has to act before a credential can serve again. Its
-        models are not shown, and may be asked for all the same. `mapped`: client's name, or a wildcard, → the name that
-        it stands for.
+        models are not shown, and may be asked for all the same.
         """
+        naming = naming or Naming()
         by_name = {provider.name: provider for provider in providers}
         self._is_lost = is_lost
         self._sources = [
-            _source(_relisted(by_name[each.provider], listed.get(each.id, ())), each, aliases, exclusions)
+            _source(
+                _relisted(by_name[each.provider], listed.get(each.id, ())),
+                each,
+                aliases,
+                exclusions,
+                is_plain=not (naming.wants_prefix and each.prefix),
+            )
             for each in sorted(credentials, key=lambda each: -each.priority)
             if each.provider in by_name and not each.is_disabled
         ]
@@ -123,10 +149,12 @@ class Catalogue:
                 for each in source.prefixed(name):
                     self._offers.setdefault(each, []).extend(pool)
         self._reach = EVERYTHING
-        self._wildcards = {name: target for name, target in mapped.items() if "*" in name or "?" in name}
+        self._wildcards = {name: target for name, target in naming.mapped.items() if "*" in name or "?" in name}
         self._efforts: dict[str, Reasoning | None] = {}
         """Of names that stand for others."""
-        stand_ins = ((name, self._meant(target)) for name, target in mapped.items() if name not in self._wildcards)
+        stand_ins = (
+            (name, self._meant(target)) for name, target in naming.mapped.items() if name not in self._wildcards
+        )
         for name, (candidates, reasoning) in [each for each in stand_ins if each[1][0]]:
             self._offers[name], self._efforts[name] = candidates, reasoning
         self._remembered: dict[tuple[str, Operation, str], Found] = {}
@@ -233,8 +261,7 @@ class Catalogue:
     def _unlisted(self, name: str) -> Sequence[Candidate]:
         found = []
         for source in self._sources:
-            prefix = f"{source.credential.prefix}/"
-            for reading in (name, name.removeprefix(prefix)) if name.startswith(prefix) else (name,):
+            for reading in source.readings(name):
                 if source.takes_unlisted(reading) and self._reach.may_name(reading):
                     found.append(Candidate(source.provider, source.credential, reading))
                     break
@@ -286,6 +313,8 @@ def _source(
     credential: Credential,
     aliases: Mapping[str, tuple[AccountModelAlias, ...]],
     exclusions: Mapping[str, tuple[str, ...]],
+    *,
+    is_plain: bool,
 ) -> _Source:
     excluded = credential.excluded_models + exclusions.get(provider.channel, ())
     names = dict(credential.models) or {model.id: (model.id,) for model in provider.models}
@@ -296,7 +325,7 @@ def _source(
         if not alias.fork and alias.alias != alias.name:
             names.pop(alias.name, None)
     kept = {name: tuple(m for m in models if not _is_excluded(m, excluded)) for name, models in names.items()}
-    return _Source(provider, credential, {name: models for name, models in kept.items() if models}, excluded)
+    return _Source(provider, credential, {name: models for name, models in kept.items() if models}, excluded, is_plain)
 
 
 def _is_excluded(model: str, patterns: Iterable[str]) -> bool:

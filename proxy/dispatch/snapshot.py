@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from auth.credential import Credential
 from proxy.config.schema import Config
-from proxy.dispatch.catalogue import Catalogue
+from proxy.dispatch.catalogue import Catalogue, Naming
 from proxy.dispatch.payload import Edits
 from proxy.dispatch.policy import Strategy
 from proxy.providers.base import Model, Provider
@@ -83,5 +83,5 @@ def _catalogue(
         config.oauth_excluded_models,
         listed=listed,
         is_lost=is_lost,
-        mapped=config.model_map,
+        naming=Naming(mapped=config.model_map, wants_prefix=config.force_model_prefix),
     )

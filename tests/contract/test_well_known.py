@@ -17,7 +17,7 @@ OK = {"status": "ok"}
 SCALARS: dict[str, object] = {
     "debug": True, "logging-to-file": False, "usage-statistics-enabled": True, "request-log": False, "request-retry": 2,
     "max-retry-credentials": 1, "max-retry-interval": 10, "quota-exceeded/switch-project": False,
-    "quota-exceeded/switch-preview-model": False, "proxy-url": "http://127.0.0.1:9",
+    "quota-exceeded/switch-preview-model": False, "proxy-url": "http://127.0.0.1:9", "force-model-prefix": True,
 }  # fmt: skip
 LISTS: dict[str, list[object]] = {
     "api-keys": ["a-client-key-of-the-panel"],
@@ -53,7 +53,7 @@ async def test_a_scalar(stage: Any, name: str) -> None:
     assert (bad.status, bad.json["error"]) == (400, "invalid body")
 
 
-@pytest.mark.parametrize("name", ["logs-max-total-size-mb", "error-logs-max-files", "force-model-prefix"])
+@pytest.mark.parametrize("name", ["logs-max-total-size-mb", "error-logs-max-files"])
 async def test_a_scalar_that_is_none_here_is_read_and_kept_as_it_is(stage: Any, name: str) -> None:
     """It is told what holds; the same again is no change, anything else is refused, and says why."""
     held = (await stage.get(f"/{name}"))[name]

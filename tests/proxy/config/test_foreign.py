@@ -43,11 +43,6 @@ def test_patterns() -> None:
     assert foreign("port") is None
 
 
-def test_a_refused_key_that_asks_for_nothing_is_ignored() -> None:
-    [warning] = parse(b"force-model-prefix: false").warnings
-    assert warning.startswith("config.yaml:1: force-model-prefix is ignored: ")
-
-
 def test_a_group_with_keys_that_are_known_one_by_one_is_told_key_by_key() -> None:
     with pytest.raises(ConfigError) as caught:
         parse(b"codex:\n  other: 1\n  identity-confuse: true\n  disable-codex-cloaking: false\n")

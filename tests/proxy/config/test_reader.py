@@ -187,15 +187,6 @@ MALFORMED = {
         "auth:\n  providers: {}",
         ["1: auth is not supported: list the clients' keys under api-keys"],
     ),
-    "prefix forced": (
-        "force-model-prefix: true",
-        [
-            (
-                "1: force-model-prefix is not supported: keys with a prefix also serve requests without it; "
-                "ignoring this would spend them"
-            )
-        ],
-    ),
     "rule with a condition": (
         "payload:\n  override:\n    - models:\n        - name: a\n          not-match: {b: c}\n      params: {x: 1}",
         [

@@ -7,7 +7,7 @@ import pytest
 
 from auth.credential import Credential
 from proxy.config.schema import AccountModelAlias
-from proxy.dispatch.catalogue import NAME_CHARACTERS_MAX, Catalogue
+from proxy.dispatch.catalogue import NAME_CHARACTERS_MAX, Catalogue, Naming
 from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.errors import UnknownModel
 from proxy.hub.request import Reasoning
@@ -66,6 +66,20 @@ def test_a_prefix_offers_the_models_once_more_by_that_credential_alone() -> None
     assert keys(catalogue, "team/m") == [("a", "m")]
     assert keys(catalogue, "m") == [("a", "m"), ("b", "m")]
     assert [model.id for model in catalogue.models()] == ["m", "team/m"]
+
+
+def test_who_has_a_prefix_may_be_for_requests_that_name_it_alone() -> None:
+    kind = provider("p", "m", families=("claude-*",))
+    catalogue = Catalogue([kind], [credential("a", prefix="team"), credential("b")], naming=Naming(wants_prefix=True))
+    assert keys(catalogue, "team/m") == [("a", "m")]
+    assert keys(catalogue, "m") == [("b", "m")]
+    assert keys(catalogue, "team/claude-9") == [("a", "claude-9")]
+    assert keys(catalogue, "claude-9") == [("b", "claude-9")]
+    alone = Catalogue([kind], [credential("a", prefix="team")], naming=Naming(wants_prefix=True))
+    assert [model.id for model in alone.models()] == ["team/m"]
+    for name in ("m", "claude-9"):
+        with pytest.raises(UnknownModel):
+            alone.find(name, "generate", "openai_chat")
 
 
 def test_excluded_models_are_offered_under_no_name() -> None:
@@ -284,7 +298,7 @@ class TestModelMap:
     def catalogue(**mapped: str) -> Catalogue:
         names = {name.replace("_", "-").replace("any", "*"): target for name, target in mapped.items()}
         providers = [provider("p", "gpt-x", "gpt-mini", families=("gpt-*",)), provider("q", "sonnet")]
-        return Catalogue(providers, [credential("a"), credential("b", "q")], mapped=names)
+        return Catalogue(providers, [credential("a"), credential("b", "q")], naming=Naming(mapped=names))
 
     def test_a_name_stands_for_another_s_model(self) -> None:
         catalogue = self.catalogue(gpt_x="sonnet")
