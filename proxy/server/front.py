@@ -318,6 +318,11 @@ class Front(Paced):
         else:
             self.transport.close()
 
+    def hand_on(self, request: bytes) -> None:
+        """A request that was read here, as it came, is answered where `elsewhere` leads, and so are those behind it."""
+        held, self._held = self._held, b""
+        self._hand_over(request + held)
+
     def _hand_over(self, data: bytes) -> None:
         self._withdraw()
         self._is_handed_on = True
@@ -354,7 +359,7 @@ class Front(Paced):
 
     def _go_on(self, visit: FrontVisit) -> bool:
         """After an answer: whether there may be another request."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._is_handed_on:
             return False
         if visit.is_last or not visit.content.is_complete:
             if visit.content.is_complete:

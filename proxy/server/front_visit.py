@@ -25,6 +25,10 @@ class Link(Protocol):
         """Raises ConnectionError when the client is gone."""
         ...
 
+    def hand_on(self, request: bytes) -> None:
+        """The connection is another's from here on, which begins with this request."""
+        ...
+
 
 class FrontVisit:
     """`ride`: how far it has come without an exchange, which nobody has taken over yet."""
@@ -103,6 +107,15 @@ class FrontVisit:
         self._front.transport.write(unsent + self._writer.end())
         if self._front.is_slow:
             await self._front.drain()
+
+    def hand_on(self, content: bytes) -> None:
+        """Somebody else answers it, over the same connection. `content`: of its body, what has come, in one piece.
+        Nothing has been answered yet, and the body is not chunked.
+        """
+        lines = [f"{name}: {value}" for name, value in self.fields if name.lower() != "content-length"]
+        length = len(content) + self.content.left  # a head that is known may tell of an earlier one
+        head = "\r\n".join((f"{self.method} {self.target} HTTP/1.1", *lines, f"Content-Length: {length}", "", ""))
+        self._front.hand_on(head.encode("utf-8", "surrogateescape") + content)
 
     def close_after(self) -> None:
         self.is_last = True

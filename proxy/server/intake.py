@@ -88,6 +88,11 @@ class Intake:
 
     # what whoever reads uses
 
+    @property
+    def left(self) -> int:
+        """How much is still to come of a body whose length was told."""
+        return self._left or 0
+
     def look(self) -> bytes:
         """At what has come, which stays there."""
         if len(self._parts) > 1:

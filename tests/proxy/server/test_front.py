@@ -14,8 +14,13 @@ from aiohttp import web
 from proxy.dispatch.inquiry import Inquiry, Outcome
 from proxy.server.connection import Patience
 from proxy.server.front import AHEAD_BYTES_MAX
+from proxy.server.front_visit import FrontVisit
+from proxy.server.handle import handle
 
 if TYPE_CHECKING:
+    from proxy.server.app import App
+    from proxy.server.express import Ride
+    from proxy.server.visit import Visit
     from tests.proxy.server.conftest import House, Open
 
 BODY = b'{"model":"big"}'
@@ -332,3 +337,47 @@ class Elsewhere:
     async def answer(self, _request: object, arrival: object) -> object:
         assert arrival
         return web.Response(body=b"managed")
+
+
+class TestHandingOn:
+    async def test_a_request_that_was_read_is_answered_by_another_protocol_and_so_is_the_next(
+        self, house: House, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read = []
+
+        async def instead(app: App, visit: Visit, ride: Ride | None = None) -> web.StreamResponse | None:
+            if not isinstance(visit, FrontVisit):
+                return await handle(app, visit, ride)
+            read.append(visit.content.look())
+            visit.hand_on(visit.content.look())
+            return None
+
+        monkeypatch.setattr("proxy.server.lifecycle.handle", instead)
+        peer = await connect()
+        peer.writer.write(post(house, BODY + b" " * 10, b"X-One: two") + post(house, b'{"model":"next"}'))
+        assert [(await peer.answer())[2] for _ in range(2)] == [BODY, b'{"model":"next"}']
+        assert read == [BODY + b" " * 10]
+        assert [inquiry.headers["x-one"] for inquiry in house.dispatcher.inquiries[:1]] == ["two"]
+        assert await still_open(peer, house)
+
+    async def test_the_rest_of_its_body_comes_there(
+        self, house: House, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def instead(app: App, visit: Visit, ride: Ride | None = None) -> web.StreamResponse | None:
+            if not isinstance(visit, FrontVisit):
+                return await handle(app, visit, ride)
+            visit.hand_on(visit.content.look())
+            return None
+
+        monkeypatch.setattr("proxy.server.lifecycle.handle", instead)
+        peer = await connect()
+        whole = post(house, b'{"model":"big","x":"' + b"y" * 300_000 + b'"}', b"X-Proxy-Explain: 1")
+        peer.writer.write(whole[:-100_000])
+        await asyncio.sleep(0)
+        peer.writer.write(whole[-100_000:])
+        assert (await peer.answer())[2] == BODY
+
+
+async def still_open(peer: Peer, house: House) -> bool:
+    peer.writer.write(get(house))
+    return (await peer.answer())[0] == 200
