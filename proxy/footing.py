@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import unquote, urlsplit
@@ -39,13 +39,13 @@ def usage_place(config: Config) -> Path | Database:
         raise ConfigError(f"usage-database: {error}") from error
 
 
-def log_stream(config: Config) -> BinaryIO:
-    """Raises `ConfigError`."""
+def log_stream(config: Config, *, bytes_total: Callable[[], int] = lambda: 0) -> BinaryIO:
+    """`bytes_total`: see `LogFile`. Raises `ConfigError`."""
     if not config.logging_to_file:
         return sys.stderr.buffer
     path = logs_folder(config) / "proxy.log"
     try:
-        return cast("BinaryIO", LogFile(path))
+        return cast("BinaryIO", LogFile(path, bytes_total=bytes_total))
     except OSError as error:
         raise ConfigError(f"logging-to-file: {path}: {error.strerror}") from error
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from rich.console import Console
 
@@ -37,13 +36,12 @@ from proxy.dispatch.clock import Clock
 from proxy.dispatch.failover import Dispatcher
 from proxy.dispatch.snapshot import Snapshot
 from proxy.errors import ConfigError
-from proxy.footing import auth_folder, check_exposure, is_json, log_stream, logs_folder, secrets_beside, usage_place
+from proxy.footing import auth_folder, check_exposure, is_json, secrets_beside, usage_place
+from proxy.log_shelf import LogShelf
 from proxy.observe.ledger import Ledger
-from proxy.observe.log import LibraryLog, make_log
+from proxy.observe.log import LibraryLog
 from proxy.observe.metrics import Metrics
-from proxy.observe.outbox import Outbox
 from proxy.observe.prices import Prices
-from proxy.observe.record import Recorder
 from proxy.observe.request_ids import RequestIds
 from proxy.observe.request_line import as_json
 from proxy.observe.scrub import Scrubber
@@ -96,13 +94,8 @@ class House:
         self.pool = Pool()
         self.clock = Clock()
         self.config = loaded.config
-        self.outbox = Outbox(log_stream(self.config))
-        self.log = make_log(
-            cast("BinaryIO", self.outbox),
-            redact=self.scrubber.process,
-            is_json=is_json(self.config),
-            is_debug=options.is_debug or self.config.debug,
-        )
+        self.shelf = LogShelf(lambda: self.config, self.scrubber, is_debug=options.is_debug or self.config.debug)
+        self.log = self.shelf.log
         self.memory = self._memory()
         self.memory.read()
         self.enrolment = Enrolment(
@@ -206,7 +199,7 @@ class House:
 
     def _state(self, dispatcher: Dispatcher) -> State:
         assert self._reloader is not None
-        logs = logs_folder(self.config)
+        logs = self.shelf.folder
         return State(
             version=__version__,
             config_path=self._path,
@@ -290,7 +283,7 @@ class House:
             Discreet(http, self.scrubber.data),
             prompt=direct if self._options.replay is None else None,
             is_wanted=lambda: self.config.request_log,
-            recorder=lambda: Recorder(logs_folder(self.config) / "requests", self.scrubber),
+            recorder=self.shelf.recorder,
         )
         codex = Codex(
             self.clis,
@@ -331,9 +324,10 @@ class House:
             log=self.log,
             now=time.time,
             new_id=RequestIds(self.scrubber.vouch).next,
-            tell=as_json(self.outbox.write, self.scrubber.text) if is_json(self.config) else None,
+            tell=as_json(self.shelf.outbox.write, self.scrubber.text) if is_json(self.config) else None,
             ledger=self.ledger,
             limits=self.clientele.limits,
+            cases=self.shelf.cases,
             management=management,
             clis=lambda: health(self.clis),
         )
@@ -361,6 +355,7 @@ class House:
         await self.clientele.start()
         remembering = asyncio.create_task(self.memory.keep())
         listing = asyncio.create_task(self.lists.keep(upstreams["http"]))
+        tidying = asyncio.create_task(self.shelf.keep())
         try:
             await serve(
                 app, host=self.config.host, port=self.config.port, tls=self.config.tls, when_listening=self.greet
@@ -368,6 +363,7 @@ class House:
         finally:
             remembering.cancel()
             listing.cancel()
+            tidying.cancel()
             await self.memory.save()
             await self.clientele.close()
             await self.board.close()
@@ -380,7 +376,7 @@ class House:
                 await upstream.close()
             logging.getLogger().removeHandler(library_log)
             self.log.info("server.stopped")
-            self.outbox.close()
+            await self.shelf.close()
 
     def greet(self, urls: Sequence[str]) -> None:
         facts = facts_of(

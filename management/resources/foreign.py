@@ -19,8 +19,6 @@ class Foreign:
 
 
 SETTINGS: Mapping[str, Foreign] = {
-    "logs-max-total-size-mb": Foreign(0, "log files are bounded by themselves"),
-    "error-logs-max-files": Foreign(0, "recordings are bounded by themselves"),
     "ws-auth": Foreign(value=True, why="WebSockets ask for a client key as everything else does"),
     "interactions-api-key": Foreign([], "this server has no such provider"),
     "xai-api-key": Foreign([], "xAI is an entry of openai-compatibility here"),

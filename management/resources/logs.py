@@ -1,4 +1,4 @@
-"""Log files: the newest lines, what came since, recordings of single requests."""
+"""Log files: the newest lines, what came since, recordings of single requests and reports of those that failed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import os
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import msgspec
 
 from management.refusal import Refusal, absent, invalid
 from management.routes import Ask, Parameter, Reply, Route, Schema
-from proxy.observe.log_file import GENERATIONS
+from proxy.observe.log_file import older_files
 
 LINES, LINES_MAX = 500, 5000
 BYTES_MAX = 8 * 1024 * 1024
@@ -76,7 +77,7 @@ def lines_of(path: Path, request_id: str, limit: int) -> dict[str, object]:
     """Of one request, the older files' too; the last `limit` of them."""
     needle = request_id.encode()
     lines: deque[str] = deque(maxlen=limit)
-    for each in (*(path.with_name(f"{path.name}.{number}") for number in range(GENERATIONS, 0, -1)), path):
+    for each in (*(older_files(path) if path.parent.is_dir() else ()), path):
         try:
             descriptor = os.open(each, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
@@ -114,7 +115,7 @@ async def clear_logs(ask: Ask) -> Reply:
 
 
 def _clear(path: Path) -> int:
-    older = [each for each in path.parent.glob(f"{path.name}.*") if each.is_file()]
+    older = older_files(path) if path.parent.is_dir() else []
     for each in older:
         each.unlink(missing_ok=True)
     if path.is_file() and not path.is_symlink():
@@ -123,34 +124,38 @@ def _clear(path: Path) -> int:
     return len(older)
 
 
-def _recordings(ask: Ask) -> Path:
-    return ask.state.logs / "requests"
+def _folders(ask: Ask) -> tuple[Path, Path]:
+    """Of recordings, and of reports."""
+    return ask.state.logs / "requests", ask.state.logs / "errors"
 
 
 async def list_recordings(ask: Ask) -> Reply:
-    return Reply(body={"files": await asyncio.to_thread(lambda: [*_listed(_recordings(ask))][:FILES_MAX])})
+    return Reply(body={"files": await asyncio.to_thread(_told, _folders(ask))})
 
 
-def _listed(folder: Path) -> Iterator[dict[str, object]]:
-    """The newest first."""
-    try:
-        names = sorted((each.name for each in folder.iterdir()), reverse=True)
-    except OSError:
-        return
-    for name in names:
-        if _NAME.fullmatch(name):
-            try:
-                found = (folder / name).stat(follow_symlinks=False)
-            except OSError:
-                continue
-            yield {"name": name, "size": found.st_size, "modified": int(found.st_mtime)}
+def _told(folders: tuple[Path, ...]) -> list[dict[str, object]]:
+    told: list[dict[str, object]] = []
+    for path in _listed(folders)[:FILES_MAX]:
+        with suppress(OSError):
+            found = path.lstat()
+            told.append({"name": path.name, "size": found.st_size, "modified": int(found.st_mtime)})
+    return told
+
+
+def _listed(folders: tuple[Path, ...]) -> list[Path]:
+    """The newest first, which names tell."""
+    found: list[Path] = []
+    for folder in folders:
+        with suppress(OSError):
+            found += (each for each in folder.iterdir() if _NAME.fullmatch(each.name))
+    return sorted(found, key=lambda each: each.name, reverse=True)
 
 
 async def get_recording(ask: Ask) -> Reply:
     name = ask.path["name"]
     if not _NAME.fullmatch(name):
         raise invalid("this is no name of a recording")
-    return await _file(_recordings(ask), name)
+    return await _file([folder / name for folder in _folders(ask)])
 
 
 async def get_by_id(ask: Ask) -> Reply:
@@ -158,23 +163,25 @@ async def get_by_id(ask: Ask) -> Reply:
     if not _ID.fullmatch(wanted):
         raise invalid("this is no request id")
     ending = f"-{re.sub(r'[^A-Za-z0-9_-]+', '_', wanted)[:64]}.json"
-    names = await asyncio.to_thread(lambda: [str(each["name"]) for each in _listed(_recordings(ask))])
-    found = next((name for name in names if name.endswith(ending)), None)
-    if found is None:
+    recordings, reports = await asyncio.to_thread(lambda: [_listed((folder,)) for folder in _folders(ask)])
+    found = [path for path in (*recordings, *reports) if path.name.endswith(ending)]
+    if not found:
         raise absent("there is no recording of that request; request-log switches them on")
-    return await _file(_recordings(ask), found)
+    return await _file(found)
 
 
-async def _file(folder: Path, name: str) -> Reply:
-    def read() -> bytes:
-        with os.fdopen(os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-            return file.read()
+async def _file(paths: Sequence[Path]) -> Reply:
+    """The first that is there."""
+    for path in paths:
+        with suppress(OSError):
+            raw = await asyncio.to_thread(_read, path)
+            return Reply(body=raw, headers={"Content-Disposition": f'attachment; filename="{path.name}"'})
+    raise absent("there is no such recording")
 
-    try:
-        raw = await asyncio.to_thread(read)
-    except OSError as error:
-        raise absent("there is no such recording") from error
-    return Reply(body=raw, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+def _read(path: Path) -> bytes:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+        return file.read()
 
 
 async def get_audit(ask: Ask) -> Reply:
@@ -209,7 +216,7 @@ ROUTES = (
         method="GET",
         path="/request-error-logs",
         handler=list_recordings,
-        sentence="Recordings of requests (request-log), the newest first.",
+        sentence="Reports of requests that failed, and recordings (request-log), the newest first.",
         reply=_OBJECT,
     ),
     Route(
@@ -224,7 +231,7 @@ ROUTES = (
         method="GET",
         path="/request-log-by-id/{id}",
         handler=get_by_id,
-        sentence="The recording of a request, by its id.",
+        sentence="The recording of a request, or the report of how it failed, by its id.",
         reply=_OBJECT,
         statuses=(404,),
     ),

@@ -31,7 +31,6 @@ _CLUSTER = _ignored("there is no such cluster mode")
 _COOLING = _ignored("cooldowns follow what the provider says, are bounded, and never lock out the last account")
 _ERRORS = _ignored("which errors stop the rotation is decided per provider")
 _NAMED = _ignored("the client's own name for a model always comes back")
-_ROTATED = _ignored("log files are rotated within a fixed size")
 _MODEL = _ignored("it is known from the provider or not needed")
 _ANTIGRAVITY = _ignored("there are no Antigravity accounts here")
 _PANEL = _ignored("the panel is part of the program: nothing is downloaded, and it shows nothing without the key")
@@ -70,8 +69,6 @@ _TOP: Mapping[str, Foreign] = {
     "gpt-image-2-base-model": _ignored("an image model is asked for by its own name"),
     "video-result-auth-cache-ttl": _ignored("videos are not served"),
     # operating it
-    "logs-max-total-size-mb": _ROTATED,
-    "error-logs-max-files": _ROTATED,
     "redis-usage-queue-retention-seconds": _ignored("usage is kept in the ledger"),
     "pprof": _ignored("there is no profiler in the program; /metrics has its figures"),
     "plugins": _ignored("there are no plugins"),

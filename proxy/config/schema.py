@@ -225,6 +225,16 @@ class Config:
     request_log: bool = setting(
         default=False, sentence="Record requests and answers in full, secrets taken out, for support."
     )
+    error_logs_max_files: int = setting(
+        10,
+        "How many reports of failed requests are kept, the newest, without what was said; 0: a thousand.",
+        Limits(low=0, high=100_000),
+    )
+    logs_max_total_size_mb: int = setting(
+        0,
+        "The most MiB that log files, recordings and reports take together, the oldest go first; 0: each has its own.",
+        Limits(low=0, high=1_000_000),
+    )
     usage_statistics_enabled: bool = setting(
         default=True, sentence="Keep the usage ledger: requests and tokens, no content."
     )

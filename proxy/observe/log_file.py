@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 BYTES_MAX = 10 * 1024 * 1024
@@ -13,12 +15,21 @@ class LogFile:
     """`write`, `flush` and `isatty` of a binary stream, as structlog's BytesLogger uses it.
 
     ``proxy.log`` is the newest, ``proxy.log.1`` … the older ones. Raises OSError where the folder will not do.
+    `bytes_total`: what all of them may take, as it is when a file is full; 0: `generations` older ones.
     """
 
-    def __init__(self, path: Path, *, bytes_max: int = BYTES_MAX, generations: int = GENERATIONS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        bytes_max: int = BYTES_MAX,
+        generations: int = GENERATIONS,
+        bytes_total: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._path = path
         self._bytes_max = bytes_max
         self._generations = generations
+        self._bytes_total = bytes_total
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._open()
 
@@ -29,20 +40,29 @@ class LogFile:
         self._size = os.fstat(descriptor).st_size
 
     def write(self, data: bytes) -> int:
-        if self._size and self._size + len(data) > self._bytes_max:
-            self._turn_over()
+        bytes_max, generations = self._limits()
+        if self._size and self._size + len(data) > bytes_max:
+            self._turn_over(generations)
         self._size += len(data)
         return self._file.write(data)
 
-    def _turn_over(self) -> None:
+    def _limits(self) -> tuple[int, int]:
+        total = self._bytes_total()
+        if not total:
+            return self._bytes_max, self._generations
+        bytes_max = min(self._bytes_max, total // 2)
+        return bytes_max, total // bytes_max - 1
+
+    def _turn_over(self, generations: int) -> None:
         self._file.close()
-        for number in range(self._generations - 1, 0, -1):
-            older = self._path.with_name(f"{self._path.name}.{number}")
-            if older.exists():
+        for older in older_files(self._path):
+            number = int(older.suffix[1:])
+            if number < generations:
                 older.replace(self._path.with_name(f"{self._path.name}.{number + 1}"))
+            else:
+                older.unlink(missing_ok=True)
         self._path.replace(self._path.with_name(f"{self._path.name}.1"))
         self._open()
-        self._path.with_name(f"{self._path.name}.{self._generations + 1}").unlink(missing_ok=True)
 
     def flush(self) -> None:
         """Nothing is held back."""
@@ -52,3 +72,10 @@ class LogFile:
 
     def close(self) -> None:
         self._file.close()
+
+
+def older_files(path: Path) -> list[Path]:
+    """The generations of a log file, the oldest first."""
+    pattern = re.compile(rf"{re.escape(path.name)}\.([1-9][0-9]{{0,5}})")
+    found = ((int(match[1]), each) for each in path.parent.iterdir() if (match := pattern.fullmatch(each.name)))
+    return [each for _, each in sorted(found, reverse=True)]

@@ -110,7 +110,7 @@ class Recorder:
         try:
             data = render(scrubbed(recording, self._scrubber))
             self._make_room(len(data))
-            _write_private(self._folder / name, data)
+            write_private(self._folder / name, data)
             self._files.append((self._folder / name, len(data)))
             self._bytes += len(data)
         except (OSError, ValueError) as error:
@@ -228,7 +228,7 @@ def _prepare(folder: Path) -> None:
         )
 
 
-def _write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes) -> None:
     part = path.with_name(f".{path.name}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:

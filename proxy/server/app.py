@@ -29,6 +29,7 @@ from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.hub.events import Failure
 from proxy.hub.residue import JsonObject
 from proxy.observe.ledger import Ledger
+from proxy.observe.casebook import Casebook
 from proxy.observe.metrics import Metrics
 from proxy.observe.request_line import Tell
 from proxy.server.access import Client, ClientKeys
@@ -179,6 +180,8 @@ class App:
     clis: Callable[[], JsonObject] | None = None
     """How the official CLIs are that serve accounts; None: there are none."""
     archive: Archive = field(default_factory=Archive)
+    cases: Casebook | None = None
+    """Of requests that failed; None: none is kept."""
     """Outlives reloads, but not the process."""
     is_draining: bool = False
     exchanges: set[Running] = field(default_factory=set)

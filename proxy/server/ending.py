@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Report
 from proxy.dispatch.refusal import CLIENT_BUDGET, CLIENT_LIMIT
 from proxy.hub.events import Failure
+from proxy.observe.casebook import Case
 from proxy.observe.request_line import RequestLine, through
 from proxy.observe.usage import Tokens, Tried, Used
 from proxy.server.app import App
@@ -51,6 +52,17 @@ def tell_end(app: App, report: Report, ended: Ended) -> None:
     app.metrics.request_finished(used, limit=_limit(report.failure))
     if inquiry is not None and app.ledger is not None and app.edition().config.usage_statistics_enabled:
         app.ledger.record(used)
+    failure = report.failure or ended.failure
+    if inquiry is not None and failure is not None and app.cases is not None:
+        app.cases.note(
+            Case(
+                used=used,
+                message=failure.message,
+                headers=inquiry.headers,
+                query=inquiry.query,
+                body=inquiry.envelope or inquiry.body,
+            )
+        )
 
 
 def _limit(failure: Failure | None) -> str | None:

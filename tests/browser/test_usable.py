@@ -252,4 +252,4 @@ async def test_the_panel_s_own_requests_do_not_fill_its_log(
         await expect(log).to_contain_text("route=/v0/management")
         await page.get_by_label("Filter").fill("chat/completions")
         await expect(log).to_have_text(re.compile(r"^\S+ info request\.finished[^\n]*$"))
-    stage.house.outbox._stream.close()  # which the end of a process does
+    stage.house.shelf.outbox._stream.close()  # which the end of a process does

@@ -110,6 +110,24 @@ async def test_recordings_are_listed_and_given_out(stage: Any) -> None:
     assert (await stage.ask("GET", "/request-error-logs/evil.json")).status == 404
 
 
+async def test_a_request_that_failed_is_reported_without_a_recording(stage: Any) -> None:
+    assert (await stage.ask("PUT", "/error-logs-max-files", {"value": 2})).json == {"status": "ok"}
+    for number in range(3):
+        assert (await stage.chat("there-is-none", X_Request_ID=f"mine-{number}")).status == 404
+    assert (await stage.chat(X_Request_ID="mine-9")).status == 200
+    stage.house.shelf.cases.close()  # waits for its thread
+    files = (await stage.get("/request-error-logs"))["files"]
+    assert [each["name"].rpartition("error-")[2] for each in files] == ["mine-2.json", "mine-1.json"]
+    assert files[0]["size"] > 100
+    told = await stage.ask("GET", f"/request-error-logs/{files[0]['name']}")
+    assert told.json == await stage.get("/request-log-by-id/mine-2")
+    assert (told.json["status"], told.json["model_asked"]) == (404, "there-is-none")
+    assert "there-is-none" in told.json["message"]
+    assert told.json["body"]["members"]["messages"] == "a list of 1"
+    assert b"a-private-prompt" not in told.body
+    assert (await stage.ask("GET", "/request-log-by-id/mine-9")).status == 404
+
+
 async def test_the_recording_of_a_request_is_found_by_its_id(open_stage: Any) -> None:
     text = (
         "request-log: true\nopenai-compatibility:\n  - {name: local, base-url: 'http://127.0.0.1:9/v1', "

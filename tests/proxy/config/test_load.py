@@ -168,8 +168,6 @@ def test_each_of_its_keys_that_is_not_used_is_named() -> None:
         "pprof",
         "plugins",
         "commercial-mode",
-        "logs-max-total-size-mb",
-        "error-logs-max-files",
         "passthrough-headers",
         "disable-cooling",
         "save-cooldown-status",

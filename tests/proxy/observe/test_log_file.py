@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.observe.log_file import LogFile
+from proxy.observe.log_file import LogFile, older_files
 
 
 def test_it_is_private_and_appends(tmp_path: Path) -> None:
@@ -35,6 +35,21 @@ def test_a_line_longer_than_the_file_is_written_whole(tmp_path: Path) -> None:
     file.write(b"a long line\n")
     file.close()
     assert (tmp_path / "proxy.log").read_bytes() == b"a long line\n"
+
+
+def test_a_total_bounds_them_all_as_it_is_just_now(tmp_path: Path) -> None:
+    total = 100
+    file = LogFile(tmp_path / "proxy.log", bytes_max=20, generations=2, bytes_total=lambda: total)
+    for number in range(100, 150):
+        file.write(b"line %d\n" % number)
+    assert len(older_files(tmp_path / "proxy.log")) == 4
+    assert 80 < sum(each.stat().st_size for each in tmp_path.iterdir()) <= 100
+    total = 20
+    for number in range(200, 210):
+        file.write(b"line %d\n" % number)
+    assert len(older_files(tmp_path / "proxy.log")) == 1
+    assert sum(each.stat().st_size for each in tmp_path.iterdir()) <= 20
+    file.close()
 
 
 def test_a_symlink_is_refused(tmp_path: Path) -> None:
