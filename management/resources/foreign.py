@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from management.refusal import Refusal
+from management.refusal import Refusal, absent
 from management.routes import ANY, Ask, Method, Reply, Route
 from proxy.config.settings import JsonValue
 
@@ -21,7 +21,6 @@ class Foreign:
 SETTINGS: Mapping[str, Foreign] = {
     "ws-auth": Foreign(value=True, why="WebSockets ask for a client key as everything else does"),
     "interactions-api-key": Foreign([], "this server has no such provider"),
-    "xai-api-key": Foreign([], "xAI is an entry of openai-compatibility here"),
     "oauth-request-scoped-errors": Foreign({}, "what an error means is built in, provider by provider"),
 }
 
@@ -38,6 +37,9 @@ def _routes(name: str, foreign: Foreign) -> Iterator[Route]:
             return Reply()  # a panel that puts back all that it has read
         raise Refusal(409, f"{name} cannot be changed: {foreign.why}")
 
+    async def remove(_ask: Ask) -> Reply:
+        raise absent()
+
     yield Route(
         method="GET",
         path=f"/{name}",
@@ -45,6 +47,15 @@ def _routes(name: str, foreign: Foreign) -> Iterator[Route]:
         reply={"type": "object"},
         sentence=f"Always the same here: {foreign.why}.",
     )
+    if isinstance(foreign.value, list | dict):
+        yield Route(
+            method="DELETE",
+            path=f"/{name}",
+            handler=remove,
+            sentence="There is nothing to remove.",
+            statuses=(404,),
+            is_noted=False,
+        )
     changes: tuple[Method, ...] = ("PUT", "PATCH")
     for method in changes:
         yield Route(

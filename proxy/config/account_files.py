@@ -179,6 +179,7 @@ KINDS: Mapping[str, type[Settings]] = MappingProxyType(
         "codex-api-key": AccountKey,
         "gemini-api-key": AccountKey,
         "vertex-api-key": AccountKey,
+        "xai-api-key": AccountKey,
         COMPATIBLE: CompatibleAccount,
         SERVICE_ACCOUNT: ServiceAccount,
         "claude-code": CliLogin,

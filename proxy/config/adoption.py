@@ -18,7 +18,6 @@ from proxy.config.settings import GroupOf, JsonValue, Kind, ListOf, MapOf, group
 from proxy.errors import ConfigError
 
 Outcome: TypeAlias = Literal["kept", "moved", "left-out", "faulty"]
-XAI_URL = "https://api.x.ai/v1"
 _Tree = dict[str, JsonValue]
 _HEAD = "# Taken over from another system's configuration. What was left out, and why, stood in the report.\n"
 
@@ -108,20 +107,6 @@ def _move_auth_dir(_tree: _Tree, value: JsonValue) -> Iterator[Note]:
     yield Note("auth-dir", "left-out", f"it is the other system's; `proxy import --from {value}` takes its accounts")
 
 
-def _move_xai(tree: _Tree, value: JsonValue) -> Iterator[Note]:
-    entries = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-    keys: list[JsonValue] = [
-        {name: each[name] for name in ("api-key", "weight", "proxy-url") if name in each} for each in entries
-    ]
-    if keys:
-        models = entries[0].get("models")
-        provider: _Tree = {"name": "xai", "base-url": entries[0].get("base-url") or XAI_URL, "api-key-entries": keys}
-        if models:
-            provider["models"] = models
-        _append(tree, "openai-compatibility", [provider])
-        yield Note("xai-api-key", "moved", "to openai-compatibility, as xai")
-
-
 def _move_interactions(tree: _Tree, value: JsonValue) -> Iterator[Note]:
     if isinstance(value, list) and value:
         _append(tree, "gemini-api-key", value)
@@ -135,7 +120,6 @@ def _append(tree: _Tree, key: str, more: list[JsonValue]) -> None:
 
 _MOVES: Mapping[str, Callable[[_Tree, JsonValue], Iterator[Note]]] = {
     "auth-dir": _move_auth_dir,
-    "xai-api-key": _move_xai,
     "interactions-api-key": _move_interactions,
 }
 

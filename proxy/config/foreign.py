@@ -45,7 +45,6 @@ _TOP: Mapping[str, Foreign] = {
     "auth": _refused("list the clients' keys under api-keys"),
     # other providers
     "interactions-api-key": _ignored("Gemini's Interactions API is not served; gemini-api-key takes the same keys"),
-    "xai-api-key": _ignored("write it under openai-compatibility with base-url https://api.x.ai/v1"),
     "ampcode": _ignored("Amp needs no settings of its own"),
     "antigravity": _ANTIGRAVITY,
     "antigravity-signature-cache-enabled": _ANTIGRAVITY,

@@ -165,6 +165,7 @@ class Config:
     claude_api_key: tuple[ProviderKey, ...] = setting((), "Anthropic API keys.")
     codex_api_key: tuple[ProviderKey, ...] = setting((), "OpenAI API keys, for the Responses API.")
     vertex_api_key: tuple[ProviderKey, ...] = setting((), "Vertex AI API keys.")
+    xai_api_key: tuple[ProviderKey, ...] = setting((), "API keys of xAI.")
     generative_language_api_key: tuple[ProviderKey, ...] = setting((), "More Gemini API keys, by another name.")
     openai_compatibility: tuple[CompatibleProvider, ...] = setting((), "Providers that speak OpenAI Chat Completions.")
     oauth_model_alias: Mapping[str, tuple[AccountModelAlias, ...]] = setting(

@@ -9,7 +9,7 @@ from auth.credential import Credential
 from auth.secret import Secret
 from proxy.config.provider_keys import CompatibleKey, CompatibleProvider, ModelAlias, ProviderKey
 from proxy.config.schema import Config
-from proxy.providers import anthropic, gemini, openai, vertex
+from proxy.providers import anthropic, gemini, openai, vertex, xai
 from proxy.providers.base import Provider
 from proxy.providers.openai_compatible import provider_named
 from proxy.providers.table import PROVIDERS
@@ -19,6 +19,7 @@ _LISTS: tuple[tuple[str, Provider, Callable[[Config], tuple[ProviderKey, ...]]],
     ("codex-api-key", openai.PROVIDER, lambda config: config.codex_api_key),
     ("gemini-api-key", gemini.PROVIDER, lambda config: config.gemini_api_key + config.generative_language_api_key),
     ("vertex-api-key", vertex.PROVIDER, lambda config: config.vertex_api_key),
+    ("xai-api-key", xai.PROVIDER, lambda config: config.xai_api_key),
 )
 """The setting, the provider whose keys it holds, and the keys."""
 
@@ -43,7 +44,7 @@ def from_config(config: Config) -> tuple[tuple[Provider, ...], tuple[Credential,
         for setting, provider, keys in _LISTS
         for number, key in enumerate(keys(config), 1)
     ]
-    providers = list(PROVIDERS)
+    providers = [*PROVIDERS, xai.PROVIDER]
     for entry in config.openai_compatibility:
         name = compatible_name(entry.name)
         names = tuple(model.name for model in entry.models)

@@ -26,6 +26,7 @@ LISTS: dict[str, list[object]] = {
     "claude-api-key": [{"api-key": "sk-ant-of-the-panel", "base-url": "https://a.test"}],
     "codex-api-key": [{"api-key": "sk-of-the-panel", "base-url": "https://b.test/v1"}],
     "vertex-api-key": [{"api-key": "AQ.of-the-panel"}],
+    "xai-api-key": [{"api-key": "xai-of-the-panel", "base-url": "https://api.x.ai/v1"}],
     "openai-compatibility": [
         {"name": "o", "base-url": "https://c.test/v1", "api-key-entries": [{"api-key": "sk-o-1"}]}
     ],
@@ -61,6 +62,34 @@ async def test_a_setting_that_is_none_here_is_read_and_kept_as_it_is(stage: Any)
     other = await stage.ask("PUT", "/ws-auth", {"value": not held})
     assert other.status == 409
     assert other.json["error"]
+
+
+@pytest.mark.parametrize("name", ["interactions-api-key", "oauth-request-scoped-errors"])
+async def test_a_list_that_is_none_here_is_empty_and_says_why(stage: Any, name: str) -> None:
+    held = (await stage.get(f"/{name}"))[name]
+    assert held in ([], {})
+    assert (await stage.ask("PUT", f"/{name}", held)).json == OK
+    assert (await stage.ask("PUT", f"/{name}", {"items": held})).json == OK
+    for method, content in (("PUT", [{"api-key": "a"}]), ("PATCH", {"index": 0, "value": {"api-key": "a"}})):
+        refused = await stage.ask(method, f"/{name}", content)
+        assert (refused.status, "cannot be changed" in refused.json["error"]) == (409, True)
+    assert (await stage.ask("DELETE", f"/{name}?index=0")).status == 404
+
+
+async def test_there_are_no_plugins(stage: Any) -> None:
+    for path in ("/plugins", "/plugin-store"):
+        told = await stage.get(path)
+        assert (told["plugins_enabled"], told["plugins"]) == (False, [])
+    for method, path, content in (
+        ("PATCH", "/plugins/x/enabled", {"enabled": True}),
+        ("PUT", "/plugins/x/config", {}),
+        ("GET", "/plugins/x/config", None),
+        ("DELETE", "/plugins/x", None),
+        ("POST", "/plugin-store/x/install", {}),
+    ):
+        refused = await stage.ask(method, path, content)
+        assert (refused.status, refused.json["error"]) == (404, "plugin_not_found")
+        assert refused.json["message"]
 
 
 @pytest.mark.parametrize(("short", "long"), [("rr", "round-robin"), ("ff", "fill-first")])

@@ -128,7 +128,7 @@ async def test_built_in_models_are_listed_by_channel(open_stage: Any) -> None:
 async def test_settings_of_the_other_system_are_answered_with_what_holds(open_stage: Any) -> None:
     async with open_stage("") as stage:
         assert await stage.get("/ws-auth") == {"ws-auth": True}
-        assert await stage.get("/xai-api-key") == {"xai-api-key": []}
+        assert await stage.get("/interactions-api-key") == {"interactions-api-key": []}
         refused = await stage.ask("PUT", "/ws-auth", {"value": False})
         assert refused.status == 409
         assert "cannot be changed" in refused.json["error"]

@@ -36,12 +36,12 @@ def test_what_is_known_is_kept_and_the_rest_told() -> None:
     assert [key.api_key.reveal() for key in config.api_keys] == ["a-client-key-of-mine"]
     assert config.routing.strategy == "round-robin"
     assert config.claude_api_key[0].models[0].alias == "n"
-    assert [(each.name, each.base_url) for each in config.openai_compatibility] == [("xai", "https://api.x.ai/v1")]
+    assert [(each.api_key.reveal(), each.models[0].name) for each in config.xai_api_key] == [("xai-of-mine", "grok")]
     assert config.gemini_api_key[0].api_key.reveal() == "AIza-of-mine"
     assert config.auth_dir == "~/.proxy"
     told = {note.path: (note.outcome, note.why) for note in found.notes}
     assert told["port"] == ("kept", "")
-    assert told["xai-api-key"][0] == told["interactions-api-key"][0] == "moved"
+    assert (told["xai-api-key"][0], told["interactions-api-key"][0]) == ("kept", "moved")
     assert told["a-key-of-nobody"] == ("left-out", "it is not known")
     assert "another client" in told["claude-api-key[0].cloak"][1]
     assert "another client" in told["claude-header-defaults"][1]

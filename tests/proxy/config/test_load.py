@@ -182,7 +182,6 @@ def test_each_of_its_keys_that_is_not_used_is_named() -> None:
         "claude-api-key[1].models[1].force-mapping",
         "openai-compatibility[0].support-prompt-cache-key",
         "openai-compatibility[0].models[0].image",
-        "xai-api-key",
         "oauth-model-alias.claude[0].force-mapping",
     ]
     assert all(warning.startswith("config.yaml:") and warning.split(":")[1].isdigit() for warning in warnings)

@@ -25,6 +25,7 @@ def test_each_list_has_its_provider() -> None:
             gemini_api_key=(key("c"),),
             generative_language_api_key=(key("d"),),
             vertex_api_key=(key("e"),),
+            xai_api_key=(key("g"),),
             openai_compatibility=(compatible("groq", "f"),),
         )
     )
@@ -34,7 +35,19 @@ def test_each_list_has_its_provider() -> None:
         ("gemini", "gemini key 1"),
         ("gemini", "gemini key 2"),
         ("vertex", "vertex key 1"),
+        ("x-ai", "x-ai key 1"),
         ("groq", "groq key 1"),
+    ]
+
+
+def test_a_key_of_xai_goes_to_xai_whatever_else_is_called_so() -> None:
+    providers, credentials = from_config(
+        Config(xai_api_key=(key("a"),), openai_compatibility=(compatible("xai", "b"),))
+    )
+    where = {each.name: each.base_url for each in providers}
+    assert [(where[each.provider], each.base_url) for each in credentials] == [
+        ("https://api.x.ai/v1", None),
+        ("https://h/v1", None),
     ]
 
 
