@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -17,10 +18,30 @@ from management.board import Board
 from proxy.config.account_files import AccountFile
 from proxy.config.schema import Config
 from proxy.dispatch.clock import Clock
+from proxy.dispatch.decision import Decision
 from proxy.dispatch.failover import Dispatcher
 from proxy.dispatch.snapshot import Snapshot
 from proxy.observe.ledger import Ledger
+from proxy.providers.base import Operation
 from proxy.providers.enrolled import Enrolled
+
+
+class Rehearse(Protocol):
+    """A dry run of a request: `proxy.server.rehearsal`."""
+
+    def __call__(
+        self,
+        body: bytes,
+        *,
+        model: str,
+        wire: str,
+        operation: Operation,
+        is_stream: bool,
+        headers: Mapping[str, str],
+        key: str,
+    ) -> Decision:
+        """Raises `ProxyError`, and `LookupError` where there is no such key."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +60,7 @@ class State:
     reload_error: Callable[[], str | None]
     snapshot: Callable[[], Snapshot]
     dispatcher: Dispatcher
+    rehearse: Rehearse
     pool: Pool
     clock: Clock
     ledger: Ledger

@@ -51,6 +51,7 @@ from proxy.server.accounts import AccountState, account_states
 from proxy.server.app import App, Edition, Quarantine
 from proxy.server.clientele import Clientele, check_keys
 from proxy.server.lifecycle import serve
+from proxy.server.rehearsal import Rehearsal
 from proxy.upstream.acp import PROFILES, Acp
 from proxy.upstream.base import Upstream
 from proxy.upstream.claude_code import ClaudeCode
@@ -197,7 +198,7 @@ class House:
         check_exposure(config)
         return config
 
-    def _state(self, dispatcher: Dispatcher) -> State:
+    def _state(self, dispatcher: Dispatcher, rehearsal: Rehearsal) -> State:
         assert self._reloader is not None
         logs = self.shelf.folder
         return State(
@@ -209,6 +210,7 @@ class House:
             reload_error=self.reload_error,
             snapshot=lambda: self.standpoint.snapshot,
             dispatcher=dispatcher,
+            rehearse=rehearsal.explain,
             pool=self.pool,
             clock=self.clock,
             ledger=self.ledger,
@@ -313,7 +315,7 @@ class House:
             prompts={"http": self._door},
         )
 
-    def _app(self, dispatcher: Dispatcher, management: Management) -> App:
+    def _app(self, dispatcher: Dispatcher) -> App:
         return App(
             edition=lambda: self.standpoint.edition,
             dispatcher=dispatcher,
@@ -328,7 +330,6 @@ class House:
             ledger=self.ledger,
             limits=self.clientele.limits,
             cases=self.shelf.cases,
-            management=management,
             clis=lambda: health(self.clis),
         )
 
@@ -347,8 +348,9 @@ class House:
             on_refused=self.refuse,
             clock=time.time,
         )
-        management = self._management = Management(self._state(dispatcher))
-        app = self._app(dispatcher, management)
+        app = self._app(dispatcher)
+        rehearsal = Rehearsal(app, dispatcher, asyncio.get_running_loop().time)
+        management = self._management = app.management = Management(self._state(dispatcher, rehearsal))
         self._reloader.start()
         management.follow(self.config)
         self.enrolment.start(asyncio.get_running_loop())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast, get_args
+
+import msgspec
 
 from management.refusal import absent, invalid
 from management.resources.usage import asked
-from management.routes import Ask, Parameter, Reply, Route, Schema
+from management.routes import Ask, Parameter, Reply, Route, Schema, decoded
 from management.state import State, auth_index
+from proxy.config.settings import JsonValue
 from proxy.dispatch.decision import Candidate, Decision
-from proxy.dispatch.reach import EVERYTHING, Reach
-from proxy.errors import UnknownModel
+from proxy.errors import ProxyError, UnknownModel
 from proxy.observe.usage_queries import Filter, requests
 from proxy.providers.base import Operation
 from proxy.wire.table import WIRES
@@ -19,6 +22,14 @@ RECENT, RECENT_MAX = 50, 512
 _WIRES = tuple(wire.name for wire in WIRES)
 _TOLD_BY = {"contents": "gemini", "input": "openai_responses", "anthropic_version": "anthropic"}
 """A member that only bodies of this format have."""
+_HELLO: JsonValue = [{"role": "user", "content": "Hello"}]
+_LEAST: Mapping[str, dict[str, JsonValue]] = {
+    "openai_chat": {"messages": _HELLO},
+    "openai_responses": {"input": "Hello"},
+    "anthropic": {"max_tokens": 16, "messages": _HELLO},
+    "gemini": {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]},
+}
+"""What stands in a body that is nothing but a model's name."""
 
 
 def told(state: State, decision: Decision) -> dict[str, object]:
@@ -52,8 +63,9 @@ def _candidate(candidate: Candidate) -> dict[str, object]:
 
 
 async def explain(ask: Ask) -> Reply:
-    """Any request body: its model and its format count. Raises `Refusal`."""
-    body = await ask.json()
+    """Any request: its body's model and format count, and its headers, as they would come with it. Raises `Refusal`."""
+    raw = await ask.raw()
+    body = decoded(raw)
     if not isinstance(body, dict):
         raise invalid("the body of any request is needed: an object")
     model = ask.query.get("model") or body.get("model")
@@ -61,22 +73,26 @@ async def explain(ask: Ask) -> Reply:
         raise invalid("a body with a model is needed: that of any request; ?model= where its path names it")
     operation = cast("Operation", ask.word("operation", get_args(Operation), "generate"))
     wire = ask.word("wire", _WIRES, next((wire for member, wire in _TOLD_BY.items() if member in body), "openai_chat"))
+    key = ask.query.get("key") or ""
+    if body.keys() <= {"model"}:
+        raw = msgspec.json.encode({"model": model, **_LEAST[wire]})
     try:
-        decision = ask.state.dispatcher.explain(model, operation=operation, wire=wire, reach=_reach(ask))
+        decision = ask.state.rehearse(
+            raw,
+            model=model,
+            wire=wire,
+            operation=operation,
+            is_stream=body.get("stream") is True,
+            headers=ask.request.headers,
+            key=key,
+        )
+    except LookupError:
+        raise absent(f"there is no client key {key[:100]!r}") from None
     except UnknownModel as error:
         raise absent(error.message) from error
+    except ProxyError as error:
+        raise invalid(error.message) from error
     return Reply(body={"model": model, **told(ask.state, decision)})
-
-
-def _reach(ask: Ask) -> Reach:
-    """Of the client key that is named. Raises `Refusal`."""
-    name = ask.query.get("key")
-    if not name:
-        return EVERYTHING
-    key = next((each for each in ask.state.config().api_keys if each.shown_name == name), None)
-    if key is None:
-        raise absent(f"there is no client key {name[:100]!r} in api-keys")
-    return Reach(key.models, key.accounts)
 
 
 async def explain_past(ask: Ask) -> Reply:
@@ -110,12 +126,15 @@ ROUTES = (
         method="POST",
         path="/explain",
         handler=explain,
-        sentence="Who would serve this request now, and what stands against each of the others. Changes nothing.",
+        sentence=(
+            "Who would serve this request, with these headers, now; what stands against each of the others. "
+            "Changes nothing."
+        ),
         parameters=(
             Parameter(name="operation", sentence="What is asked.", schema={"enum": [*get_args(Operation)]}),
             Parameter(name="wire", sentence="The client's format.", schema={"enum": [*_WIRES]}),
             Parameter(name="model", sentence="Its model, where the body has none: Gemini's."),
-            Parameter(name="key", sentence="The name of a client key: for it, other accounts do not exist."),
+            Parameter(name="key", sentence="The name of a client key: its accounts, models and conversations."),
         ),
         body={"type": "object", "properties": {"model": {"type": "string"}}, "required": ["model"]},
         reply=_OBJECT,

@@ -25,14 +25,12 @@ from proxy.dispatch.genuine import is_genuine
 from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
 from proxy.dispatch.own_key import apart
 from proxy.dispatch.plain import PlainPlan
-from proxy.dispatch.policy import Ask, decide
 from proxy.dispatch.pursuit import Pursuit
-from proxy.dispatch.reach import EVERYTHING, Reach
 from proxy.dispatch.recall import Recall
+from proxy.dispatch.rehearsal import rehearse
 from proxy.dispatch.shared import Renew, Shared, nobody_renews
 from proxy.dispatch.snapshot import Snapshot
 from proxy.errors import Malformed, ProxyError, UnknownModel
-from proxy.providers.base import Operation
 from proxy.providers.estimate import estimated_tokens
 from proxy.upstream.base import Prompt, Upstream
 from proxy.wire.base import dumps
@@ -146,9 +144,7 @@ class Dispatcher:
             raise Refused.because(error, report) from None
 
     async def _count(self, shared: Shared, snapshot: Snapshot, asked: Asked, report: Report) -> Outcome:
-        provider, inquiry = asked.found.candidates[0].provider, asked.inquiry
-        is_by_cli = bool(provider.cli_executor) and not is_genuine(provider, inquiry.headers, inquiry.envelope)
-        if is_by_cli or "count_tokens" not in provider.endpoints:
+        if _is_estimated(asked):
             return _estimate(asked, report)
         pursuit = Pursuit(shared, snapshot, asked, report)
         try:
@@ -174,14 +170,15 @@ class Dispatcher:
         finally:
             del task  # what is raised is kept by it, and keeps this frame
 
-    def explain(
-        self, model: str, *, operation: Operation = "generate", wire: str = "openai_chat", reach: Reach = EVERYTHING
-    ) -> Decision:
-        """Who would serve now, and what stands against each of the others. Changes nothing. Raises `UnknownModel`."""
+    def explain(self, inquiry: Inquiry) -> Decision:
+        """A dry run: what would be decided first, if it came now (`proxy.dispatch.rehearsal`). Raises `ProxyError`."""
         snapshot = self._snapshot()
-        found = snapshot.catalogue.within(reach).find(model, operation, wire)
-        ask = Ask(group=found.group, strategy=snapshot.strategy, wants_all=True)
-        return decide(found.candidates, self._shared.pool, ask, self._shared.clock.monotonic())
+        shared = self._shared if inquiry.own_key is None else apart(self._shared)
+        asked = _asked(snapshot, inquiry, created=int(shared.clock.unix()))
+        _check_tie(inquiry, asked.found)
+        if inquiry.operation == "count_tokens" and _is_estimated(asked):
+            return Decision(chosen=None, rule="estimate", now=shared.clock.monotonic())
+        return rehearse(shared, snapshot, asked)
 
 
 def _asked(snapshot: Snapshot, inquiry: Inquiry, *, created: int) -> Asked:
@@ -232,6 +229,13 @@ def told(pursuit: Pursuit, content_type: str, upstream: Mapping[str, str]) -> He
 
 def _content_type(inquiry: Inquiry) -> str:
     return "text/event-stream" if inquiry.is_stream and inquiry.framing == "sse" else "application/json"
+
+
+def _is_estimated(asked: Asked) -> bool:
+    """Nobody is asked how many tokens it is."""
+    provider, inquiry = asked.found.candidates[0].provider, asked.inquiry
+    is_by_cli = bool(provider.cli_executor) and not is_genuine(provider, inquiry.headers, inquiry.envelope)
+    return is_by_cli or "count_tokens" not in provider.endpoints
 
 
 def _estimate(asked: Asked, report: Report) -> Outcome:

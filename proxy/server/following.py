@@ -6,7 +6,7 @@ are touched only where a conversation goes on that is kept here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 
 from proxy.dispatch.inquiry import Inquiry, Outcome
@@ -55,6 +55,12 @@ class Following:
         if self._is_kept:
             outcome.body = ReadAlong(outcome, self)
         return outcome
+
+    def forms(self) -> Iterator[Inquiry]:
+        """As it is asked first, and then where the account that keeps the conversation has to rest."""
+        yield self._asked(self._turn)
+        if self._turn.can_be_untied:
+            yield self._asked(self._turn.untied())
 
     def _asked(self, turn: Turn) -> Inquiry:
         return replace(self._inquiry, body=turn.body, tie=turn.tie) if self._goes_on else self._inquiry

@@ -26,6 +26,12 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._known)
 
+    def copy(self) -> Sessions:
+        """For whoever only looks what would be."""
+        copied = Sessions()
+        copied._known = self._known.copy()
+        return copied
+
     def resume(self, client: str, name: str, now: float, new_id: Callable[[], str]) -> str:
         """Under which name it goes on. `name`: the client's; empty: it has none yet. One that is not known is a new one
         of that name: it may be from before a restart.

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from proxy.wire.table import WIRES
+
+BODY = {"model": "sandbox-gpt", "messages": [{"role": "user", "content": "x"}]}
+
 
 async def test_a_dry_run_changes_nothing(stage: Any) -> None:
     body = {"model": "sandbox-gpt", "messages": [{"role": "user", "content": "x"}], "stream": True}
@@ -40,12 +44,72 @@ async def test_bodies_of_any_format(stage: Any) -> None:
     for path, body in (
         ("/explain?model=sandbox-gemini", {"contents": contents}),
         ("/explain", {"model": "sandbox-gemini", "input": "x"}),
-        ("/explain", {"model": "sandbox-gemini", "max_tokens": 5, "messages": []}),
+        ("/explain", {"model": "sandbox-gemini", "max_tokens": 5, "messages": BODY["messages"]}),
+        *((f"/explain?wire={wire.name}", {"model": "sandbox-gemini"}) for wire in WIRES),
+        ("/explain?model=sandbox-gemini", {}),
     ):
         assert (await stage.ask("POST", path, body)).json["chosen"]["model"] == "sandbox-gemini"
 
 
 async def test_what_cannot_be_explained(stage: Any) -> None:
-    for body, status in (({}, 400), ([], 400), ({"model": 7}, 400), ({"model": "no-such-model"}, 404)):
+    unheard = {"model": "sandbox-gemini", "messages": []}  # its client would be told so, too
+    for body, status in (({}, 400), ([], 400), ({"model": 7}, 400), ({"model": "no-such-model"}, 404), (unheard, 400)):
         assert (await stage.ask("POST", "/explain", body)).status == status
     assert (await stage.ask("POST", "/explain?wire=telex", {"model": "sandbox-gpt"})).status == 400
+
+
+async def first_account(stage: Any, request_id: str) -> str:
+    told = await stage.get(f"/explain/{request_id}")
+    return str(told["decisions"][0]["chosen"]["account"])
+
+
+async def test_a_dry_run_knows_whose_conversation_it_is(open_stage: Any) -> None:
+    body = BODY
+    keys = "api-keys: [{name: ann, api-key: the-key-of-ann-1}, {name: bob, api-key: the-key-of-bob-1}]\n"
+    async with open_stage(keys) as stage:
+        ann = {"Authorization": "Bearer the-key-of-ann-1", "X_Session_Id": "s-1"}
+        for number in range(4):
+            answer = await stage.ask(
+                "POST", "/v1/chat/completions", body, key=None, base="", X_Request_ID=f"r-{number}", **ann
+            )
+            assert answer.status == 200
+            told = (await stage.ask("POST", "/explain?key=ann", body, X_Session_Id="s-1")).json
+            assert (told["rule"], told["chosen"]["account"]) == ("affinity", await first_account(stage, f"r-{number}"))
+        for path, headers in (("/explain?key=bob", {"X_Session_Id": "s-1"}), ("/explain?key=ann", {})):
+            assert (await stage.ask("POST", path, body, **headers)).json["rule"] == "round-robin"
+        said = {**body, "metadata": {"session_id": "s-1"}}
+        assert (await stage.ask("POST", "/explain?key=ann", said)).json["rule"] == "affinity"
+        assert (await stage.ask("POST", "/explain?key=nobody", body)).status == 404
+
+
+async def test_a_dry_run_heeds_what_headers_ask_for(open_stage: Any) -> None:
+    body = BODY
+    async with open_stage("own-provider-keys: true\n") as stage:
+        everybody = (await stage.ask("POST", "/explain", body)).json
+        other = everybody["passed_over"][0]["label"]
+        wished = (await stage.ask("POST", "/explain", body, X_Proxy_Account=other)).json
+        assert (wished["chosen"]["label"], wished["passed_over"]) == (other, [])
+        own = {**body, "model": "gpt-5.5"}
+        told = await stage.ask("POST", "/explain", own, X_OpenAI_API_Key="sk-a-key-of-the-client-0001")
+        assert told.json["chosen"]["label"] == "the client's own key"
+        assert b"a-key-of-the-client" not in told.body
+        assert (await stage.ask("POST", "/explain", own)).status == 404
+        assert (await stage.ask("POST", "/explain", body, X_Proxy_Account=",")).status == 400
+
+
+async def test_a_dry_run_goes_on_with_a_kept_answer(stage: Any) -> None:
+    first = await stage.ask(
+        "POST", "/v1/responses", {"model": "sandbox-gpt", "input": "x"}, key=None, base="", X_Request_ID="r-1"
+    )
+    assert first.status == 200
+    on = {"model": "sandbox-gpt", "input": "y", "previous_response_id": first.json["id"]}
+    told = (await stage.ask("POST", "/explain?wire=openai_responses", on)).json
+    answer = await stage.ask("POST", "/v1/responses", on, key=None, base="", X_Request_ID="r-2")
+    assert answer.status == 200
+    assert told["chosen"]["account"] == await first_account(stage, "r-2")
+
+
+async def test_counting_asks_nobody_where_it_is_estimated(stage: Any) -> None:
+    told = await stage.ask("POST", "/explain?operation=count_tokens", BODY)
+    assert told.status == 200
+    assert (told.json["chosen"] is None) == (told.json["rule"] == "estimate")

@@ -595,7 +595,7 @@ async def test_the_decision_is_told_to_whoever_asks(lab: Any, make: Any) -> None
 
 async def test_explaining_changes_nothing(lab: Any, make: Any) -> None:
     dispatcher = lab.dispatcher(config(make, "k1", "k2"), [])
-    first, second = dispatcher.explain(MODEL), dispatcher.explain(MODEL, wire="anthropic")
+    first, second = (dispatcher.explain(lab.inquiry("anthropic", BODY)) for _ in range(2))
     assert first.chosen == second.chosen
     assert [each.why for each in first.passed_over] == ["ready: not its turn"]
 
