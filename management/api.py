@@ -41,6 +41,7 @@ from management.resources.settings import value_at
 from management.routes import PREFIX, Ask, Reply, Route, Table
 from management.sieve import SieveFile
 from management.state import State
+from management.tally import Tally
 from management.webhooks import Herald
 from proxy.config.edit import Put, write_back
 from proxy.config.load import digest_of, read
@@ -50,7 +51,7 @@ from proxy.errors import ConfigChanged, ConfigError
 
 HASH_TRIES = 5
 _TOLD = frozenset({401, 403, 429})
-"""What the log has a line of its own for."""
+"""What is told in the log."""
 _KEY_PLACE = ("remote-management", "secret-key")
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -122,6 +123,7 @@ class Management:
         sieves = SieveFile(state.store.folder, lambda why: state.log.warning("management.sieve_failed", why=why))
         self._ring = KeyRing(sieve=sieves.read(), keep=sieves.keep)
         self._panel = Panel()
+        self._tally = Tally(state.log)
         self._hashing: asyncio.Task[None] | None = None
         self._heralding: asyncio.Task[None] | None = None
         self._changing: set[asyncio.Task[web.StreamResponse]] = set()
@@ -148,6 +150,7 @@ class Management:
             self._heralding.cancel()
             await asyncio.wait({self._heralding})
         self._ring.close()
+        self._tally.close()
         await asyncio.to_thread(self._state.audit.close)
 
     def covers(self, path: str) -> bool:
@@ -166,9 +169,7 @@ class Management:
             return await self._served(request, arrival)
         except Refusal as refusal:
             if refusal.status in _TOLD and not refusal.is_usual:
-                self._state.log.warning(
-                    "management.refused", status=refusal.status, peer=arrival.peer[0], why=str(refusal)
-                )
+                self._tally.note(arrival.peer[0], refusal.status, str(refusal))
             return self._told(Reply(status=refusal.status, body=refusal.body, headers=refusal.headers))
         except ConfigError as error:
             return self._told(Reply(status=500, body={"error": error.message}))

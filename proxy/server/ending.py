@@ -13,6 +13,7 @@ from proxy.observe.request_line import RequestLine, through
 from proxy.observe.usage import Tokens, Tried, Used
 from proxy.server.app import App
 from proxy.server.limits import Grant
+from proxy.server.routes import MANAGEMENT
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,7 +31,14 @@ class Ended:
     grant: Grant | None = None
     """What it was let in with; None: nothing was counted."""
 
+    @property
+    def is_quiet(self) -> bool:
+        """A probe, with which nothing is wrong; or a guess at the management key, of which its guard tells."""
+        is_refused = self.route == MANAGEMENT.label and self.status in _REFUSED
+        return is_refused or (self.is_probe and self.status < 400)
 
+
+_REFUSED = frozenset({401, 403, 429})
 CLIENT_GONE = 499
 """What the log says where nobody was left to be told a status (nginx's word)."""
 LIMITS = frozenset({CLIENT_LIMIT, CLIENT_BUDGET})
@@ -45,7 +53,7 @@ def tell_end(app: App, report: Report, ended: Ended) -> None:
     if ended.grant is not None:
         ended.grant.settle(report, used.tokens)
     line = _line(report, ended, used.tokens)
-    if ended.is_probe and ended.status < 400:
+    if ended.is_quiet:
         through(app.log.debug)(line)
     else:
         (app.tell or through(app.log.info))(line)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
 from management.api import TABLE
@@ -206,3 +207,17 @@ async def test_answers_are_as_the_document_says(open_stage: Any) -> None:
             if answer.status == 200 and answer.headers["Content-Type"] == "application/json":
                 jsonschema.validate(answer.json, {**kinds["application/json"]["schema"]})
             assert b"of-mine" not in answer.body
+
+
+async def test_T07_a_flood_of_guesses_rotates_no_log_away(open_stage: Any) -> None:
+    async with open_stage("logging-to-file: true\n") as stage:
+        for number in range(200):
+            answer = await stage.ask("GET", "/version", key=f"guess {number}", X_Request_ID="a-guess")
+            assert answer.status == 401
+        assert (await stage.ask("GET", "/nothing", X_Request_ID="the-owner")).status == 404
+    text = (stage.accounts / "logs" / "proxy.log").read_text()
+    lines = [msgspec.json.decode(line) for line in text.splitlines()]
+    assert [line["status"] for line in lines if line["event"] == "management.refused"] == [401]
+    assert [line["times"] for line in lines if line["event"] == "management.refused_more"] == [{"401": 199}]
+    assert [line for line in lines if line.get("request_id") == "a-guess"] == []
+    assert [line["status"] for line in lines if line.get("request_id") == "the-owner"] == [404]
