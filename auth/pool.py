@@ -116,8 +116,9 @@ class Pool:
         if at_most and count >= at_most:
             self._full.add(key[0])
         self._accounts.lend(*key, lease.serial, now)
-        for owner in shared:
-            self._shared.lend(owner, key[1], lease.serial, now)
+        if self._shared.pages:
+            for owner in shared:
+                self._shared.lend(owner, key[1], lease.serial, now)
         return lease
 
     def succeed(self, lease: Lease) -> None:
@@ -126,6 +127,8 @@ class Pool:
         self._doubtful.pop(lease.key, None)
         if self._accounts.succeed(*lease.key, lease.serial, lease.lent_at):
             self.revision += 1
+        if not self._shared.pages:
+            return
         for owner in lease.shared:
             self._shared.succeed(owner, lease.key[1], lease.serial, lease.lent_at)
 
@@ -191,8 +194,9 @@ class Pool:
         else:
             self._in_flight.pop(credential_id, None)
         self._accounts.give_back(*lease.key, lease.serial)
-        for owner in lease.shared:
-            self._shared.give_back(owner, lease.key[1], lease.serial)
+        if self._shared.pages:
+            for owner in lease.shared:
+                self._shared.give_back(owner, lease.key[1], lease.serial)
 
     # what an operator, a reload or a restart calls
 

@@ -62,7 +62,7 @@ class _Spoken(msgspec.Struct):
     sessionId: object = None  # noqa: N815 - the wire's own spelling
 
 
-_NAMES = frozenset(_Spoken.__struct_fields__)
+NAMES = frozenset(_Spoken.__struct_fields__)
 _spoken = msgspec.json.Decoder(_Spoken).decode
 _object = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -74,7 +74,7 @@ def session_of(inquiry: Inquiry) -> str | None:
     named = named_in(inquiry.headers) if inquiry.named is None else inquiry.named
     if named:
         return named
-    if inquiry.names is not None and inquiry.names.isdisjoint(_NAMES):
+    if inquiry.names is not None and inquiry.names.isdisjoint(NAMES):
         return None
     try:
         spoken = _spoken(inquiry.body)

@@ -19,8 +19,7 @@ from proxy.dispatch.plain import PlainPlan, comes_whole
 from proxy.errors import Unreachable, UpstreamError
 from proxy.hub.events import Failure
 from proxy.hub.loss import Loss
-from proxy.upstream.base import Answer, Call, Deadlines, Flowing, Prompt, Upstream
-from proxy.upstream.begun import Begun
+from proxy.upstream.base import Answer, Deadlines, Flowing, Upstream
 from proxy.wire.base import Wire
 
 GATE_BYTES_MAX = 32 * 1024
@@ -71,7 +70,8 @@ class Attempt:
 
         `upstreams`: by executor.
         """
-        call = self._call(inquiry)
+        call = self.plan.call
+        call.request_id, call.deadlines = inquiry.request_id, self._deadlines
         self._is_prewarm = inquiry.said is not None and inquiry.said.is_prewarm
         if call.account is not None:
             call.session = conversation_of(inquiry)
@@ -86,20 +86,6 @@ class Attempt:
             return None
         self.is_over = True
         return Failed(failure, self.headers, self.status or None)
-
-    def _call(self, inquiry: Inquiry) -> Call:
-        call = self.plan.call
-        call.request_id, call.deadlines = inquiry.request_id, self._deadlines
-        return call
-
-    def begin(self, prompt: Prompt, inquiry: Inquiry, tell: Callable[[], None]) -> Begun | None:
-        """What is begun is gone on with by `take` or `start`."""
-        return prompt.begin(self._call(inquiry), tell)
-
-    def take(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure | None:
-        """A whole answer that is there already: instead of `start`."""
-        self.status, self.headers = status, headers
-        return self._whole(self.plan.whole(body))
 
     async def _first_content(self, answer: Answer) -> Failure | None:
         if not 200 <= answer.status < 300:

@@ -30,6 +30,7 @@ from proxy.dispatch.recall import Recall
 from proxy.dispatch.rehearsal import rehearse
 from proxy.dispatch.shared import Renew, Shared, nobody_renews
 from proxy.dispatch.snapshot import Snapshot
+from proxy.dispatch.track import Track
 from proxy.errors import Malformed, ProxyError, UnknownModel
 from proxy.providers.estimate import estimated_tokens
 from proxy.upstream.base import Prompt, Upstream
@@ -103,21 +104,17 @@ class Dispatcher:
             prompts=prompts,
         )
 
-    def begin(self, inquiry: Inquiry, tell: Callable[[], None]) -> Pursuit | None:
-        """Of an inquiry for a whole answer: sends it at once, if that takes no waiting, and `tell` is called whenever
-        something has come of it: see `Pursuit.finish`. Whatever comes of it, `resume` can go on with it. None: nothing
-        was done; `open` will say what is wrong.
-        """
+    def track(self, inquiry: Inquiry) -> Track | None:
+        """Of this one and all that are like it. None: they need more."""
         snapshot, clock = self._snapshot(), self._shared.clock
         try:
-            asked = _asked(snapshot, inquiry, created=int(clock.unix()))
-            _check_tie(inquiry, asked.found)
-            report = Report(request_id=inquiry.request_id, model_asked=inquiry.model)
-            pursuit = Pursuit(self._shared, snapshot, asked, report)
-            pursuit.begin(tell)
+            return Track.of(self._shared, snapshot, _asked(snapshot, inquiry, created=int(clock.unix())))
         except ProxyError:
             return None
-        return pursuit
+
+    def is_current(self, track: Track) -> bool:
+        """There has been no reload since."""
+        return track.snapshot is self._snapshot()
 
     async def resume(self, pursuit: Pursuit) -> Outcome:
         """As `open`."""

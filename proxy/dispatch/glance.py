@@ -86,12 +86,12 @@ def _anthropic(body: bytes) -> Seen | None:
     )
 
 
-_GLANCES: Mapping[str, Glance] = {"openai_chat": _chat, "anthropic": _anthropic}
+GLANCES: Mapping[str, Glance] = {"openai_chat": _chat, "anthropic": _anthropic}
 """By wire. The others' answers are lists of items of many kinds: they are parsed."""
 
 
 def glance(wire: str, body: bytes) -> Seen | None:
-    look = _GLANCES.get(wire)
+    look = GLANCES.get(wire)
     if look is None:
         return None
     try:

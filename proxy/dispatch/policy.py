@@ -45,23 +45,35 @@ class Ask:
 
 def decide(candidates: Sequence[Candidate], state: Pool, ask: Ask, now: float) -> Decision:
     """`candidates`: the highest priority first."""
+    if state.is_calm and not ask.tried and not ask.wants_all and ask.tie is None:
+        return _calmly(candidates, state, ask, now)
     if ask.tie is not None and ask.tie.is_hard:
         candidates = [each for each in candidates if each.credential.id == ask.tie.credential]
     sorted_out = _SortedOut(candidates, state, ask, now)
     eligible = sorted_out.ready or sorted_out.crowded or sorted_out.spent
     chosen, rule = None, "nobody"
     if eligible:
-        highest = eligible[0].credential.priority
-        tier = eligible
-        if eligible[-1].credential.priority != highest:
-            tier = [each for each in eligible if each.credential.priority == highest]
-        chosen, rule = _choose(tier, state, ask, now)
+        chosen, rule = _choose(_highest(eligible), state, ask, now)
     elif sorted_out.benched and ask.is_first:
         chosen, rule = min(sorted_out.benched, key=lambda each: each[0])[1], "last-resort"
     passed_over = [each for each in sorted_out.passed_over if each.candidate is not chosen]
     if ask.wants_all:
         passed_over += _not_their_turn(sorted_out, chosen, state, ask, now)
     return Decision(chosen=chosen, rule=rule, passed_over=tuple(passed_over), now=now)
+
+
+def _calmly(candidates: Sequence[Candidate], state: Pool, ask: Ask, now: float) -> Decision:
+    """The usual case: everybody is ready, and nothing stands against anybody."""
+    chosen = _choose(_highest(candidates), state, ask, now)
+    return Decision(chosen=chosen[0], rule=chosen[1], now=now)
+
+
+def _highest(eligible: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Those of the highest priority; the very same where all are, whose turn it is there is known (`auth.turns`)."""
+    highest = eligible[0].credential.priority
+    if eligible[-1].credential.priority == highest:
+        return eligible
+    return [each for each in eligible if each.credential.priority == highest]
 
 
 def _choose(tier: Sequence[Candidate], state: Pool, ask: Ask, now: float) -> tuple[Candidate, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from proxy.dispatch.fallbacks import fallbacks
 from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Refused, Report, Tie
 from proxy.dispatch.lessons import learn, observe
 from proxy.dispatch.refusal import exhausted, for_client, retry_headers, together, unswitched
-from proxy.dispatch.rotation import Chosen, Rotation, first
+from proxy.dispatch.rotation import Chosen, Rotation
 from proxy.dispatch.shared import Shared
 from proxy.dispatch.snapshot import Snapshot
 from proxy.dispatch.tether import Tether
@@ -41,14 +41,6 @@ class Ahead(NamedTuple):
     attempt: Attempt
 
 
-class Given(NamedTuple):
-    """A whole answer. `headers`: the upstream's; `content`: in the client's dialect."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-
-
 class Pursuit:
     """`run` once, then `end` with what it gave."""
 
@@ -70,47 +62,13 @@ class Pursuit:
         self._attempt_began = 0.0
         self._answering: AttemptRecord | None = None
         self._ahead: Ahead | None = None
-        self.needs_run = True
 
-    # at once, where nobody need wait for anything (`proxy.server.express`)
+    # begun already (`proxy.dispatch.track`)
 
-    def begin(self, tell: Callable[[], None]) -> None:
-        """The first attempt, where it can leave at once: `tell` tells of it, `finish` takes its answer. `run` goes on
-        from wherever this has come.
-        """
-        tether = Tether(self._shared, self._snapshot, self._asked)
-        tie = tether.tie()
-        chosen = first(self._shared, self._snapshot, self._asked, tie)
-        if chosen is None:
-            return
-        attempt = self._attempt(chosen)
-        self._ahead = Ahead(tether, tie, chosen, attempt)
-        prompt = self._shared.prompts.get(chosen.plan.call.executor)
-        if prompt is not None:
-            self.needs_run = attempt.begin(prompt, self.inquiry, tell) is None
-
-    def finish(self) -> Given | None:
-        """The answer, if it is all there and serves. None: it is waited for, or `needs_run`."""
-        ahead = self._ahead
-        begun = None if ahead is None else ahead.chosen.plan.call.begun
-        if ahead is None or begun is None or begun.needs_waiting:
-            self.needs_run = True
-            return None
-        body = begun.whole()
-        if body is None:
-            return None
-        chosen, attempt = ahead.chosen, ahead.attempt
-        if attempt.take(begun.status, begun.headers, body) is not None:
-            self.needs_run = True
-            return None
-        begun.done()
-        self._ahead = None
-        observe(self._shared, chosen.candidate, chosen.lease, begun.headers, None)
-        self._commit(chosen, attempt)
-        ahead.tether.settle(chosen.candidate)
-        self._tell(self._asked, chosen.candidate, attempt)
-        self._ended(attempt)
-        return Given(attempt.status, begun.headers, attempt.first)
+    def follow(self, chosen: Chosen, tether: Tether, began: float) -> None:
+        """Its first attempt has left: `run` goes on with it. `began`: when."""
+        self._ahead = Ahead(tether, tether.tie(), chosen, self._attempt(chosen))
+        self._began = self._attempt_began = began
 
     def drop(self) -> None:
         """Nobody wants what was begun."""

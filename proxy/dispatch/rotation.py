@@ -31,22 +31,6 @@ class Chosen:
     lease: Lease
 
 
-def first(shared: Shared, snapshot: Snapshot, asked: Asked, tie: Tie | None) -> Chosen | None:
-    """What a rotation would begin with, where that takes neither waiting nor a second thought; None: nothing was
-    done. Raises `Untranslatable`.
-    """
-    found = asked.found
-    if shared.waiting.has_line(found.group):
-        return None
-    now, ask = shared.clock.monotonic(), Ask(group=found.group, strategy=snapshot.strategy, tie=tie)
-    decision = decide(found.candidates, shared.pool, ask, now)
-    if decision.chosen is None:
-        return None
-    plan = plan_for(asked, decision.chosen, snapshot=snapshot, recall=shared.recall, now=now)
-    lease = commit(decision, found.candidates, shared.pool, ask)
-    return Chosen(candidate=decision.chosen, plan=plan, decision=decision, lease=lease)
-
-
 class Rotation:
     """`next` until somebody has answered, or it gives None: nobody is left. `is_retry`: the request has been tried
     already, and is tried with somebody doubtful only as far as the budget goes. `is_costly`: with anybody.

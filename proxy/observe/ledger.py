@@ -95,14 +95,15 @@ class Ledger:
 
     # for whoever records and asks
 
-    def record(self, used: Used) -> None:
+    def record(self, *used: Used) -> None:
         """Never waits for the disk."""
         with self._news:
             if self._is_closing or len(self._rows) >= PENDING_MAX:
-                self.dropped += 1
+                self.dropped += len(used)
                 return
-            self._rows.append(used)
-            if len(self._rows) == 1:  # otherwise it is awake, and gathering
+            is_asleep = not self._rows
+            self._rows.extend(used)
+            if is_asleep:  # otherwise it is awake, and gathering
                 self._wake()
 
     def ask(self, job: Job[T]) -> Future[T]:

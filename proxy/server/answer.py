@@ -80,8 +80,7 @@ class Writer:
             raise ValueError("a header of an answer has a line break in it")
         version = "1.1" if self._is_1_1 else "1.0"
         text = (
-            f"HTTP/{version} {status} {_REASONS.get(status, '')}\r\n{fields}{framing}Date: {_date()}\r\n"
-            f"{connection}\r\n"
+            f"HTTP/{version} {status} {_REASONS.get(status, '')}\r\n{fields}{framing}Date: {date()}\r\n{connection}\r\n"
         )
         return text.encode("utf-8", "surrogateescape")
 
@@ -89,7 +88,7 @@ class Writer:
 _dated: tuple[int, str] = (0, "")
 
 
-def _date() -> str:
+def date() -> str:
     """RFC 9110 §5.6.7, made once a second."""
     global _dated  # noqa: PLW0603 - one clock for all
     now = int(time.time())

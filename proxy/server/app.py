@@ -26,15 +26,17 @@ from proxy.config.schema import Config
 from proxy.dispatch.inquiry import Inquiry, Outcome
 from proxy.dispatch.pursuit import Pursuit
 from proxy.dispatch.reach import EVERYTHING, Reach
+from proxy.dispatch.track import Track
 from proxy.hub.events import Failure
 from proxy.hub.residue import JsonObject
-from proxy.observe.ledger import Ledger
 from proxy.observe.casebook import Casebook
+from proxy.observe.ledger import Ledger
 from proxy.observe.metrics import Metrics
 from proxy.observe.request_line import Tell
 from proxy.server.access import Client, ClientKeys
 from proxy.server.accounts import AccountState
 from proxy.server.archive import Archive
+from proxy.server.books import Books
 from proxy.server.limits import Caller, Limits
 from proxy.server.models import Listing
 from proxy.server.sessions import Sessions
@@ -88,7 +90,9 @@ class Dispatcher(Protocol):
 class Starter(Protocol):
     """Of what need not wait: `proxy.dispatch.failover.Dispatcher`."""
 
-    def begin(self, inquiry: Inquiry, tell: Callable[[], None]) -> Pursuit | None: ...
+    def track(self, inquiry: Inquiry) -> Track | None: ...
+
+    def is_current(self, track: Track) -> bool: ...
 
     async def resume(self, pursuit: Pursuit) -> Outcome:
         """Raises `proxy.dispatch.inquiry.Refused`. Cancelling it aborts the upstream."""
@@ -174,14 +178,14 @@ class App:
     management: Management | None = None
     ledger: Ledger | None = None
     """Of usage; None: none is kept."""
+    cases: Casebook | None = None
+    """Of requests that failed; None: none is kept."""
     limits: Limits = field(default_factory=Limits)
     """Outlives reloads."""
     sessions: Sessions = field(default_factory=Sessions)
     clis: Callable[[], JsonObject] | None = None
     """How the official CLIs are that serve accounts; None: there are none."""
     archive: Archive = field(default_factory=Archive)
-    cases: Casebook | None = None
-    """Of requests that failed; None: none is kept."""
     """Outlives reloads, but not the process."""
     is_draining: bool = False
     exchanges: set[Running] = field(default_factory=set)
@@ -193,9 +197,11 @@ class App:
     draining_told: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when `/readyz` has said that we are leaving."""
     started_at: float = field(init=False)
+    books: Books = field(init=False)
 
     def __post_init__(self) -> None:
         self.started_at = self.now()
+        self.books = Books(self)
 
     def desk(self, now: float) -> Desk:
         """`now`: on the loop's clock."""

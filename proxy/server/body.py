@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -150,6 +151,8 @@ async def _receive(source: Source, intake: _Intake, limits: Limits) -> None:
         ) from None
 
 
+_PLAIN = re.compile(rb'"[a-zA-Z0-9._:/@-]+"')
+"""A name as JSON that needs no reader."""
 _shallow = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -198,6 +201,9 @@ def _value(fields: Mapping[str, msgspec.Raw], key: str) -> JsonValue:
 
 
 def _model(fields: Mapping[str, msgspec.Raw], default: str) -> str:
+    written = bytes(fields.get("model", b""))
+    if _PLAIN.fullmatch(written):
+        return written[1:-1].decode()
     model = _value(fields, "model")
     if model is None or model == "":
         model = default
@@ -209,6 +215,8 @@ def _model(fields: Mapping[str, msgspec.Raw], default: str) -> str:
 
 
 def _stream(fields: Mapping[str, msgspec.Raw]) -> bool:
+    if "stream" not in fields:
+        return False
     stream = _value(fields, "stream")
     if stream is None or isinstance(stream, bool):
         return bool(stream)
@@ -219,7 +227,7 @@ def _is_accounted_for(body: bytes, fields: Mapping[str, msgspec.Raw]) -> bool:
     """Whether the keys and values that were found are all there is, so that no key stands twice. It is how most
     clients write: without blanks between them.
     """
-    return sum(len(key) + 4 + memoryview(raw).nbytes for key, raw in fields.items()) + 1 == len(body)
+    return sum([len(key) + 4 + memoryview(raw).nbytes for key, raw in fields.items()]) + 1 == len(body)
 
 
 async def _has_twins(body: bytes, fields: Mapping[str, msgspec.Raw]) -> bool:

@@ -51,7 +51,7 @@ def tell_end(app: App, report: Report, ended: Ended) -> None:
     inquiry, now = ended.inquiry, app.now()
     used = used_by(inquiry, report, ended, at=now)
     if ended.grant is not None:
-        ended.grant.settle(report, used.tokens)
+        ended.grant.settle(used)
     line = _line(report, ended, used.tokens)
     if ended.is_quiet:
         through(app.log.debug)(line)

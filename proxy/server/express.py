@@ -11,28 +11,42 @@ Whatever turns out to need waiting is handed over as far as it has come, to an e
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Protocol
 
-from proxy.dispatch.failover import told
 from proxy.dispatch.inquiry import Inquiry, Refused, Report
-from proxy.dispatch.pursuit import Given, Pursuit
+from proxy.dispatch.passage import Whole
+from proxy.dispatch.pursuit import Pursuit
+from proxy.dispatch.track import Track, Trip
 from proxy.errors import ProxyError
 from proxy.server.answer import Answer
-from proxy.server.app import App
-from proxy.server.body import quick_peek
-from proxy.server.dress import dress
+from proxy.server.app import App, Starter
+from proxy.server.body import Peek, quick_peek
+from proxy.server.books import Note
 from proxy.server.ending import CLIENT_GONE, Ended, tell_end
+from proxy.server.lane import Lane
 from proxy.server.limits import Grant
-from proxy.server.stream import clean_headers
 from proxy.server.terms import Terms, terms_of
 from proxy.server.visit import Visit
+
+TRACKS_MAX = 64
+"""Of one client's head: models that clients make up must not fill the memory."""
 
 
 class Seat(Protocol):
     """The connection that a ride is for."""
 
+    @property
+    def is_plain(self) -> bool:
+        """It speaks HTTP/1.1, and stays."""
+        ...
+
+    def send(self, data: bytes) -> bool:
+        """A whole answer, which `is_plain`; `leave` follows. False: the client is gone."""
+        ...
+
     def arrive(self, answer: Answer) -> bool:
-        """Tells the client; `leave` follows. False: it is gone."""
+        """The same of any answer."""
         ...
 
     def leave(self) -> None:
@@ -62,11 +76,15 @@ class Express:
     def begin(self, terms: Terms, content: bytes, seat: Seat) -> Ride | None:
         """None: nothing was done, and an exchange has to. Else `look` is to be called when it has got its seat."""
         app = self._app
-        if app.is_draining or len(content) > terms.bytes_max:
+        starter = app.starter
+        if starter is None or app.is_draining or len(content) > terms.bytes_max:
             return None
-        ride = Ride(app, terms, seat)
+        peek = quick_peek(content, model=terms.model, is_stream=terms.route.is_stream)
+        if peek is None or peek.is_stream or (peek.names is not None and "effort" in peek.names):
+            return None
+        ride = Ride(app, starter, terms, seat, content, peek)
         try:
-            ride.begin(content)
+            ride.begin()
         except (ProxyError, Refused, RecursionError):
             pass  # the exchange will say so
         except Exception as error:
@@ -77,11 +95,18 @@ class Express:
 class Ride:
     """One request. `inquiry`, `grant` and `pursuit`: as far as it has come; of the last None: not so far."""
 
-    __slots__ = ("_app", "_seat", "began", "grant", "inquiry", "is_over", "pursuit", "request_id", "terms")
+    __slots__ = (
+        "_app", "_content", "_peek", "_seat", "_starter", "_trip", "began", "grant", "inquiry", "is_over", "pursuit",
+        "request_id", "terms",
+    )  # fmt: skip
 
-    def __init__(self, app: App, terms: Terms, seat: Seat) -> None:
+    def __init__(self, app: App, starter: Starter, terms: Terms, seat: Seat, content: bytes, peek: Peek) -> None:
         self._app = app
+        self._starter = starter
         self._seat = seat
+        self._content = content
+        self._peek = peek
+        self._trip: Trip | None = None
         self.is_over = True
         self.terms = terms
         self.began = time.monotonic()
@@ -90,99 +115,133 @@ class Ride:
         self.grant: Grant | None = None
         self.pursuit: Pursuit | None = None
 
-    def begin(self, content: bytes) -> None:
+    def begin(self) -> None:
         """It `is_over` as long as nothing was done. Raises what stands against it."""
         app, terms = self._app, self.terms
-        route, client, starter = terms.route, terms.caller.client, app.starter
-        peek = quick_peek(content, model=terms.model, is_stream=route.is_stream)
-        if starter is None or peek is None or peek.is_stream or (peek.names is not None and "effort" in peek.names):
-            return
+        client = terms.caller.client
         if client.guard is not None:
             client.guard.check(terms.caller.address, app.now())
-        inquiry = Inquiry(
-            request_id=self.request_id,
-            wire=route.wire,
-            operation="generate",
-            model=peek.model,
-            is_stream=False,
-            body=content,
-            names=peek.names,
-            headers=terms.headers,
-            query=terms.query,
-            named=terms.named,
-            client=client.name,
-            reach=client.reach,
-            is_strict=terms.is_strict,
-        )
-        self.grant = app.limits.admit(terms.caller, inquiry)
-        self.inquiry = inquiry
+        track = self._track()
+        if track is None:
+            return
+        if not app.limits.are_none(terms.caller):
+            self.grant = app.limits.admit(terms.caller, self._asked())
+        self._trip = track.depart(self._content, self._peek.names or frozenset(), self.look, self._asked)
+        if self._trip is None and self.grant is None:
+            return
         self.is_over = False
         app.metrics.in_flight.inc()
         app.rides.add(self)
-        self.pursuit = starter.begin(inquiry, self.look)
+
+    def _track(self) -> Track | None:
+        tracks, model = self.terms.tracks, self._peek.model
+        track = tracks.get(model)
+        if track is None or not self._starter.is_current(track):
+            track = self._starter.track(self._asked())
+            if len(tracks) >= TRACKS_MAX:
+                tracks.clear()
+            if track is not None:
+                tracks[model] = track
+        return track
+
+    def _asked(self) -> Inquiry:
+        if self.inquiry is None:
+            terms, peek = self.terms, self._peek
+            self.inquiry = Inquiry(
+                request_id=self.request_id,
+                wire=terms.route.wire,
+                operation="generate",
+                model=peek.model,
+                is_stream=False,
+                body=self._content,
+                names=peek.names,
+                headers=terms.headers,
+                query=terms.query,
+                named=terms.named,
+                client=terms.caller.client.name,
+                reach=terms.caller.client.reach,
+                is_strict=terms.is_strict,
+            )
+        return self.inquiry
 
     def look(self) -> None:
         """At what has come."""
         if self.is_over:
             return
         try:
-            given = None if self.pursuit is None else self.pursuit.finish()
-            if given is not None:
-                self._give(given)
+            trip = self._trip
+            whole = None if trip is None else trip.finish(self.request_id)
+            if trip is not None and whole is not None:
+                self._trip = None
+                self._arrive(trip, whole)
         except Exception as error:
             self._app.log.exception("request.failed", request_id=self.request_id, exc_info=error)
             self._drop()
-        if self in self._app.rides:
-            if self.pursuit is None or self.pursuit.needs_run:
-                self.hand_over()
-        else:
+        if self not in self._app.rides:
             self._seat.leave()
+        elif self._trip is None or self._trip.needs_run:
+            self.hand_over()
 
-    def _give(self, given: Given) -> None:
-        assert self.pursuit is not None
-        app, terms = self._app, self.terms
-        headers = clean_headers(told(self.pursuit, "application/json", given.headers))
-        dress(headers, request_id=self.request_id, wire=terms.route.wire, cors=terms.cors, grant=self.grant)
-        answer = Answer(given.status, headers, given.content)
-        if app.is_draining:
-            answer.force_close()
-        has_arrived = self._seat.arrive(answer)
+    def _arrive(self, trip: Trip, whole: Whole) -> None:
+        app, terms, seat = self._app, self.terms, self._seat
+        lane = terms.lanes.get(trip.leg)
+        if lane is None:
+            lane = terms.lanes[trip.leg] = Lane(trip.leg, self._asked(), route=terms.route.label, cors=terms.cors)
+        if seat.is_plain and not app.is_draining:
+            has_arrived = seat.send(lane.bytes_of(trip, whole, self.request_id, self.grant))
+        else:
+            answer = lane.answer(trip, whole, self.request_id, self.grant)
+            if app.is_draining:
+                answer.force_close()
+            has_arrived = seat.arrive(answer)
         self._over()
-        self._book(self.pursuit.report, given.status if has_arrived else CLIENT_GONE)
-
-    def _book(self, report: Report, status: int) -> None:
-        terms = self.terms
-        ended = Ended(
-            route=terms.route.label,
-            status=status,
-            seconds=time.monotonic() - self.began,
-            client=terms.caller.client.name,
-            inquiry=self.inquiry,
-            grant=self.grant,
-        )
-        tell_end(self._app, report, ended)
+        seconds = time.monotonic() - self.began
+        used = lane.used(trip, whole, self.request_id, has_arrived=has_arrived, at=app.now(), seconds=seconds)
+        if self.grant is None:
+            app.limits.count(terms.caller, used)
+        else:
+            self.grant.settle(used)
+        app.books.note(Note(used, terms.caller.client.name))
 
     def hand_over(self) -> None:
         """An exchange goes on with it."""
-        if not self.is_over:
-            self._over()
-            self._seat.take_over(self)
+        if self.is_over:
+            return
+        self._over()
+        trip, self._trip = self._trip, None
+        inquiry = self._asked()
+        if trip is not None:
+            with suppress(ProxyError):  # then it is asked anew
+                self.pursuit = trip.pursuit(inquiry)
+        if self.grant is None:
+            self.grant = self._app.limits.admit(self.terms.caller, inquiry)
+        self._seat.take_over(self)
 
     def abandon(self) -> None:
         """The client is gone."""
         if self.is_over:
             return
         self._over()
-        self._drop()
         self.close()
 
     def close(self) -> None:
         """Of one that was handed over, and that nobody took: the client is gone."""
         self._drop()
-        report = Report(request_id=self.request_id, model_asked=self.inquiry.model if self.inquiry else "")
-        self._book(report, CLIENT_GONE)
+        inquiry, terms = self._asked(), self.terms
+        ended = Ended(
+            route=terms.route.label,
+            status=CLIENT_GONE,
+            seconds=time.monotonic() - self.began,
+            client=inquiry.client,
+            inquiry=inquiry,
+            grant=self.grant,
+        )
+        tell_end(self._app, Report(request_id=self.request_id, model_asked=inquiry.model), ended)
 
     def _drop(self) -> None:
+        trip, self._trip = self._trip, None
+        if trip is not None:
+            trip.drop(self.request_id)
         pursuit, self.pursuit = self.pursuit, None
         if pursuit is not None:
             pursuit.drop()

@@ -253,6 +253,18 @@ class Front(Paced):
         self._visit = FrontVisit(self, self._same.head, self._intake(0), ride)
         self._exchange()
 
+    @property
+    def is_plain(self) -> bool:
+        """`proxy.server.express.Seat`."""
+        return self._same is not None and self._same.is_plain
+
+    def send(self, data: bytes) -> bool:
+        """`proxy.server.express.Seat`."""
+        if self.transport.is_closing():
+            return False
+        self.transport.write(data)
+        return True
+
     def arrive(self, answer: Answer) -> bool:
         """`proxy.server.express.Seat`."""
         assert self._same is not None

@@ -96,10 +96,11 @@ class SameHead:
     Then it need not be read (4 µs), only looked at (0.4). `head`: but for its `length`.
     """
 
-    __slots__ = ("_before", "_behind", "head")
+    __slots__ = ("_before", "_behind", "head", "is_plain")
 
     def __init__(self, head: Head, before: bytes, behind: bytes) -> None:
         self.head = head
+        self.is_plain = head.is_1_1 and head.keeps_alive
         self._before = before
         self._behind = behind
 

@@ -167,6 +167,7 @@ class Listener:
         self._alarm.close()
         if self._server is not None:
             await self._server.shutdown(timeout=ABORT_SECONDS)
+        self._app.books.flush()
 
 
 async def _answer(app: App, visit: FrontVisit) -> None:

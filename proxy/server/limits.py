@@ -16,7 +16,7 @@ from proxy.dispatch.inquiry import Inquiry, Refused, Report
 from proxy.dispatch.refusal import for_client, retry_headers
 from proxy.errors import UnknownModel
 from proxy.hub.events import Failure
-from proxy.observe.usage import Tokens
+from proxy.observe.usage import Tokens, Used
 from proxy.server.access import Client
 from proxy.server.addresses import site_of
 from proxy.server.forecast import forecast
@@ -68,11 +68,11 @@ class Grant:
         """What is left, in the words of the client's format."""
         return () if self.stay is None else tuple(self.limits.told(self.caller, self.stay.readings, wire))
 
-    def settle(self, report: Report, tokens: Tokens) -> None:
-        """When it is over, however it went; `tokens`: that were used. Later calls change nothing."""
+    def settle(self, used: Used) -> None:
+        """When it is over, however it went. Later calls change nothing."""
         if not self._is_settled:
             self._is_settled = True
-            self.limits.settle(self, report, tokens)
+            self.limits.settle(self, used)
 
 
 class Limits:
@@ -119,6 +119,12 @@ class Limits:
             self.spending.hold(caller.client.name, held, self.unix())
         return Grant(limits=self, caller=caller, stay=stay, held=held)
 
+    @staticmethod
+    def are_none(caller: Caller) -> bool:
+        """Nothing limits it: it need not be let in, only counted."""
+        client = caller.client
+        return client.rates is None and caller.ip is None and caller.session is None and not client.budgets
+
     def balances(self, caller: Caller) -> list[Balance]:
         """Of each of its budgets."""
         own = self.spending.balances(caller.client.name, caller.client.budgets, self.unix())
@@ -147,22 +153,33 @@ class Limits:
         if caller.client.budgets:
             yield budget_header(self.balances(caller))
 
-    def settle(self, grant: Grant, report: Report, tokens: Tokens) -> None:
+    def settle(self, grant: Grant, used: Used) -> None:
         """What the upstream told was used; what was believed, where an answer came and nothing was told."""
-        used = NOTHING
-        if tokens.is_known:
-            cost = self._cost(report.provider, report.model_served, tokens)
-            used = Amount(total(tokens), grant.held.dollars if cost is None else cost)
-        elif report.model_served is not None:
-            used = grant.held
+        amount = NOTHING
+        if used.tokens.is_known:
+            amount = self._amount(used, grant.held)
+        elif used.wire_out is not None:
+            amount = grant.held
         if grant.stay is not None:
-            grant.stay.leave(used.tokens, self.now())
-        name = grant.caller.client.name
+            grant.stay.leave(amount.tokens, self.now())
+        held = grant.held if grant.caller.client.budgets else NOTHING
+        self._count(grant.caller.client.name, used.credential, held, amount)
+
+    def count(self, caller: Caller, used: Used) -> None:
+        """The same of one that nothing limits."""
+        if caller.client.name or self.is_sharing:
+            amount = self._amount(used, NOTHING) if used.tokens.is_known else NOTHING
+            self._count(caller.client.name, used.credential, NOTHING, amount)
+
+    def _amount(self, used: Used, held: Amount) -> Amount:
+        cost = self._cost(used.provider, used.model_served, used.tokens)
+        return Amount(total(used.tokens), held.dollars if cost is None else cost)
+
+    def _count(self, name: str, credential: str | None, held: Amount, used: Amount) -> None:
         if name:
-            held = grant.held if grant.caller.client.budgets else NOTHING
             self.spending.settle(name, held, used, self.unix())
-        if self.is_sharing and self._shares is not None and report.credential is not None and used.tokens:
-            self._shares.note(name, report.credential, used.tokens, self.now())
+        if self.is_sharing and self._shares is not None and credential is not None and used.tokens:
+            self._shares.note(name, credential, used.tokens, self.now())
 
     def _worth(self, caller: Caller, inquiry: Inquiry, believed: Tokens) -> float:
         """Dollars, by the dearest who may serve it. Raises `Refused` where money counts and a price is missing."""

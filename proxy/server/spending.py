@@ -85,7 +85,8 @@ class Spending:
         purse = self._purse(name, unix)
         if held is not NOTHING:
             purse.held = _less(purse.held, held)
-        purse.spent = _sum(purse.spent, used)
+        if used is not NOTHING:
+            purse.spent = _sum(purse.spent, used)
 
     def balances(self, name: str, budgets: Iterable[Budget], unix: float) -> list[Balance]:
         """Of tokens and money."""

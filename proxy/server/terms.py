@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from multidict import CIMultiDict
 
 from proxy.config.schema import Config
 from proxy.dispatch.affinity import named_in
 from proxy.dispatch.pursuit import EXPLAIN_HEADER
+from proxy.dispatch.track import Leg, Track
 from proxy.errors import Malformed, ProxyError
 from proxy.server import body, cors, routes
 from proxy.server.access import Visitor, admit, check_host
 from proxy.server.addresses import address_of, networks
 from proxy.server.app import Edition
+from proxy.server.lane import Lane
 from proxy.server.limits import Caller
 from proxy.server.reading import Reader
 from proxy.server.visit import Visit
@@ -33,8 +35,8 @@ _WHOLE = frozenset({"openai_chat", "anthropic", "gemini"})
 class Terms:
     """Of a plain request to a model, as of every other with the same head from the same peer, until the next reload.
 
-    `request_id`: as the client gave it; empty: it gave none that can be used. `headers`, `query`: as
-    they go on. `named`: the session, as they name it. `cors`: the headers that an answer has for a web page.
+    `request_id`: as the client gave it; empty: it gave none that can be used. `headers`, `query`: as they go on.
+    `named`: the session, as they name it. `cors`: the headers that an answer has for a web page. `tracks`: by model.
     """
 
     edition: Edition
@@ -48,6 +50,8 @@ class Terms:
     request_id: str
     cors: Mapping[str, str]
     bytes_max: int
+    tracks: dict[str, Track] = field(default_factory=dict)
+    lanes: dict[Leg, Lane] = field(default_factory=dict)
 
 
 def visitor_of(visit: Visit, config: Config) -> Visitor:

@@ -130,6 +130,14 @@ class Upstream(Protocol):
 class Prompt(Protocol):
     """An upstream that may be able to send at once."""
 
-    def begin(self, call: Call, tell: Callable[[], None]) -> Begun | None:
+    def ready(self, call: Call) -> Ready | None:
+        """For many calls that differ in their bodies alone. None: such calls are never sent at once."""
+        ...
+
+
+class Ready(Protocol):
+    """A `Call` but for its body."""
+
+    def begin(self, body: bytes, tell: Callable[[], None]) -> Begun | None:
         """`tell`: called whenever there is something to look at. None: nothing was sent, as that takes waiting."""
         ...

@@ -8,7 +8,7 @@ and the connection cost 25 µs a call; this costs 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from multidict import CIMultiDict
 
@@ -20,48 +20,63 @@ class Begun:
     call ends it.
     """
 
-    __slots__ = ("connection", "give_back", "headers")
+    __slots__ = ("_connection", "_keep")
 
-    def __init__(self, connection: Connection, tell: Callable[[], None], give_back: Callable[[], None]) -> None:
-        self.connection = connection
-        self.give_back = give_back
-        self.headers: Mapping[str, str] = {}
+    def __init__(self, connection: Connection, tell: Callable[[], None], keep: Callable[[Connection], None]) -> None:
+        """`keep`: takes the connection back, for the next call."""
+        self._connection = connection
+        self._keep = keep
         connection.listener = tell
+
+    @property
+    def is_complete(self) -> bool:
+        """All of it is there."""
+        return self._connection.is_complete
 
     @property
     def status(self) -> int:
         """0: its head is not there yet."""
-        return self.connection.status
+        return self._connection.status
+
+    @property
+    def fields(self) -> Sequence[tuple[str, str]]:
+        """Of its head, as they came."""
+        return self._connection.headers
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return CIMultiDict(self._connection.headers)
+
+    @property
+    def is_encoded(self) -> bool:
+        return bool(self._connection.encoding)
 
     @property
     def needs_waiting(self) -> bool:
         """Its answer is not one that can be taken here, or not soon."""
-        connection = self.connection
+        connection = self._connection
         if connection.is_complete:
             return not self._is_plain()
         return connection.is_done or connection.is_paused or (bool(connection.status) and not self._is_plain())
 
     def _is_plain(self) -> bool:
         """Good, in JSON, and not encoded."""
-        connection = self.connection
-        if not 200 <= connection.status < 300 or connection.encoding:
+        if not 200 <= self.status < 300 or self.is_encoded:
             return False
-        self.headers = CIMultiDict(connection.headers)
         return self.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
-    def whole(self) -> bytes | None:
-        """The answer's body; it stays there until it is `done`. None: something is missing yet."""
-        return self.connection.look() if self.connection.is_complete else None
+    def look(self) -> bytes:
+        """At what has come of its body, which stays there until it is `done`."""
+        return self._connection.look()
 
     def done(self) -> None:
         """The answer has been taken: its connection can serve again."""
-        self.leave()
-        self.give_back()
+        self._keep(self.leave())
 
     def leave(self) -> Connection:
         """Nobody is told any more."""
-        self.connection.listener = None
-        return self.connection
+        self._connection.listener = None
+        return self._connection
 
     def abort(self) -> None:
         """The answer is of no use to anybody: its connection is closed."""

@@ -273,13 +273,15 @@ class Connection(asyncio.Protocol):
         if self.status:
             return  # a trailer
         self._fields_size += len(name) + len(value)
-        match told_of(name):
-            case "length":
-                self._is_to_the_end = False
-            case "encoding":
-                self.encoding += b"," + value
-            case str() as known if is_value(text := value.decode("utf-8", "surrogateescape")):
-                self.headers.append((known, text))
+        known = told_of(name)
+        if known is None:
+            return
+        if known == "length":
+            self._is_to_the_end = False
+        elif known == "encoding":
+            self.encoding += b"," + value
+        elif is_value(text := value.decode("utf-8", "surrogateescape")):
+            self.headers.append((known, text))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()

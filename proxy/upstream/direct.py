@@ -20,7 +20,7 @@ from yarl import URL
 
 from proxy.alarm import Alarm
 from proxy.codings import decoder
-from proxy.upstream.base import Call
+from proxy.upstream.base import Call, Deadlines
 from proxy.upstream.begun import Begun
 from proxy.upstream.connection import BODY_BYTES_MAX, Connection
 from proxy.upstream.failures import RAISED, in_body, no_head, not_sent, too_long
@@ -107,19 +107,14 @@ class DirectUpstream:
             raise
         return DirectAnswer(self, connection, address)
 
-    def begin(self, call: Call, tell: Callable[[], None]) -> Begun | None:
+    def ready(self, call: Call) -> AlwaysReady | None:
         """`proxy.upstream.base.Prompt`."""
         try:
             address = _address(call.url)
-            head = _head_of(call, address)
+            head = _head(call.method, address.authority, address.target, call.headers)
         except ValueError:
             return None
-        connection = None if self._is_closed else self._take(address)
-        if connection is None:
-            return None
-        call.begun = Begun(connection, tell, lambda: self.give_back(address, connection))
-        self._ask(connection, call, head, asyncio.get_running_loop().time())
-        return call.begun
+        return AlwaysReady(self, address, head, call.deadlines) if call.method in _WITH_BODY else None
 
     async def _asked(self, call: Call) -> tuple[Address, Connection]:
         """Over a connection that stood ready, or a new one. Raises `Unreachable`."""
@@ -131,7 +126,7 @@ class DirectUpstream:
             address = _address(call.url)
             host = address.host
             head = _head_of(call, address)
-            connection = self._take(address) or await self._open(address, min(limits.connect, limits.total))
+            connection = self.take(address) or await self._open(address, min(limits.connect, limits.total))
         except RAISED as error:
             raise not_sent(error, host) from None
         self._ask(connection, call, head, began)
@@ -151,9 +146,10 @@ class DirectUpstream:
 
     # connections
 
-    def _take(self, address: Address) -> Connection | None:
+    def take(self, address: Address) -> Connection | None:
+        """One that stands ready."""
         idle = self._idle.get(address.origin)
-        while idle:
+        while idle and not self._is_closed:
             connection = idle.pop()
             if not connection.is_done and not connection.transport.is_closing():
                 return connection
@@ -173,7 +169,7 @@ class DirectUpstream:
             while len(self._connections) + self._opening >= CONNECTIONS_MAX:
                 if not self._close_idle():
                     await self._room(loop)
-            if connection := self._take(address):
+            if connection := self.take(address):
                 return connection
             self._opening += 1
             try:
@@ -241,6 +237,30 @@ class DirectUpstream:
         if idle is not None and connection in idle:
             idle.remove(connection)
         self._wake()
+
+
+class AlwaysReady:
+    """`proxy.upstream.base.Ready`."""
+
+    __slots__ = ("_address", "_deadlines", "_head", "_keep", "_upstream")
+
+    def __init__(self, upstream: DirectUpstream, address: Address, head: bytes, deadlines: Deadlines) -> None:
+        """`head`: but for the body's length."""
+        self._upstream = upstream
+        self._address = address
+        self._head = head
+        self._deadlines = deadlines
+        self._keep = partial(upstream.give_back, address)
+
+    def begin(self, body: bytes, tell: Callable[[], None]) -> Begun | None:
+        connection = self._upstream.take(self._address)
+        if connection is None:
+            return None
+        deadlines = self._deadlines
+        total_at = asyncio.get_running_loop().time() + deadlines.total
+        head = self._head + b"Content-Length: %d\r\n\r\n" % len(body)
+        connection.ask(head, body, deadlines, is_bodiless=False, total_at=total_at)
+        return Begun(connection, tell, self._keep)
 
 
 class DirectAnswer:

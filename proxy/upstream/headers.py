@@ -99,7 +99,7 @@ def told_of(name: bytes) -> str | None:
 
 
 def is_value(text: str) -> bool:
-    return _VALUE.fullmatch(text) is not None
+    return (text.isascii() and text.isprintable()) or _VALUE.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=1024)

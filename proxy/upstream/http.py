@@ -22,8 +22,7 @@ from aiohttp_socks import ProxyConnector, ProxyType
 from yarl import URL
 
 from proxy.codings import decoder
-from proxy.upstream.base import Answer, Call, Deadlines
-from proxy.upstream.begun import Begun
+from proxy.upstream.base import Answer, Call, Deadlines, Ready
 from proxy.upstream.connection import BODY_BYTES_MAX, PIECE_BYTES, READ_AHEAD_BYTES, UPLOAD_BYTES_PER_SECOND
 from proxy.upstream.direct import CONNECTIONS_MAX, KEEPALIVE_SECONDS, DirectUpstream
 from proxy.upstream.failures import RAISED, in_body, no_head, not_sent, too_long
@@ -123,9 +122,9 @@ class HttpUpstream(AiohttpUpstream):
             return await self._direct.send(call)
         return await super().send(call)
 
-    def begin(self, call: Call, tell: Callable[[], None]) -> Begun | None:
+    def ready(self, call: Call) -> Ready | None:
         """`proxy.upstream.base.Prompt`."""
-        return None if call.proxy_url not in {None, "direct"} else self._direct.begin(call, tell)
+        return None if call.proxy_url not in {None, "direct"} else self._direct.ready(call)
 
     async def close(self) -> None:
         await self._direct.close()

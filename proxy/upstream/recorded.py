@@ -10,7 +10,7 @@ from yarl import URL
 from proxy.errors import Broken, Silent, Unreachable, UpstreamError
 from proxy.observe.record import Recorder, Take
 from proxy.observe.recording import Request
-from proxy.upstream.base import Answer, Call, Prompt, Upstream
+from proxy.upstream.base import Answer, Call, Prompt, Ready, Upstream
 from proxy.upstream.begun import Begun
 
 _FAULTS: tuple[tuple[type[UpstreamError], str], ...] = ((Unreachable, "refuse"), (Silent, "stall"), (Broken, "cut"))
@@ -69,14 +69,28 @@ class Door:
         self._recorder = self._recorder or self._make()
         return await RecordedUpstream(self._upstream, self._recorder).send(call)
 
-    def begin(self, call: Call, tell: Callable[[], None]) -> Begun | None:
+    def ready(self, call: Call) -> Ready | None:
         """`proxy.upstream.base.Prompt`."""
-        return None if self._prompt is None or self._is_wanted() else self._prompt.begin(call, tell)
+        ready = None if self._prompt is None else self._prompt.ready(call)
+        return None if ready is None else _ReadyDoor(ready, self._is_wanted)
 
     async def close(self) -> None:
         await self._upstream.close()
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
+
+
+class _ReadyDoor:
+    """`proxy.upstream.base.Ready`."""
+
+    __slots__ = ("_is_wanted", "_ready")
+
+    def __init__(self, ready: Ready, is_wanted: Callable[[], bool]) -> None:
+        self._ready = ready
+        self._is_wanted = is_wanted
+
+    def begin(self, body: bytes, tell: Callable[[], None]) -> Begun | None:
+        return None if self._is_wanted() else self._ready.begin(body, tell)
 
 
 class _RecordedAnswer:

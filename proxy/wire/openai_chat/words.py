@@ -42,6 +42,8 @@ _WORDS: Mapping[FinishReason, str] = {
 def finish_of(raw: str | None, parts: Sequence[Part]) -> Finish:
     """A call that is there beats the upstream's word, unless it was cut or filtered. No word at a clean end: a stop."""
     reason = _REASONS.get(raw.lower(), "other") if raw is not None else "stop"
+    if not parts:
+        return Finish("stop" if reason == "tool_calls" else reason, raw)
     if reason in {"stop", "other", "tool_calls"}:
         if any(isinstance(part, ToolCall) for part in parts):
             reason = "tool_calls"

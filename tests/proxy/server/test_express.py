@@ -16,6 +16,7 @@ import pytest
 
 from auth.pool import Pool
 from auth.secret import Secret
+from auth.standing import Setback
 from proxy.config.client_keys import ClientKey
 from proxy.config.provider_keys import CompatibleKey, CompatibleProvider, ModelAlias
 from proxy.config.schema import Config, Server
@@ -201,6 +202,7 @@ class Client:
         self.house = house
         self.reader = reader
         self.writer = writer
+        self.statuses: list[int] = []
 
     def request(
         self, *lines: bytes, model: str = "big", path: bytes = b"/v1/chat/completions", **more: object
@@ -223,7 +225,9 @@ class Client:
 
     async def ask(self, *lines: bytes, **more: object) -> tuple[int, dict[str, str], bytes]:
         self.writer.write(self.request(*lines, **more))  # type: ignore[arg-type]  # as the caller names them
-        return await self.answer()
+        answer = await self.answer()
+        self.statuses.append(answer[0])
+        return answer
 
 
 Open = Callable[..., Awaitable[Client]]
@@ -245,9 +249,11 @@ async def vendor() -> AsyncIterator[Vendor]:
             await writer.wait_closed()
 
 
-@pytest.fixture
-async def connect(vendor: Vendor) -> AsyncIterator[Open]:
-    """A house, and a client of it that has been served once: there is a connection that stands ready."""
+@pytest.fixture(params=[1, 2], ids=["the first", "like others"])
+async def connect(vendor: Vendor, request: pytest.FixtureRequest) -> AsyncIterator[Open]:
+    """A house, and a client of it that has been served once: there is a connection that stands ready; or twice: then
+    what all its requests have in common is known.
+    """
     clients: list[Client] = []
 
     async def start(house: House | None = None, *, is_warm: bool = True, **settings: Any) -> Client:
@@ -256,8 +262,12 @@ async def connect(vendor: Vendor) -> AsyncIterator[Open]:
             await house.listener.open()
         clients.append(Client(house, *await asyncio.open_connection("127.0.0.1", house.port)))
         if is_warm:
-            assert (await clients[-1].ask())[0] == 200
-            await until(lambda: not house.app.exchanges)
+            for _ in range(request.param):
+                assert (await clients[-1].ask())[0] == 200
+            await until(lambda: not house.app.exchanges and len(house.lines()) >= request.param)
+            house.written.seek(0)
+            house.written.truncate()
+            vendor.asked.clear()
         return clients[-1]
 
     yield start
@@ -295,27 +305,28 @@ class TestRide:
         status, headers, body = await client.answer()
         assert (status, body) == (200, completion())
         assert headers["x-proxy-attempts"] == "1"
-        assert len(vendor.asked) == 2
+        assert len(vendor.asked) == 1
         assert not app.rides
         assert app.metrics.in_flight.count == client.house.in_flight() == 0
 
     async def test_it_is_answered_and_told_as_by_an_exchange(self, connect: Open) -> None:
         client = await connect(accounts=1, is_warm=False)
-        exchanged, ridden = await client.ask(), await client.ask()
-        assert ridden[0] == exchanged[0]
-        assert ridden[2] == exchanged[2]
-        assert list(ridden[1]) == list(exchanged[1])
-        differ = {name for name in ridden[1] if ridden[1][name] != exchanged[1][name]}
-        assert differ <= {"x-request-id", "date"}
-        await until(lambda: len(client.house.lines()) == 2)
-        first, second = ({**line, "request_id": "", "timestamp": ""} for line in client.house.lines())
-        timed = {"seconds", "first_byte_seconds"}
-        assert {k: v for k, v in first.items() if k not in timed} == {k: v for k, v in second.items() if k not in timed}
-        assert set(first) == set(second)
+        exchanged, *ridden = [await client.ask() for _ in range(3)]
+        for status, headers, body in ridden:
+            assert (status, body) == (exchanged[0], exchanged[2])
+            assert list(headers) == list(exchanged[1])
+            differ = {name for name in headers if headers[name] != exchanged[1][name]}
+            assert differ <= {"x-request-id", "date"}
+        await until(lambda: len(client.house.lines()) == 3)
+        first, *others = ({**line, "request_id": "", "timestamp": ""} for line in client.house.lines())
+        timed = {"seconds": 0, "first_byte_seconds": 0}
+        for line in others:
+            assert {**line, **timed} == {**first, **timed}
+            assert set(line) == set(first)
 
     async def test_accounts_take_turns(self, connect: Open, vendor: Vendor) -> None:
         client = await connect()
-        for _ in range(7):
+        for _ in range(8):
             await client.ask()
         assert {vendor.asked.count(key) for key in set(vendor.asked)} == {4}
 
@@ -323,7 +334,7 @@ class TestRide:
         client = await connect()
         status, headers, body = await client.ask(path=b"/v1/messages", max_tokens=9)
         again = await client.ask(path=b"/v1/messages", max_tokens=9)
-        assert len(vendor.asked) == 3
+        assert len(vendor.asked) == 2
         assert (status, again[0]) == (200, 200)
         assert msgspec.json.decode(body)["content"] == [{"type": "text", "text": "Ahoy"}]
         assert len(again[2]) == len(body), "but for its id it is the same"
@@ -332,9 +343,10 @@ class TestRide:
 
     async def test_an_alias_is_told_as_it_was_asked(self, connect: Open, vendor: Vendor) -> None:
         client = await connect()
-        status, _, body = await client.ask(model="large")
-        assert (status, msgspec.json.decode(body)["model"]) == (200, "large")
-        assert msgspec.json.decode(vendor.bodies[-1])["model"] == "big"
+        for _ in range(3):
+            status, _, body = await client.ask(model="large")
+            assert (status, msgspec.json.decode(body)["model"]) == (200, "large")
+            assert msgspec.json.decode(vendor.bodies[-1])["model"] == "big"
 
     async def test_requests_sent_ahead_are_answered_in_their_order(self, connect: Open, vendor: Vendor) -> None:
         client = await connect()
@@ -374,9 +386,9 @@ class TestRide:
         large = completion("long " * 2_000_000)
         vendor.lines = [told(large), told(completion())]
         client.writer.write(client.request() + client.request())
-        await until(lambda: len(vendor.asked) > 1)
+        await until(lambda: vendor.asked)
         await asyncio.sleep(0.05)
-        assert len(vendor.asked) == 2, "the second waits until the first has been read"
+        assert len(vendor.asked) == 1, "the second waits until the first has been read"
         assert len((await client.answer())[2]) == len(large)
         assert (await client.answer())[0] == 200
 
@@ -421,7 +433,7 @@ class TestFlow:
         vendor.frames.put_nowait(None)
         last = b"".join([chunk async for chunk in chunks])
         assert msgspec.json.decode(last.removeprefix(b"data: ").split(b"\n\n")[0])["error"]["message"]
-        await until(lambda: len(client.house.lines()) == 2)
+        await until(lambda: len(client.house.lines()) == 1)
         assert client.house.lines()[-1]["error"]
         assert client.house.in_flight() == 0
 
@@ -431,7 +443,7 @@ class TestFlow:
         vendor.frames.put_nowait(b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n')
         last = b"".join([chunk async for chunk in chunks])
         assert b"overloaded" in last
-        await until(lambda: len(client.house.lines()) == 2)
+        await until(lambda: len(client.house.lines()) == 1)
         assert "overloaded" in client.house.lines()[-1]["error"]
         assert not client.house.lines("library.logged")
         assert client.house.in_flight() == 0
@@ -455,7 +467,7 @@ class TestFlow:
         client = await connect()
         await self.begun(client, vendor)
         client.writer.transport.abort()
-        await until(lambda: len(client.house.lines()) == 2)
+        await until(lambda: len(client.house.lines()) == 1)
         assert client.house.lines()[-1]["status"] == 499
         assert client.house.in_flight() == 0
         assert not client.house.app.exchanges
@@ -466,7 +478,7 @@ class TestHandedOver:
         client = await connect()
         vendor.lines = [told(b'{"error":{"message":"slow down"}}', status=b"429 Too Many Requests"), told(completion())]
         status, headers, _ = await client.ask()
-        assert (status, headers["x-proxy-attempts"], len(vendor.asked)) == (200, "2", 3)
+        assert (status, headers["x-proxy-attempts"], len(vendor.asked)) == (200, "2", 2)
         assert vendor.asked[-1] != vendor.asked[-2]
         assert client.house.in_flight() == 0
 
@@ -514,7 +526,7 @@ class TestHandedOver:
         assert not client.house.app.rides
         vendor.gate.set()
         status, headers, _ = await client.answer()
-        assert (status, headers["connection"], len(vendor.asked)) == (200, "close", 2)
+        assert (status, headers["connection"], len(vendor.asked)) == (200, "close", 1)
         await drain
 
     async def test_the_server_goes_while_a_body_comes(self, connect: Open) -> None:
@@ -536,11 +548,11 @@ class TestHandedOver:
         def broken(*_: object) -> object:
             raise ZeroDivisionError
 
-        monkeypatch.setattr("proxy.server.express.clean_headers", broken)
+        monkeypatch.setattr("proxy.server.lane.clean_headers", broken)
         assert (await client.ask())[0] == 200
         assert client.house.lines("request.failed")
         monkeypatch.undo()
-        monkeypatch.setattr("proxy.server.express.tell_end", broken)
+        monkeypatch.setattr("proxy.server.express.Note", broken)
         assert (await client.ask())[0] == 200
         monkeypatch.undo()
         assert (await client.ask())[0] == 200
@@ -554,7 +566,7 @@ class TestLeft:
         client.writer.transport.abort()
         async with asyncio.timeout(PATIENCE_SECONDS):
             await vendor.left.wait()
-        await until(lambda: len(client.house.lines()) == 2)
+        await until(lambda: len(client.house.lines()) == 1)
         assert client.house.lines()[-1]["status"] == 499
         assert client.house.in_flight() == client.house.app.metrics.in_flight.count == 0
         assert not client.house.app.rides
@@ -607,8 +619,10 @@ class TestTerms:
         assert client.house.in_flight() == 0
 
     async def test_a_limit_counts(self, connect: Open) -> None:
-        client = await connect(keys=(ClientKey(api_key=Secret(KEY), name="laptop", requests_per_minute=3),))
-        assert [(await client.ask())[0] for _ in range(3)] == [200, 200, 429]
+        client = await connect(keys=(ClientKey(api_key=Secret(KEY), name="laptop", requests_per_minute=4),))
+        while len(client.statuses) < 6:
+            await client.ask()
+        assert client.statuses == [200, 200, 200, 200, 429, 429]
 
     async def test_one_at_a_time(self, connect: Open, vendor: Vendor) -> None:
         client = await connect(keys=(ClientKey(api_key=Secret(KEY), name="laptop", concurrency=1),))
@@ -619,3 +633,88 @@ class TestTerms:
         vendor.gate.set()
         assert (await client.answer())[0] == 200
         assert (await other.ask())[0] == 200
+
+
+class TestTracks:
+    """What is the same for many is looked at once; what is not, each time."""
+
+    async def test_an_account_that_rests_is_passed_over(self, connect: Open, vendor: Vendor) -> None:
+        client = await connect(accounts=3)
+        house = client.house
+        resting = house.snapshot.credentials[0]
+        lease = house.pool.lend((resting.id, "big"), 0.0)
+        house.pool.fail(lease, Setback(model="*", why="limited", seconds=600.0), asyncio.get_running_loop().time())
+        house.pool.give_back(lease)
+        for _ in range(6):
+            assert (await client.ask())[0] == 200
+        assert {vendor.asked.count(f"sk-account-{n}") for n in (1, 2)} == {3}
+        assert "sk-account-0" not in vendor.asked
+
+    async def test_a_reload_brings_other_accounts(self, connect: Open, vendor: Vendor) -> None:
+        client = await connect(accounts=1)
+        house = client.house
+        (provider,) = house.config.openai_compatibility
+        keys = (CompatibleKey(api_key=Secret("sk-account-new")),)
+        house.snapshot = Snapshot.of(
+            replace(house.config, openai_compatibility=(replace(provider, api_key_entries=keys),))
+        )
+        for _ in range(3):
+            assert (await client.ask())[0] == 200
+        assert set(vendor.asked) == {"sk-account-new"}
+
+    async def test_a_conversation_that_its_body_names_stays_where_it_was(self, connect: Open, vendor: Vendor) -> None:
+        client = await connect()
+        for _ in range(4):
+            assert (await client.ask(prompt_cache_key="one conversation"))[0] == 200
+            assert (await client.ask())[0] == 200
+        assert len(set(vendor.asked[::2])) == 1
+        assert len(set(vendor.asked)) == 2
+
+    async def test_a_file_is_asked_for_where_it_lies(self, connect: Open, vendor: Vendor) -> None:
+        client = await connect()
+        for _ in range(4):
+            await client.ask(messages=[{"role": "user", "content": [{"type": "file", "file": {"file_id": "f-1"}}]}])
+            await client.ask()
+        assert len(set(vendor.asked[::2])) == 1
+
+    async def test_what_an_answer_tells_of_limits_is_learnt(self, connect: Open, vendor: Vendor) -> None:
+        client = await connect(accounts=1)
+        said = (
+            b"x-ratelimit-limit-requests: 10",
+            b"x-ratelimit-remaining-requests: 4",
+            b"x-ratelimit-reset-requests: 60s",
+        )
+        vendor.lines = [told(completion(), *said)]
+        _, headers, _ = await client.ask()
+        assert not any(name.startswith("x-ratelimit") for name in headers), "one account's of many"
+        (account,) = client.house.snapshot.credentials
+        (window,) = client.house.pool.quotas.current(account.id, "big", asyncio.get_running_loop().time())
+        assert window.used == pytest.approx(0.6)
+
+    async def test_the_upstreams_own_words_are_passed_on(self, connect: Open, vendor: Vendor) -> None:
+        client = await connect()
+        vendor.lines = [told(completion(), b"openai-processing-ms: 7", b"Set-Cookie: a=b", b"x-request-id: theirs")]
+        _, headers, _ = await client.ask()
+        assert headers["openai-processing-ms"] == "7"
+        assert "set-cookie" not in headers
+        assert headers["x-request-id"] != "theirs"
+
+    async def test_what_it_used_is_counted_for_its_key(self, connect: Open) -> None:
+        client = await connect()
+        house = client.house
+        before = house.app.limits.spending.used("laptop", "day", house.clock)
+        for _ in range(3):
+            await client.ask()
+        await until(lambda: len(house.lines()) == 3)
+        assert house.app.limits.spending.used("laptop", "day", house.clock).tokens == before.tokens + 30
+        assert house.app.metrics.registry.get_sample_value(
+            "proxy_tokens_total", {"provider": "local", "kind": "output"}
+        ) == 3 * len(client.statuses)
+
+    async def test_each_decision_is_kept(self, connect: Open) -> None:
+        client = await connect()
+        _, headers, _ = await client.ask()
+        kept = [
+            decision for request_id, decision in client.house.dispatcher.recent if request_id == headers["x-request-id"]
+        ]
+        assert [each.rule for each in kept] == ["round-robin"]

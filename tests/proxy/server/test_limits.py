@@ -16,7 +16,7 @@ from proxy.dispatch.inquiry import Inquiry, Outcome, Refused, Report
 from proxy.errors import UnknownModel
 from proxy.hub.events import Failure
 from proxy.hub.response import Usage
-from proxy.observe.usage import Tokens
+from proxy.observe.usage import Tokens, Used
 from proxy.server.access import Client, ClientKeys
 from proxy.server.limits import Caller, Grant, Limits
 from proxy.server.shares import Shares
@@ -87,14 +87,26 @@ class Desk:
         return caught.value
 
 
-def report(tokens: int | None = None, *, model: str | None = "cheap", account: str = "acc") -> Report:
-    usage = None if tokens is None else Usage(input_uncached=tokens, output=0)
-    return Report(request_id="r", model_asked="m", model_served=model, provider="p", credential=account, usage=usage)
+def used(tokens: int | None = None, *, model: str | None = "cheap", account: str = "acc") -> Used:
+    """`model`: None: nobody has answered."""
+    return Used(
+        at=NOON,
+        request_id="r",
+        route="/",
+        operation="generate",
+        status=200,
+        seconds=0.1,
+        model_served=model,
+        provider="p",
+        credential=account,
+        wire_out=None if model is None else "openai_chat",
+        tokens=Tokens() if tokens is None else Tokens(input_uncached=tokens, output=0),
+    )
 
 
-def over(grant: Grant | None, told: Report) -> None:
+def over(grant: Grant | None, told: Used) -> None:
     assert grant is not None
-    grant.settle(told, Tokens.of(told.usage))
+    grant.settle(told)
 
 
 def headers(refused: Refused) -> Mapping[str, str]:
@@ -106,7 +118,7 @@ def test_who_has_no_limit_costs_nothing() -> None:
     assert desk.limits.admit(Caller(client=Client()), None) is None  # type: ignore[arg-type]  # it is not looked at
     grant = desk.enter(desk.caller())
     assert grant.headers("openai_chat") == ()
-    over(grant, report(700))
+    over(grant, used(700))
     assert desk.limits.spending.used("a", "day", NOON).tokens == 700, "a budget may come later"
 
 
@@ -154,15 +166,15 @@ class TestRates:
         caller = desk.caller(tokens_per_minute=1000)
         grant = desk.enter(caller, size=600)
         assert "more do not fit now" in desk.refused(caller, size=600).failure.message
-        over(grant, report(100))
-        over(grant, report(900))
-        over(desk.enter(caller, size=600), report(None, model=None))
+        over(grant, used(100))
+        over(grant, used(900))
+        over(desk.enter(caller, size=600), used(None, model=None))
         desk.enter(caller, size=600)
 
     def test_an_answer_that_broke_off_untold_counts_as_believed(self) -> None:
         desk = Desk()
         caller = desk.caller(tokens_per_minute=1000)
-        over(desk.enter(caller, size=600), report(None))
+        over(desk.enter(caller, size=600), used(None))
         assert desk.refused(caller, size=600)
         assert desk.limits.spending.used("a", "day", NOON).tokens == pytest.approx(600, abs=20)
 
@@ -172,7 +184,7 @@ class TestRates:
         grant = desk.enter(caller)
         refused = desk.refused(caller)
         assert headers(refused) == {"retry-after": "2"}
-        over(grant, report())
+        over(grant, used())
         desk.enter(caller)
 
 
@@ -182,7 +194,7 @@ class TestBudgets:
         caller = desk.caller(budgets=(Budget(per="day", tokens=1000),))
         grant = desk.enter(caller, size=500)
         assert dict(grant.headers("anthropic"))["x-proxy-budget"].startswith("day tokens 5")
-        over(grant, report(1100))
+        over(grant, used(1100))
         refused = desk.refused(caller)
         assert refused.failure.kind == "quota"
         assert "1000 tokens a day is used up" in refused.failure.message
@@ -200,7 +212,7 @@ class TestBudgets:
         grant = desk.enter(caller, size=100)
         for _ in range(20):
             desk.refused(caller, size=100)
-        over(grant, report(0))
+        over(grant, used(0))
         desk.clock.passed = 61
         desk.enter(caller, size=900)
 
@@ -210,7 +222,7 @@ class TestBudgets:
         caller = desk.caller(budgets=(Budget(per="month", dollars=0.01),))
         grant = desk.enter(caller, size=900)
         assert "is believed to take $0.009" in desk.refused(caller, size=900).failure.message
-        over(grant, report(900, model="cheap"))
+        over(grant, used(900, model="cheap"))
         assert desk.limits.spending.used("a", "month", NOON).dollars == pytest.approx(0.0009)
         desk.enter(caller, size=900)
 
@@ -234,10 +246,10 @@ class TestBudgets:
         desk = Desk(quotas=quotas)
         desk.limits.is_sharing = True
         caller, other = desk.caller(budgets=(Budget(per="week", quota_percent=20),)), desk.caller("b")
-        over(desk.enter(caller), report(700))
+        over(desk.enter(caller), used(700))
         quotas.note("acc", [self.window(0.1)])
         for each, tokens in ((caller, 500), (other, 1500)):
-            over(desk.enter(each), report(tokens))
+            over(desk.enter(each), used(tokens))
         assert dict(desk.enter(caller).headers("gemini"))["x-proxy-budget"] == "week quota 2.5/20"
         quotas.note("acc", [self.window(0.8)])
         refused = desk.refused(caller)
@@ -253,7 +265,7 @@ class TestBudgets:
 async def test_opencode_is_not_sent_to_sleep_for_days() -> None:
     desk = Desk()
     caller = desk.caller(budgets=(Budget(per="day", tokens=10),))
-    over(desk.enter(caller), report(11))
+    over(desk.enter(caller), used(11))
     refused = desk.refused(caller, **{"user-agent": "opencode/1.0"})
     assert (refused.failure.status, "retry-after" in headers(refused)) == (402, False)
 
