@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from proxy.observe.database import Connection, Database
-from proxy.observe.ledger_schema import DAY, Row, insert, row_of
+from proxy.observe.ledger_schema import DAY, Row, Scribe, insert
 from proxy.observe.prices import Prices
 from proxy.observe.sqlite import SqliteDatabase
 from proxy.observe.usage import Used
@@ -205,7 +205,7 @@ class Ledger:
             if batch:
                 self._prices.look()
                 with connection.transaction():
-                    insert(connection, [self._row(used) for used in batch])
+                    insert(connection, self._rows_of(batch))
         except self._database.errors as error:
             self._reconnect()
             fault = f"{self._database.name}: {error}"
@@ -225,8 +225,9 @@ class Ledger:
                 self._connection.close()
             self._connection = None
 
-    def _row(self, used: Used) -> Row:
-        return row_of(used, self._prices.cost(used.provider, used.model_served, used.tokens), self._redact)
+    def _rows_of(self, batch: Iterable[Used]) -> Iterator[Row]:
+        scribe, cost = Scribe(self._redact), self._prices.cost
+        return (scribe.row(used, cost(used.provider, used.model_served, used.tokens)) for used in batch)
 
     def _tidy(self) -> None:
         """What is older than it may be goes, a few thousand rows at a time."""

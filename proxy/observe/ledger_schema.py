@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from operator import add
 from typing import Any, cast
 
 import msgspec
 
 from proxy.observe.database import Connection
-from proxy.observe.usage import BUCKETS, LOSSES_MAX, Cell, Tokens, Used, clipped
+from proxy.observe.usage import BUCKETS, LOSSES_MAX, TEXT_CHARACTERS_MAX, Cell, Tokens, Tried, Used, clipped
 
 HOUR, DAY = 3600, 86400
 
@@ -47,6 +48,7 @@ SQLite keeps every statement that it has prepared, with its last values, and one
 """
 _ROW = f"({', '.join('?' * len(COLUMNS))})"
 _INSERT = f"INSERT INTO request ({', '.join(COLUMNS)}) VALUES "  # noqa: S608 - names of ours
+_INSERTS = {size: _INSERT + ", ".join([_ROW] * size) for size in ROWS_AT_ONCE}
 _ROLL_COLUMNS = ("at", "key", "credential", "provider", "model", *_SUMS)
 _INTO = f"({', '.join(_ROLL_COLUMNS)}) VALUES ({', '.join('?' * len(_ROLL_COLUMNS))})"
 _UPSERTS = {
@@ -76,82 +78,105 @@ class _Told(msgspec.Struct, omit_defaults=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def row_of(used: Used, cost: float | None, redact: Callable[[str], str]) -> Row:
-    """`redact`: takes secrets out of a text."""
+class Scribe:
+    """Makes the rows of one batch. The names in them are few, and come again and again: each is looked at once."""
 
-    def clean(text: str | None) -> str | None:
-        return None if text is None else redact(clipped(text))
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        """`redact`: takes secrets out of a text."""
+        self._redact = redact
+        self._clean: dict[str | None, str | None] = {None: None}
 
-    attempts = [
-        _Told(
-            each.provider,
-            each.credential,
-            clean(each.model),
-            each.status,
-            clean(each.why),
-            round(each.seconds, 4),
-            None if each.first_byte_seconds is None else round(each.first_byte_seconds, 4),
-            each.tokens,
+    def _cleaned(self, text: str | None) -> str | None:
+        found = self._clean.get(text)
+        if found is not None or text is None:
+            return found
+        cleaned = self._redact(clipped(text))
+        if len(text) <= TEXT_CHARACTERS_MAX:
+            self._clean[text] = cleaned
+        return cleaned
+
+    def row(self, used: Used, cost: float | None) -> Row:
+        clean, first, tokens = self._cleaned, used.first_byte_seconds, used.tokens
+        return (
+            used.at,
+            self._redact(clipped(used.request_id)),
+            used.route,
+            used.operation,
+            clean(used.key),
+            clean(used.model_asked),
+            clean(used.model_served),
+            clean(used.provider),
+            clean(used.credential),
+            clean(used.account),
+            used.wire_in,
+            used.wire_out,
+            int(used.is_stream),
+            used.status,
+            tokens.input_uncached,
+            tokens.cache_read,
+            tokens.cache_write,
+            tokens.output,
+            tokens.reasoning,
+            cost,
+            None if first is None else round(first, 4),
+            round(used.seconds, 4),
+            used.retries,
+            used.finish,
+            clean(used.error),
+            clean(used.session),
+            _encode([clean(each) for each in used.losses[:LOSSES_MAX]]).decode() if used.losses else "[]",
+            self._attempts(used.attempts),
         )
-        for each in used.attempts
-    ]
-    first, tokens = used.first_byte_seconds, used.tokens
-    return (
-        used.at,
-        clean(used.request_id),
-        used.route,
-        used.operation,
-        clean(used.key),
-        clean(used.model_asked),
-        clean(used.model_served),
-        clean(used.provider),
-        clean(used.credential),
-        clean(used.account),
-        used.wire_in,
-        used.wire_out,
-        int(used.is_stream),
-        used.status,
-        tokens.input_uncached,
-        tokens.cache_read,
-        tokens.cache_write,
-        tokens.output,
-        tokens.reasoning,
-        cost,
-        None if first is None else round(first, 4),
-        round(used.seconds, 4),
-        used.retries,
-        used.finish,
-        clean(used.error),
-        clean(used.session),
-        _encode([clean(each) for each in used.losses[:LOSSES_MAX]]).decode() if used.losses else "[]",
-        redact(_encode(attempts).decode()) if any(each.why for each in attempts) else _encode(attempts).decode(),
-    )
+
+    def _attempts(self, attempts: Sequence[Tried]) -> str:
+        told = [
+            _Told(
+                each.provider,
+                each.credential,
+                self._cleaned(each.model),
+                each.status,
+                each.why and self._redact(clipped(each.why)),
+                round(each.seconds, 4),
+                None if each.first_byte_seconds is None else round(each.first_byte_seconds, 4),
+                each.tokens,
+            )
+            for each in attempts
+        ]
+        text = _encode(told).decode()
+        return self._redact(text) if any(each.why for each in attempts) else text
 
 
-def insert(connection: Connection, rows: Sequence[Row]) -> None:
-    """The rows, and what they add to the hours and the days that they fall into."""
-    for some in _portions(rows):
-        connection.execute(_INSERT + ", ".join([_ROW] * len(some)), [cell for row in some for cell in row])
-    hours = _summed((*_group(row, HOUR), *_counted(row)) for row in rows)
-    days = _summed((cast("int", hour[0]) // DAY * DAY, *hour[1:]) for hour in hours)
-    connection.executemany(_UPSERTS["hourly"], hours)
-    connection.executemany(_UPSERTS["daily"], days)
+def insert(connection: Connection, rows: Iterable[Row]) -> None:
+    """The rows, and what they add to the hours and the days that they fall into. They are made as they are wanted: in
+    between, while the database writes, others can take Python's lock.
+    """
+    hours: dict[Row, list[Any]] = {}
+    for some in _portions(iter(rows)):
+        connection.execute(_INSERTS[len(some)], [cell for row in some for cell in row])
+        _sum_up(hours, ((_group(row, HOUR), _counted(row)) for row in some))
+    days: dict[Row, list[Any]] = {}
+    _sum_up(days, (((cast("int", hour[0]) // DAY * DAY, *hour[1:]), tuple(sums)) for hour, sums in hours.items()))
+    for table, groups in (("hourly", hours), ("daily", days)):
+        connection.executemany(_UPSERTS[table], [[*group, *sums] for group, sums in groups.items()])
 
 
-def _portions(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    start = 0
-    for size in ROWS_AT_ONCE:
-        while len(rows) - start >= size:
-            yield rows[start : start + size]
-            start += size
+def _portions(rows: Iterator[Row]) -> Iterator[Sequence[Row]]:
+    largest, *smaller = ROWS_AT_ONCE
+    while some := list(islice(rows, largest)):
+        if len(some) == largest:
+            yield some
+            continue
+        start = 0
+        for size in smaller:
+            while len(some) - start >= size:
+                yield some[start : start + size]
+                start += size
 
 
 _AT, _KEY, _SERVED, _PROVIDER, _CREDENTIAL, _STATUS, _COST, _SECONDS = map(
     COLUMNS.index, ("at", "key", "model_served", "provider", "credential", "status", "cost", "seconds")
 )
 _TOKENS = slice(COLUMNS.index(BUCKETS[0]), COLUMNS.index(BUCKETS[-1]) + 1)
-_GROUP = 5
-"""So many cells of a sum say what it is of."""
 
 
 def _group(row: Row, span: int) -> Row:
@@ -171,11 +196,10 @@ def _counted(row: Row) -> Row:
     )  # fmt: skip
 
 
-def _summed(lines: Iterable[Row]) -> list[list[Any]]:
-    """One line for each group."""
-    sums: dict[Row, list[Any]] = {}
-    for line in lines:
-        group, own = line[:_GROUP], line[_GROUP:]
-        before = sums.get(group)
-        sums[group] = [*own] if before is None else [*map(add, before, own)]
-    return [[*group, *own] for group, own in sums.items()]
+def _sum_up(groups: dict[Row, list[Any]], lines: Iterable[tuple[Row, Row]]) -> None:
+    for group, own in lines:
+        sums = groups.get(group)
+        if sums is None:
+            groups[group] = [*own]
+        else:
+            sums[:] = map(add, sums, own)
