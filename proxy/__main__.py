@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -23,20 +22,10 @@ from proxy.config.show import as_yaml
 from proxy.errors import ProxyError
 from proxy.footing import auth_folder, check_exposure
 from proxy.house import House
+from proxy.running import new_event_loop, settle
 from proxy.server.clientele import check_keys
 
-try:
-    import uvloop
-except ImportError:  # not on Windows
-    new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-else:
-    new_event_loop = uvloop.new_event_loop
-
 DEFAULT_CONFIG = Path("config.yaml")
-COLLECTIONS = (20_000, 5, 3)
-"""Of garbage in cycles, which a request leaves next to nothing of: after so many new objects, and so on upwards. A
-connection that is closed and a reload leave some: with 20 and 20 they were let grow to tens of megabytes (`make soak`).
-"""
 
 
 def config_path(given: Path | None) -> tuple[Path, bool]:
@@ -53,10 +42,7 @@ class Commands:
         house = House(path.absolute(), options, loaded)
         for warning in loaded.warnings:
             house.log.warning("config.warned", warning=warning)
-        # What stands now stands for good: looking for garbage among it takes a tenth of a second each time.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*COLLECTIONS)
+        settle()
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(house.live(loaded))
 

@@ -7,8 +7,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -27,6 +28,7 @@ from proxy.accounts.enrolment import Enrolment
 from proxy.accounts.login_board import LoginBoard
 from proxy.accounts.model_lists import ModelLists
 from proxy.accounts.probe import probe_account
+from proxy.backends import Backends
 from proxy.banner import facts_of, show
 from proxy.cli import ServeOptions
 from proxy.config.load import Loaded
@@ -52,20 +54,15 @@ from proxy.server.app import App, Edition, Quarantine
 from proxy.server.clientele import Clientele, check_keys
 from proxy.server.lifecycle import serve
 from proxy.server.rehearsal import Rehearsal
-from proxy.upstream.acp import PROFILES, Acp
 from proxy.upstream.base import Upstream
-from proxy.upstream.claude_code import ClaudeCode
-from proxy.upstream.cli_choice import room_for
-from proxy.upstream.cli_health import health
-from proxy.upstream.cli_pool import CliPool
-from proxy.upstream.cli_traces import CliTraces, memory_bytes
-from proxy.upstream.codex import Codex
 from proxy.upstream.discreet import Discreet
 from proxy.upstream.http import HttpUpstream
 from proxy.upstream.recorded import Door
 from proxy.upstream.replay import Deck, ReplayUpstream
 from proxy.upstream.sockets import SocketUpstream
 from proxy.wire.table import wire_named
+from proxy.workers.crew import Crew
+from proxy.workers.papers import papers_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +81,6 @@ class House:
         """Raises `ConfigError`."""
         self._path = path
         self._options = options
-        self._known: set[str] = set()
         self._tokens: dict[str, Secret | None] = {}
         self._reloader: Reloader | None = None
         self._management: Management | None = None
@@ -92,11 +88,14 @@ class House:
         self._door: Door
         self._password = os.environ.get("MANAGEMENT_PASSWORD", "")
         self.scrubber = Scrubber()
-        self.pool = Pool()
         self.clock = Clock()
-        self.config = loaded.config
+        self.config, self._raw = loaded.config, loaded.raw
         self.shelf = LogShelf(lambda: self.config, self.scrubber, is_debug=options.is_debug or self.config.debug)
         self.log = self.shelf.log
+        self.crew: Crew | None = None
+        if self.config.workers > 1:
+            self.crew = Crew(self.config.workers, self.shelf, snapshot=lambda: self.standpoint.snapshot)
+        self.pool = Pool() if self.crew is None else self.crew.pool
         self.memory = self._memory()
         self.memory.read()
         self.enrolment = Enrolment(
@@ -130,10 +129,10 @@ class House:
             log=self.log,
             unix=self.clock.unix,
         )
-        self.traces = CliTraces(auth_folder(self.config) / "state")
-        self.clis = CliPool(clock=self.clock.monotonic, log=self.log, room=room_for(memory_bytes()))
+        self.clis = Backends(auth_folder(self.config), clock=self.clock, log=self.log)
         self.lists = self._lists()
         self.standpoint = self._stand(self.config)
+        self._publish()
 
     def _memory(self) -> MemoryFile:
         return MemoryFile(
@@ -206,7 +205,7 @@ class House:
             config_path=self._path,
             config=lambda: self.config,
             check=lambda config: check_keys(self.check(config)),
-            reload=self._reloader.look,
+            reload=partial(self._everywhere, self._reloader.look),
             reload_error=self.reload_error,
             snapshot=lambda: self.standpoint.snapshot,
             dispatcher=dispatcher,
@@ -215,7 +214,7 @@ class House:
             clock=self.clock,
             ledger=self.ledger,
             store=self.enrolment.store,
-            look=self.enrolment.look,
+            look=partial(self._everywhere, self.enrolment.look),
             logs=logs,
             audit=Audit(logs / "audit.log", now=time.time, redact=self.scrubber.text),
             log=self.log,
@@ -232,14 +231,13 @@ class House:
         secrets_now += [credential.secret for credential in credentials if credential.secret is not None]
         secrets_now += [config.remote_management.secret_key, Secret(self._password), *self.enrolment.secrets()]
         secrets_now += secrets_beside(config, credentials)
-        for secret in secrets_now:
-            if secret and secret.digest not in self._known:
-                self._known.add(secret.digest)
-                self.scrubber.add(secret)
+        self.scrubber.learn(secrets_now)
 
     def change(self, loaded: Loaded) -> None:
         before = self.config
         self.standpoint = self._stand(loaded.config)
+        self._raw = loaded.raw
+        self._publish()
         for warning in loaded.warnings:
             self.log.warning("config.warned", warning=warning)
         if self._management is not None:
@@ -252,6 +250,18 @@ class House:
 
     def accounts_changed(self) -> None:
         self.standpoint = self._stand(self.config)
+        self._publish()
+
+    def _publish(self) -> None:
+        if self.crew is not None:
+            listed, beside = self.lists.known, self.clientele.beside
+            self.crew.publish(papers_of(self.config, self._raw, self.enrolment, beside, listed, self._is_real()))
+
+    async def _everywhere(self, look: Callable[[], Awaitable[None]]) -> None:
+        """What that finds is in force in all processes after it."""
+        await look()
+        if self.crew is not None:
+            await self.crew.settled()
 
     def surveyed(self, credential_id: str, survey: Survey, asked: int) -> None:
         """What an account's own CLI told of its windows."""
@@ -287,25 +297,10 @@ class House:
             is_wanted=lambda: self.config.request_log,
             recorder=self.shelf.recorder,
         )
-        codex = Codex(
-            self.clis,
-            door,
-            data=auth_folder(self.config),
-            traces=self.traces,
-            ours=os.environ,
-            clock=self.clock.monotonic,
-        )
-        claude = ClaudeCode(self.clis, data=auth_folder(self.config), traces=self.traces, ours=os.environ)
-        acp = {
-            profile.name: Acp(
-                profile, self.clis, door, data=auth_folder(self.config), traces=self.traces, ours=os.environ
-            )
-            for profile in PROFILES
-        }
-        return {"http": door, "sandbox": sandbox.Sandbox(), "claude-code": claude, "codex": codex, **acp}
+        return {"http": door, "sandbox": sandbox.Sandbox(), **self.clis.upstreams(door)}
 
     def _dispatcher(self, upstreams: dict[str, Upstream]) -> Dispatcher:
-        return Dispatcher(
+        dispatcher = Dispatcher(
             snapshot=lambda: self.standpoint.snapshot,
             upstreams=upstreams,
             pool=self.pool,
@@ -314,6 +309,9 @@ class House:
             renew=self.enrolment.renew,
             prompts={"http": self._door},
         )
+        if self.crew is not None:
+            self.crew.share(dispatcher)
+        return dispatcher
 
     def _app(self, dispatcher: Dispatcher) -> App:
         return App(
@@ -322,7 +320,8 @@ class House:
             starter=dispatcher,
             wire=wire_named,
             status=self,
-            metrics=Metrics(version=__version__),
+            metrics=Metrics(version=__version__) if self.crew is None else self.crew.metrics(__version__),
+            workers=self.crew,
             log=self.log,
             now=time.time,
             new_id=RequestIds(self.scrubber.vouch).next,
@@ -330,14 +329,14 @@ class House:
             ledger=self.ledger,
             limits=self.clientele.limits,
             cases=self.shelf.cases,
-            clis=lambda: health(self.clis),
+            clis=self.clis.health,
         )
 
     async def live(self, loaded: Loaded) -> None:
         """Until a signal. Raises `ConfigError` where it cannot listen."""
         library_log = LibraryLog(self.log)
         logging.getLogger().addHandler(library_log)
-        await asyncio.to_thread(self.traces.clear)
+        await asyncio.to_thread(self.clis.clear)
         upstreams = self._asked = self._upstreams()
         dispatcher = self._dispatcher(upstreams)
         self._reloader = Reloader(
@@ -359,8 +358,9 @@ class House:
         listing = asyncio.create_task(self.lists.keep(upstreams["http"]))
         tidying = asyncio.create_task(self.shelf.keep())
         try:
+            config = self.config
             await serve(
-                app, host=self.config.host, port=self.config.port, tls=self.config.tls, when_listening=self.greet
+                app, host=config.host, port=config.port, tls=config.tls, when_listening=self.greet, companions=self.crew
             )
         finally:
             remembering.cancel()

@@ -121,6 +121,10 @@ class Enrolment:
             credentials=(*mine.credentials.values(), *credentials),
         )
 
+    def tokens(self) -> dict[str, Token | str]:
+        """Of logins and service accounts, by file; or why there is none."""
+        return self._logins.tokens(files_of(self.store))
+
     async def renew(self, refused: Credential) -> Credential | None:
         """The same account with another token, for one that its provider has refused. None: there is none; a key has
         none ever.

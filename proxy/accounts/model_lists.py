@@ -98,10 +98,14 @@ class ModelLists:
         self._again_at: dict[str, float] = {}
         self._lists = self._read()
 
+    @property
+    def known(self) -> dict[str, tuple[Model, ...]]:
+        """By credential."""
+        return {credential: each.models for credential, each in self._lists.items()}
+
     def applied(self, snapshot: Snapshot) -> Snapshot:
         """With what is known."""
-        listed = {credential: each.models for credential, each in self._lists.items()}
-        return snapshot.relisted(listed, lambda credential: self._state(credential) in _LOST)
+        return snapshot.relisted(self.known, lambda credential: self._state(credential) in _LOST)
 
     def _state(self, credential: str) -> State:
         return self._pool.standing((credential, ALL_MODELS), self._clock.monotonic()).state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxy.config.complaints import Complaints
@@ -27,6 +27,7 @@ class Loaded:
     config: Config
     warnings: tuple[str, ...]
     digest: str
+    raw: bytes = field(default=b"", repr=False)
 
 
 def digest_of(raw: bytes) -> str:
@@ -80,7 +81,7 @@ def parse(raw: bytes, *, name: str = "config.yaml") -> Loaded:
     complaints.raise_if_any()
     config = _config(root, complaints)
     complaints.raise_if_any()
-    return Loaded(config=config, warnings=complaints.warnings(), digest=digest_of(raw))
+    return Loaded(config=config, warnings=complaints.warnings(), digest=digest_of(raw), raw=raw)
 
 
 def _config(root: Node | None, complaints: Complaints) -> Config:

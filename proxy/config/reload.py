@@ -11,7 +11,7 @@ from auth.trail import signature_of
 from proxy.config.load import Loaded, digest_of, parse, read
 from proxy.errors import ConfigError
 
-AT_START = ("host", "port", "tls", "auth-dir", "log-format", "logging-to-file", "debug", "usage-database")
+AT_START = ("host", "port", "tls", "auth-dir", "log-format", "logging-to-file", "debug", "usage-database", "workers")
 """Settings that only a start reads."""
 _NOTHING = digest_of(b"")
 

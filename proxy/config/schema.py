@@ -147,6 +147,9 @@ class Config:
     host: str = setting("127.0.0.1", "Address to listen on; empty for all. Beyond loopback only with api-keys.")
     port: int = setting(8317, "Port to listen on; 0 takes a free one.", Limits(low=0, high=65535))
     tls: Tls = setting(Tls(), "HTTPS in this process.")
+    workers: int = setting(
+        1, "Processes that serve, on one port: as many as there are cores to use.", Limits(low=1, high=64)
+    )
     server: Server = setting(Server(), "Who may connect, and within which limits.")
     api_keys: tuple[ClientKey, ...] = setting(
         (), "Keys of clients; a plain key or an object. None: only this machine is served."
@@ -252,6 +255,8 @@ class Config:
     )
 
     def faults(self) -> Iterator[tuple[str, str]]:
+        if self.workers > 1 and self.tls.enable:
+            yield "workers", "must be 1 where tls.enable is true: let a proxy in front do TLS, or serve from one core"
         names = [provider.name for provider in self.openai_compatibility]
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield "openai-compatibility", f"has several entries named {name}; each needs its own name"

@@ -156,7 +156,7 @@ def _media(parts: tuple[Part, ...]) -> Iterator[Media]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     credential: str
     model: str
     expires_at: float
@@ -166,7 +166,7 @@ class Affinity:
     """One for all clients."""
 
     def __init__(self, *, entries_max: int = ENTRIES_MAX) -> None:
-        self._places: OrderedDict[bytes, _Place] = OrderedDict()
+        self._places: OrderedDict[bytes, Place] = OrderedDict()
         self._entries_max = entries_max
 
     def __len__(self) -> int:
@@ -182,7 +182,7 @@ class Affinity:
         return Tie(place.credential, model=place.model)
 
     def keep(self, key: bytes, candidate: Candidate, until: float) -> None:
-        self._put(key, _Place(candidate.credential.id, candidate.model, until))
+        self.put(key, Place(candidate.credential.id, candidate.model, until))
 
     def find_file(self, client: str, files: list[str], now: float) -> Tie | None:
         """A hard one: no other account has it."""
@@ -194,19 +194,19 @@ class Affinity:
 
     def keep_files(self, client: str, files: list[str], candidate: Candidate, now: float) -> None:
         for file in files:
-            self._put(_key(client, "file", file), _Place(candidate.credential.id, "", now + FILE_SECONDS))
+            self.put(_key(client, "file", file), Place(candidate.credential.id, "", now + FILE_SECONDS))
 
     def find_turn(self, client: str, state: str, now: float) -> Tie | None:
         """Which account has given this state of a turn to the client."""
         return self.find(_key(client, "turn", state), now)
 
     def keep_turn(self, client: str, state: str, candidate: Candidate, now: float) -> None:
-        self._put(_key(client, "turn", state), _Place(candidate.credential.id, "", now + TURN_SECONDS))
+        self.put(_key(client, "turn", state), Place(candidate.credential.id, "", now + TURN_SECONDS))
 
     def forget(self, key: bytes) -> None:
         self._places.pop(key, None)
 
-    def _put(self, key: bytes, place: _Place) -> None:
+    def put(self, key: bytes, place: Place) -> None:
         self._places[key] = place
         self._places.move_to_end(key)
         if len(self._places) > self._entries_max:

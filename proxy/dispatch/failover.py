@@ -12,6 +12,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from auth.pool import Pool
+from proxy.dispatch.affinity import Affinity
 from proxy.dispatch.answer_headers import Headers, own, passed
 from proxy.dispatch.asked import Asked
 from proxy.dispatch.attempt import Attempt
@@ -103,6 +104,10 @@ class Dispatcher:
             renew=renew,
             prompts=prompts,
         )
+
+    def keep_in(self, affinity: Affinity, recall: Recall) -> None:
+        """Before anything is asked: what binds conversations to accounts, and what was thought in them, is kept so."""
+        self._shared = replace(self._shared, affinity=affinity, recall=recall)
 
     def track(self, inquiry: Inquiry) -> Track | None:
         """Of this one and all that are like it. None: they need more."""

@@ -23,14 +23,19 @@ SECONDS_MAX = 6 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Memory:
+class Memory:
     """`thoughts` stood before the call or text; `signature` is its own. All of one `maker`."""
 
     thoughts: tuple[Thinking, ...]
     signature: str | None
     maker: str | None
-    size: int
     expires_at: float
+
+    @property
+    def size(self) -> int:
+        return (
+            len(self.signature or "") + sum(len(each.text) + len(each.signature or "") for each in self.thoughts) + 256
+        )
 
 
 class Recall:
@@ -39,7 +44,7 @@ class Recall:
     def __init__(
         self, *, entries_max: int = ENTRIES_MAX, bytes_max: int = BYTES_MAX, seconds_max: float = SECONDS_MAX
     ) -> None:
-        self._memories: OrderedDict[bytes, _Memory] = OrderedDict()
+        self._memories: OrderedDict[bytes, Memory] = OrderedDict()
         self._size = 0
         self._entries_max = entries_max
         self._bytes_max = bytes_max
@@ -73,11 +78,13 @@ class Recall:
     ) -> None:
         if not thoughts and signature is None:
             return
-        size = len(signature or "") + sum(len(each.text) + len(each.signature or "") for each in thoughts) + 256
-        self._forget(key)
         maker = origin if signature is not None else thoughts[0].origin
-        self._memories[key] = _Memory(tuple(thoughts), signature, maker, size, now + self._seconds_max)
-        self._size += size
+        self.put(key, Memory(tuple(thoughts), signature, maker, now + self._seconds_max))
+
+    def put(self, key: bytes, memory: Memory) -> None:
+        self._forget(key)
+        self._memories[key] = memory
+        self._size += memory.size
         while self._memories and (len(self._memories) > self._entries_max or self._size > self._bytes_max):
             self._forget(next(iter(self._memories)))
 
@@ -122,7 +129,7 @@ class Recall:
         parts = [_signed(part, memory) if part is texts[-1] else part for part in message.parts]
         return replace(message, parts=tuple(_with_thoughts(parts, memory.thoughts)))
 
-    def _find(self, key: bytes, maker: str, now: float) -> _Memory | None:
+    def _find(self, key: bytes, maker: str, now: float) -> Memory | None:
         memory = self._memories.get(key)
         if memory is None or memory.maker != maker:
             return None
@@ -142,7 +149,7 @@ def _with_thoughts(parts: list[Part], thoughts: tuple[Thinking, ...]) -> list[Pa
 _Signable = TypeVar("_Signable", Text, ToolCall)
 
 
-def _signed(part: _Signable, memory: _Memory) -> _Signable:
+def _signed(part: _Signable, memory: Memory) -> _Signable:
     if memory.signature is None or part.signature is not None:
         return part
     return replace(part, signature=memory.signature, origin=memory.maker)

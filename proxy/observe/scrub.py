@@ -39,6 +39,8 @@ class Scrubber:
         self._windows: dict[int, tuple[bytes, ...]] = {}
         self._short: tuple[bytes, ...] = ()
         self._clean: set[str] = set()
+        self._learnt: set[str] = set()
+        """Digests."""
         for secret in secrets:
             self.add(secret)
 
@@ -52,6 +54,13 @@ class Scrubber:
             for window in _windows(needle):
                 self._windows[window] = (*self._windows.get(window, ()), needle)
         self._clean = set()  # not emptied: whoever is looking just now may still add to the old one
+
+    def learn(self, secrets: Iterable[Secret]) -> None:
+        """For good: each once, however often it is told."""
+        for secret in secrets:
+            if secret and secret.digest not in self._learnt:
+                self._learnt.add(secret.digest)
+                self.add(secret)
 
     def discard(self, secret: Secret) -> None:
         """It may be shown again, unless it was added more than once."""

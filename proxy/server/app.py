@@ -108,6 +108,20 @@ class Quarantine:
     is_served: bool
 
 
+class Workers(Protocol):
+    """The processes that serve, this one included: `proxy.workers.crew`."""
+
+    asked: int
+
+    @property
+    def running(self) -> int: ...
+
+    @property
+    def in_flight(self) -> int:
+        """Requests, at the others."""
+        ...
+
+
 class Status(Protocol):
     def accounts(self) -> Sequence[AccountState]: ...
 
@@ -185,6 +199,8 @@ class App:
     sessions: Sessions = field(default_factory=Sessions)
     clis: Callable[[], JsonObject] | None = None
     """How the official CLIs are that serve accounts; None: there are none."""
+    workers: Workers | None = None
+    """None: there is only this one."""
     archive: Archive = field(default_factory=Archive)
     """Outlives reloads, but not the process."""
     is_draining: bool = False

@@ -101,6 +101,11 @@ class Clientele:
         """All of them, also those that let nobody in."""
         return [*config.api_keys, *(self._file.keys if self._file is not None else ())]
 
+    @property
+    def beside(self) -> tuple[ClientKey, ...] | None:
+        """Those that stand in a file of their own; None: there is no such file."""
+        return None if self._file is None else self._file.keys
+
     def standings(self, config: Config) -> list[dict[str, object]]:
         """Each key's state, as JSON, without the key: whether it lets its client in, what that did in the last minute,
         and what is left of its budgets. Times are in Unix seconds.

@@ -31,11 +31,17 @@ def detail(app: App, edition: Edition | None = None) -> JsonObject:
     accounts: list[JsonValue] = [
         {key: value for key, value in asdict(account).items() if value not in _NOTHING} for account in seen
     ]
+    workers = app.workers
     return {
         "status": readiness(app),
         "version": __version__,
         "uptime_seconds": round(app.now() - app.started_at, 3),
-        "requests_in_flight": sum(exchange.under_way for exchange in app.exchanges) + len(app.rides),
+        "requests_in_flight": sum(exchange.under_way for exchange in app.exchanges)
+        + len(app.rides)
+        + (0 if workers is None else workers.in_flight),
+        "workers": {"asked": 1, "running": 1}
+        if workers is None
+        else {"asked": workers.asked, "running": workers.running},
         "config_error": app.status.reload_error(),
         "accounts": accounts,
         "quarantined": [asdict(each) for each in app.status.quarantined()] if edition is None else [],

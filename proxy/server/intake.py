@@ -12,6 +12,10 @@ READ_AHEAD_BYTES = 256 * 1024
 """Of a body that nobody reads yet."""
 
 
+def _nothing() -> None:
+    """There is nobody to be stopped."""
+
+
 class Intake:
     """`proxy.server.visit.Source`. `feed` gives back what comes behind the body. `hold` and `go_on`: stop the sender,
     and let it go on, when somebody has read.
@@ -35,6 +39,13 @@ class Intake:
         self._waiter: asyncio.Future[None] | None = None
         self._error: Exception | None = None
         self.is_complete = length == 0
+
+    @classmethod
+    def of(cls, content: bytes) -> Intake:
+        """Of what has come already."""
+        intake = cls(len(content), HeadReader(), _nothing, _nothing)
+        intake.feed(content)
+        return intake
 
     def feed(self, data: bytes) -> bytes:
         if self._left is None:

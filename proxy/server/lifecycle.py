@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import functools
 import signal
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from aiohttp import web
 
@@ -35,6 +37,23 @@ LAST_WORDS_SECONDS = 2.0
 ABORT_SECONDS = 0.1
 """Not 0, which aiohttp takes for no limit."""
 HANDSHAKE_SECONDS = 10.0
+BACKLOG = 1024
+
+
+class Companions(Protocol):
+    """Other processes that serve along with this one: `proxy.workers.crew`."""
+
+    def listener(self, app: App, *, host: str, port: int, tls: Tls | None) -> Listener:
+        """On a port that they share."""
+        ...
+
+    async def start(self) -> None:
+        """When it is open."""
+        ...
+
+    async def drain(self) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 async def serve(
@@ -44,9 +63,11 @@ async def serve(
     port: int,
     tls: Tls | None = None,
     when_listening: Callable[[Sequence[str]], None] = lambda _urls: None,
+    companions: Companions | None = None,
 ) -> None:
     """Until a signal. `when_listening` gets the URLs. Raises `ConfigError` where it cannot listen."""
-    listener = Listener(app, host=host, port=port, tls=tls)
+    make = Listener if companions is None else companions.listener
+    listener = make(app, host=host, port=port, tls=tls)
     loop = asyncio.get_running_loop()
     first, second = asyncio.Event(), asyncio.Event()
     for number in SIGNALS:
@@ -54,8 +75,10 @@ async def serve(
     try:
         await listener.open()
         when_listening(listener.urls)
+        if companions is not None:
+            await companions.start()
         await first.wait()
-        drain = asyncio.create_task(listener.drain())
+        drain = asyncio.create_task(_drain(listener, companions))
         now = asyncio.create_task(second.wait())
         await asyncio.wait({drain, now}, return_when=asyncio.FIRST_COMPLETED)
         for task in (drain, now):
@@ -64,8 +87,14 @@ async def serve(
                 await task
     finally:
         await listener.close()
+        if companions is not None:
+            await companions.close()
         for number in SIGNALS:
             loop.remove_signal_handler(number)
+
+
+async def _drain(listener: Listener, companions: Companions | None) -> None:
+    await asyncio.gather(listener.drain(), *(() if companions is None else (companions.drain(),)))
 
 
 class Listener:
@@ -82,12 +111,16 @@ class Listener:
         self._gate = Gate(lambda: app.edition().config.server.connections_max)
         self._server: Server | None = None
         self._alarm = Alarm()
-        self._sockets: asyncio.Server | None = None
+        self._make: Callable[[], asyncio.Protocol] = asyncio.Protocol
+        self._doors: Sequence[asyncio.Server] = ()
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        return [each for door in self._doors for each in door.sockets]
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        sockets = self._sockets.sockets if self._sockets is not None else ()
-        return [socket.getsockname()[:2] for socket in sockets]
+        return [each.getsockname()[:2] for each in self.sockets]
 
     @property
     def urls(self) -> list[str]:
@@ -98,9 +131,20 @@ class Listener:
         ]
 
     async def open(self) -> None:
+        """Raises `ConfigError`."""
+        self._make = functools.partial(Front, self.reception())
+        try:
+            self._doors = await self.listen(self._make)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {self._host or 'all addresses'}, port {self._port}: "
+                f"{error.strerror or error}; --port takes another one"
+            ) from None
+
+    def reception(self) -> Reception:
         app = self._app
         self._server = Server(functools.partial(_handed_on, app), self._gate, self._patience)
-        reception = Reception(
+        return Reception(
             answer=functools.partial(_answer, app),
             is_elsewhere=functools.partial(_is_elsewhere, app),
             elsewhere=self._server,
@@ -109,27 +153,24 @@ class Listener:
             alarm=self._alarm,
             express=Express(app),
         )
-        try:
-            self._sockets = await asyncio.get_running_loop().create_server(
-                lambda: Front(reception),
-                self._host or None,
-                self._port,
-                ssl=self._context,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS if self._context is not None else None,
-                backlog=1024,
-            )
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {self._host or 'all addresses'}, port {self._port}: "
-                f"{error.strerror or error}; --port takes another one"
-            ) from None
+
+    async def listen(self, make: Callable[[], asyncio.Protocol]) -> Sequence[asyncio.Server]:
+        """Raises OSError."""
+        door = await asyncio.get_running_loop().create_server(
+            make,
+            self._host or None,
+            self._port,
+            ssl=self._context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if self._context is not None else None,
+            backlog=BACKLOG,
+        )
+        return [door]
 
     async def drain(self) -> None:
         """Readiness first, then the door, then those who are inside."""
         self._app.is_draining = True
         await self._farewell()
-        if self._sockets is not None:
-            self._sockets.close()
+        self._shut()
         self._gate.close_idle()
         for front in self._fronts():
             front.hurry()
@@ -158,9 +199,12 @@ class Listener:
     def _fronts(self) -> list[Front]:
         return [each for each in self._gate.guests if isinstance(each, Front)]
 
+    def _shut(self) -> None:
+        for door in self._doors:
+            door.close()
+
     async def close(self) -> None:
-        if self._sockets is not None:
-            self._sockets.close()
+        self._shut()
         tasks = [task for front in self._fronts() if (task := front.stop()) is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)

@@ -52,6 +52,7 @@ async def test_the_detail_names_accounts_and_the_refused_reload(house: House) ->
         "status": "ready",
         "uptime_seconds": 0.0,
         "requests_in_flight": 1,
+        "workers": {"asked": 1, "running": 1},
         "config_error": "config.yaml:3: port must be a number",
         "accounts": [
             {

@@ -1,0 +1,83 @@
+"""How a client's connection goes from one process to another: its socket, and what was read of it.
+
+The socket is the same, so that its addresses stay true; what was not read yet is read by whoever gets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from proxy.workers.messages import Handover
+
+Send = Callable[[Handover, int], None]
+"""With a file descriptor, which stays its owner's."""
+
+
+class Departure(asyncio.Protocol):
+    """Takes a connection over from the protocol that has read it, and sends it off, when all that was answered on it
+    has left.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._data = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.pause_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """What was read: once."""
+        assert self._transport is not None
+        self._data += data
+        if self._transport.get_write_buffer_size():
+            self._transport.set_write_buffer_limits(0)
+        else:
+            self._leave()
+
+    def resume_writing(self) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        self._transport = None
+        found = transport.get_extra_info("socket")
+        self._send(Handover(data=self._data), found.fileno())
+        transport.abort()  # of this process's own end of it
+
+
+class Arrival(asyncio.Protocol):
+    """Keeps what comes until it is known whose it is."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.is_over = False
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+    def eof_received(self) -> None:
+        """Whoever sends no more is taken to be gone: the transport closes."""
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
+        self.is_over = True
+
+
+async def arrive(brought: socket.socket, data: bytes, protocol: Callable[[], asyncio.Protocol]) -> None:
+    """Raises OSError, where it is gone meanwhile."""
+    loop = asyncio.get_running_loop()
+    brought.setblocking(False)
+    transport, arrival = await loop.connect_accepted_socket(Arrival, brought)
+    if arrival.is_over or transport.is_closing():
+        return
+    taker = protocol()
+    transport.set_protocol(taker)
+    taker.connection_made(transport)
+    if not transport.is_closing():
+        taker.data_received(data + arrival.data)

@@ -1,0 +1,55 @@
+"""What a follower serves itself: plain requests to models, of clients whom nothing limits, by accounts that need
+nothing but their key. Everything else is the owner's: it counts, has the CLIs and the logins, remembers, and refuses.
+"""
+
+from __future__ import annotations
+
+from proxy.dispatch.fallbacks import fallbacks
+from proxy.dispatch.inquiry import Inquiry
+from proxy.dispatch.reach import Reach
+from proxy.errors import UnknownModel
+from proxy.server.limits import Caller
+from proxy.workers.papers import Standpoint
+
+REMEMBERED_MAX = 4096
+
+
+class Scope:
+    """Of one standpoint."""
+
+    def __init__(self, standpoint: Standpoint) -> None:
+        self._standpoint = standpoint
+        config = standpoint.config
+        is_shared_out = any(budget.quota_percent for key in config.api_keys for budget in key.budgets)
+        self._is_closed = not standpoint.is_real or config.request_log or is_shared_out
+        """Recordings are the owner's to write, and where budgets are in quotas it counts everybody's tokens."""
+        self._remembered: dict[tuple[str, str, Reach], bool] = {}
+
+    def admits(self, caller: Caller) -> bool:
+        client = caller.client
+        is_limited = client.rates is not None or client.budgets or caller.ip is not None or caller.session is not None
+        return not (self._is_closed or is_limited)
+
+    def serves(self, model: str, wire: str, reach: Reach) -> bool:
+        """`wire`: the client's."""
+        key = (model, wire, reach)
+        found = self._remembered.get(key)
+        if found is None:
+            if len(self._remembered) >= REMEMBERED_MAX:
+                self._remembered.clear()
+            found = self._remembered[key] = self._serves(model, wire, reach)
+        return found
+
+    def _serves(self, model: str, wire: str, reach: Reach) -> bool:
+        """Also by whom it would be gone on with, if nobody could."""
+        snapshot = self._standpoint.snapshot
+        inquiry = Inquiry(
+            request_id="", wire=wire, operation="generate", model=model, is_stream=False, body=b"", headers={},
+            query={}, reach=reach,
+        )  # fmt: skip
+        try:
+            asked = snapshot.catalogue.within(reach).find(model, "generate", wire)
+        except UnknownModel:
+            return False
+        found = (asked, *fallbacks(snapshot, inquiry, asked, is_spent=True))
+        return all(self._standpoint.is_plain(candidate) for each in found for candidate in each.candidates)
