@@ -12,7 +12,7 @@ from multidict import MultiDict
 
 from management.editing import tree_of
 from management.guard import Visitor, admit
-from management.key_ring import SHORT_CHARACTERS, KeyRing, Peer, hashed, is_hashed
+from management.key_ring import SHORT_CHARACTERS, UNPROVED, KeyRing, Peer, hashed, is_hashed
 from management.openapi import document
 from management.panel import Panel
 from management.refusal import Refusal
@@ -135,6 +135,8 @@ class Management:
             self._heralding = asyncio.create_task(Herald(self._state).run())
         if self._ring.use(stored=key, environment=self._state.password):
             self._warn_of(key, self._state.password)
+            if self._ring.is_unproved:
+                self._state.log.info("management.key_unproved", why=UNPROVED)
         if key and not is_hashed(key) and (self._hashing is None or self._hashing.done()):
             self._hashing = asyncio.create_task(self._hash(key))
 

@@ -2,15 +2,18 @@
 
 At rest it is a bcrypt hash over its SHA-256, so that long and non-ASCII keys work. A guess takes a quarter of a second
 in a thread; a key that proved right is known for a few minutes by a keyed digest. Of those who wait, the one goes first
-that was right before, then who has guessed least, then who came last. And since most guesses cannot be right, which
-`management.sieve` sees at once, few wait: the owner passes a crowd of guessers.
+that was right before, then who has guessed least on this connection, then from this network, then who came last. And
+since most guesses cannot be right, which `management.sieve` sees at once, few wait: the owner passes a crowd of
+guessers. Where nothing is known of the key yet (`is_unproved`), he passes it if it is elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import hmac
+import ipaddress
 import secrets
 import time
 from collections import OrderedDict
@@ -36,6 +39,10 @@ WAITING_MAX = 64
 KEY_CHARACTERS_MAX = 4096
 SHORT_CHARACTERS = 16
 """Since the right key is let in at once, whatever crowd is guessing, a thousand can be tried in a second."""
+UNPROVED = (
+    "its hash was made elsewhere, and the key was never used here: while many guess, its first use may have to wait. "
+    "Use it once, or write the key itself into secret-key: it becomes a hash again"
+)
 DELAY_SECONDS = 0.5
 DELAY_SECONDS_MAX = 4.0
 FORGIVEN_SECONDS = 900.0
@@ -63,6 +70,19 @@ def matches(key: str, stored: str) -> bool:
         return False
 
 
+@functools.lru_cache(maxsize=4096)
+def network_of(address: str) -> str:
+    """What guesses are counted by: of IPv6 whoever has one address has as many as he likes, 64 bits of them."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        mapped = parsed.ipv4_mapped
+        return str(mapped) if mapped else str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+    return str(parsed)
+
+
 def _folded(key: str) -> bytes:
     """Of a key itself bcrypt would read 72 bytes, and stop at a NUL."""
     return base64.b64encode(sha256(key.encode("utf-8", "surrogatepass")).digest())
@@ -77,7 +97,7 @@ class _Guess:
 
 
 class _Counts:
-    """Guesses that got nobody in, by whoever made them; bounded, and forgotten with time."""
+    """Guesses, by whoever made them, until one is right; bounded, and forgotten with time."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -86,6 +106,12 @@ class _Counts:
     def of(self, who: object) -> int:
         count, at = self._counts.get(who, (0, 0.0))
         return count if self._clock() - at < FORGIVEN_SECONDS else 0
+
+    def others(self, who: object) -> int:
+        """Beside one of them. Who has been forgotten, for there were too many, is not taken for less of a guesser than
+        a newcomer.
+        """
+        return max(0, self.of(who) - 1)
 
     def add(self, who: object) -> int:
         count = self.of(who) + 1
@@ -122,7 +148,7 @@ class KeyRing:
         self._known: dict[bytes, float] = {}
         self._wrong: OrderedDict[bytes, float] = OrderedDict()
         self._by_connection = _Counts(clock)
-        self._by_address = _Counts(clock)
+        self._by_network = _Counts(clock)
         self._waiting: list[_Guess] = []
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="management-key")
@@ -130,6 +156,11 @@ class KeyRing:
     @property
     def is_set(self) -> bool:
         return bool(self._stored or self._plain)
+
+    @property
+    def is_unproved(self) -> bool:
+        """There is a hash, and nothing is known of its key: no guess can be told from it but by weighing."""
+        return bool(self._stored) and not self._is_sifting and not self._known
 
     def use(self, *, stored: str, environment: str = "") -> bool:
         """`stored`: the configured key, plain or hashed; `environment`: one more, plain. Empty: none. Gives whether
@@ -169,13 +200,15 @@ class KeyRing:
         if len(key) > KEY_CHARACTERS_MAX:
             key = ""
         digest = self._digest(key)
-        judgement = self._at_once(key, digest) or await self._queued(key, digest, peer)
+        judgement, network, count = self._at_once(key, digest), network_of(peer[0]), 0
+        if judgement != "right":  # counted before it is weighed: many are made by who does not wait for an answer
+            self._by_connection.add(peer)
+            count = self._by_network.add(network)
+        judgement = judgement or await self._queued(key, digest, peer)
         if judgement == "right":
             self._by_connection.forget(peer)
-            self._by_address.forget(peer[0])
+            self._by_network.forget(network)
         else:
-            self._by_connection.add(peer)
-            count = self._by_address.add(peer[0])
             delay = min(DELAY_SECONDS_MAX, DELAY_SECONDS * 2.0 ** min(count - 1, 10))
             await asyncio.sleep(max(0.0, began + delay - self._clock()))
         return judgement
@@ -214,8 +247,8 @@ class KeyRing:
         """The least goes first; among equals who came last: he is the least likely to belong to a crowd."""
         return (
             guess.digest not in self._known,
-            self._by_connection.of(guess.peer),
-            self._by_address.of(guess.peer[0]),
+            self._by_connection.others(guess.peer),
+            self._by_network.others(network_of(guess.peer[0])),
         )
 
     async def _work(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from typing import BinaryIO, cast
@@ -28,7 +29,8 @@ class LogShelf:
         self._config = config
         self._scrubber = scrubber
         self.folder = logs_folder(config())
-        self.outbox = Outbox(log_stream(config(), bytes_total=self._bytes_max))
+        self._stream = log_stream(config(), bytes_total=self._bytes_max)
+        self.outbox = Outbox(self._stream)
         self.log: FilteringBoundLogger = make_log(
             cast("BinaryIO", self.outbox),
             redact=scrubber.process,
@@ -72,3 +74,5 @@ class LogShelf:
     async def close(self) -> None:
         await asyncio.to_thread(self.cases.close)
         self.outbox.close()
+        if self._stream is not sys.stderr.buffer:
+            self._stream.close()

@@ -22,6 +22,8 @@ from auth.homes import Homes
 from auth.logins.table import LOGIN_KINDS
 from auth.ports import is_free, owner_of
 from auth.store import HOMES
+from management.key_ring import UNPROVED, is_hashed
+from management.sieve import SieveFile
 from proxy.accounts.desk import Desk, Row
 from proxy.accounts.diagnosis import CliFact, Facts
 from proxy.accounts.egress import with_egress
@@ -108,8 +110,17 @@ async def gathered(desk: Desk, config: Config, where: str, warnings: tuple[str, 
         memory_bytes=memory_bytes(),
         files_max=_files_max(),
         now=now,
+        management_key=_management_key(config, folder),
         newest=max((path.stat().st_mtime for path in _top(folder)), default=0.0),
     )
+
+
+def _management_key(config: Config, folder: Path) -> str:
+    stored = config.remote_management.secret_key.reveal()
+    if not is_hashed(stored):
+        return ""
+    sieve = SieveFile(folder, lambda _why: None).read()
+    return "" if sieve is not None and sieve.is_of(stored) else UNPROVED
 
 
 def bare(where: str, error: str) -> Facts:

@@ -52,7 +52,8 @@ class Facts:
     nobody. `is_serving`: the server itself answers there. `folder_mode`: None: there is no folder. `loose`: what others
     of this machine may read. `unwritable`: why nothing can be written there. `doors`: ports that a browser comes back
     to after a login → who has them. `strays`: homes that no account's file leads to. `resting`: by account's id, why it
-    is not asked, and until when. `now`, `newest`: Unix seconds, the latter of the newest file.
+    is not asked, and until when. `now`, `newest`: Unix seconds, the latter of the newest file. `management_key`: what
+    is to be said of it; empty: nothing.
     """
 
     config: str
@@ -78,6 +79,7 @@ class Facts:
     files_max: int = 0
     now: float = RELEASED
     newest: float = 0.0
+    management_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,11 @@ def _port(facts: Facts) -> Iterator[Finding]:
         )
     else:
         yield Finding(check="port", state="good", says=f"port {facts.port} is free; no server runs there")
+
+
+def _key(facts: Facts) -> Iterator[Finding]:
+    if facts.management_key:
+        yield Finding(check="key", state="note", says=f"the management key: {facts.management_key}")
 
 
 def _folder(facts: Facts) -> Iterator[Finding]:
@@ -264,5 +271,5 @@ def _clock(facts: Facts) -> Iterator[Finding]:
 
 
 _CHECKS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
-    _config, _port, _folder, _disk, _accounts, _strays, _clis, _box, _doors, _machine, _clock,
+    _config, _port, _key, _folder, _disk, _accounts, _strays, _clis, _box, _doors, _machine, _clock,
 )  # fmt: skip

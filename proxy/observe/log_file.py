@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 BYTES_MAX = 10 * 1024 * 1024
@@ -41,10 +41,12 @@ class LogFile:
 
     def write(self, data: bytes) -> int:
         bytes_max, generations = self._limits()
-        if self._size and self._size + len(data) > bytes_max:
-            self._turn_over(generations)
-        self._size += len(data)
-        return self._file.write(data)
+        for piece in _pieces(data, bytes_max):
+            if self._size and self._size + len(piece) > bytes_max:
+                self._turn_over(generations)
+            self._size += len(piece)
+            self._file.write(piece)
+        return len(data)
 
     def _limits(self) -> tuple[int, int]:
         total = self._bytes_total()
@@ -72,6 +74,22 @@ class LogFile:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _pieces(data: bytes, bytes_max: int) -> Iterator[bytes]:
+    """Whole lines, as many as a file holds."""
+    if len(data) <= bytes_max:
+        yield data
+        return
+    piece: list[bytes] = []
+    size = 0
+    for line in data.splitlines(keepends=True):
+        if piece and size + len(line) > bytes_max:
+            yield b"".join(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += len(line)
+    yield b"".join(piece)
 
 
 def older_files(path: Path) -> list[Path]:

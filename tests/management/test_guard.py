@@ -88,5 +88,5 @@ async def test_T04_a_form_is_no_request_of_the_panel(ring: KeyRing) -> None:
 async def test_T06_a_missing_key_is_no_guess(ring: KeyRing) -> None:
     for _ in range(1000):
         assert await status(ring, {"Sec-Fetch-Site": "none"}) == 401
-    assert ring._by_address.of("127.0.0.1") == 0
+    assert ring._by_network.of("127.0.0.1") == 0
     assert await status(ring, WITH_KEY) == 200

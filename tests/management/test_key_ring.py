@@ -13,7 +13,7 @@ import bcrypt
 import pytest
 
 from management import key_ring
-from management.key_ring import KNOWN_SECONDS, ROUNDS, KeyRing, hashed, is_hashed, matches
+from management.key_ring import KNOWN_SECONDS, ROUNDS, KeyRing, hashed, is_hashed, matches, network_of
 from management.sieve import Sieve, SieveFile
 
 KEY = "the-right-key-of-this-house"
@@ -246,7 +246,6 @@ async def test_what_was_kept_of_another_key_keeps_nobody_out(monkeypatch: pytest
 
 async def test_those_who_guess_most_are_sent_away_first(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_ring, "matches", lambda key, _stored: time.sleep(0.005) or key == KEY)
-    ring._by_address.add(AWAY[0])
     judging = [asyncio.create_task(ring.judge(f"{n}", AWAY)) for n in range(key_ring.WAITING_MAX + 20)]
     await asyncio.sleep(0)
     assert await ring.judge(KEY, HOME) == "right"
@@ -266,3 +265,97 @@ async def test_who_goes_away_is_not_judged(ring: KeyRing, monkeypatch: pytest.Mo
     second.cancel()
     await asyncio.gather(first, second, return_exceptions=True)
     assert seen == ["first"]
+
+
+ELSEWHERE = bcrypt.hashpw(KEY.encode(), bcrypt.gensalt(10, prefix=b"2a")).decode()
+"""Made by another program, at its usual cost: this one has never seen its key."""
+
+
+@pytest.fixture
+async def unproved(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[KeyRing, list[str]]]:
+    """And what was weighed, by real bcrypt."""
+    weighed: list[str] = []
+    monkeypatch.setattr(key_ring, "matches", lambda key, stored: weighed.append(key) or matches(key, stored))
+    ring = KeyRing()
+    ring.use(stored=ELSEWHERE)
+    assert ring.is_unproved
+    yield ring, weighed
+    ring.close()
+
+
+def crowd_of(ring: KeyRing, addresses: list[str], guesses: int = 2000) -> list[asyncio.Task[object]]:
+    """Each guess on a connection of its own; nobody waits for the answer."""
+    return [
+        asyncio.create_task(ring.judge(f"guess {number}", (addresses[number % len(addresses)], 1000 + number)))
+        for number in range(guesses)
+    ]
+
+
+async def gone(crowd: list[asyncio.Task[object]]) -> None:
+    for task in crowd:
+        task.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
+
+
+CROWDS = {
+    "of one address": ["192.0.2.1"],
+    "of twenty": [f"127.0.0.{number}" for number in range(2, 22)],
+    "of as many of one network as there are guesses": [f"2001:db8::{number:x}" for number in range(2000)],
+}
+
+
+@pytest.mark.parametrize("addresses", CROWDS.values(), ids=CROWDS)
+async def test_T07_a_key_that_nothing_is_known_of_passes_a_crowd_from_elsewhere(
+    unproved: tuple[KeyRing, list[str]], addresses: list[str]
+) -> None:
+    """The first use of a hash that was made elsewhere: after the guess that is under way."""
+    ring, weighed = unproved
+    crowd = crowd_of(ring, addresses)
+    while len(weighed) < 2:  # noqa: ASYNC110 - a thread weighs
+        await asyncio.sleep(0.01)
+    crowd += crowd_of(ring, addresses)
+    await asyncio.sleep(0)
+    before = len(weighed)
+    crowd.append(asyncio.create_task(ring.judge("one more", (addresses[0], 1))))
+    assert await ring.judge(KEY, HOME) == "right"
+    assert weighed[before - 1 :].index(KEY) <= 1, "at most the one that was under way"
+    await gone(crowd)
+    assert not ring.is_unproved, "from now on it passes any crowd"
+    crowd = crowd_of(ring, ["127.0.0.1"])
+    await asyncio.sleep(0)
+    before = len(weighed)
+    ring._known.clear()
+    assert await ring.judge(KEY, HOME) == "right"
+    assert weighed[before:].index(KEY) <= 1
+    await gone(crowd)
+
+
+async def test_T07_from_amid_the_crowd_it_passes_as_soon_as_that_pauses(unproved: tuple[KeyRing, list[str]]) -> None:
+    """Nothing tells the right one from the others then but weighing them, four a second: the newest goes first."""
+    ring, weighed = unproved
+    crowd = crowd_of(ring, ["127.0.0.1"])
+    while len(weighed) < 2:  # noqa: ASYNC110 - a thread weighs
+        await asyncio.sleep(0.01)
+    owner = asyncio.create_task(ring.judge(KEY, ("127.0.0.1", 1)))
+    await asyncio.sleep(0)
+    crowd += crowd_of(ring, ["127.0.0.1"])
+    assert await owner == "busy", "so many came after him"
+    before = len(weighed)
+    assert await ring.judge(KEY, ("127.0.0.1", 2)) == "right"
+    assert weighed[before - 1 :].index(KEY) <= 2
+    await gone(crowd)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("a socket", "a socket"),
+    ],
+)
+def test_guesses_are_counted_by_network(address: str, network: str) -> None:
+    assert network_of(address) == network

@@ -13,10 +13,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from auth.secret import Secret
+from management.sieve import Sieve, SieveFile
 from proxy.accounts.checkup import gathered
 from proxy.accounts.desk import Desk
 from proxy.accounts.diagnosis import Facts
-from proxy.config.schema import Config
+from proxy.config.schema import Config, RemoteManagement
 from proxy.upstream.claude_process import FLAGS
 
 FOLDER = "accounts"
@@ -146,3 +148,12 @@ def server() -> Iterator[int]:
 def test_a_server_that_runs(tmp_path: Path, server: int) -> None:
     facts = examined(tmp_path, config=replace(Config(), port=server, host="127.0.0.1"))
     assert (facts.is_serving, facts.port_owner) == (True, "")
+
+
+def test_whether_anything_is_known_of_the_management_key(tmp_path: Path) -> None:
+    stored = "$2a$10$" + "a" * 53
+    config = replace(Config(), port=0, remote_management=RemoteManagement(secret_key=Secret(stored)))
+    assert "use it once" in examined(tmp_path, config=config).management_key.lower()
+    SieveFile(account(tmp_path), pytest.fail).keep(Sieve.of("its key", stored))
+    assert examined(tmp_path, config=config).management_key == ""
+    assert examined(tmp_path).management_key == ""

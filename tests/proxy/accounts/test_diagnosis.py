@@ -40,6 +40,11 @@ def test_all_is_well() -> None:
     assert is_well(found)
 
 
+def test_a_key_that_was_never_used_here_is_noted() -> None:
+    (found,) = told(replace(WELL, management_key="its first use may have to wait"), "key")
+    assert found == ("note", "the management key: its first use may have to wait")
+
+
 BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "no config": ("config", {"config_error": "config.yaml:3: prot: there is no such setting"}, "no such setting"),
     "somebody has the port": ("port", {"port_owner": "nginx (process 12)"}, "taken by nginx"),

@@ -52,6 +52,15 @@ def test_a_total_bounds_them_all_as_it_is_just_now(tmp_path: Path) -> None:
     file.close()
 
 
+def test_many_lines_at_once_are_parted(tmp_path: Path) -> None:
+    file = LogFile(tmp_path / "proxy.log", bytes_max=20, generations=9)
+    assert file.write(b"".join(b"line %d\n" % number for number in range(9))) == 63
+    file.close()
+    texts = [each.read_bytes() for each in (*older_files(tmp_path / "proxy.log"), tmp_path / "proxy.log")]
+    assert texts[0] == b"line 0\nline 1\n"
+    assert b"".join(texts) == b"".join(b"line %d\n" % number for number in range(9))
+
+
 def test_a_symlink_is_refused(tmp_path: Path) -> None:
     (tmp_path / "proxy.log").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic links"):
