@@ -100,15 +100,25 @@ check: $(VENV)/.dev
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/pytest tests/test_tidy.py
 
-bench: $(VENV)/.dev
+# What is measured is what a user has: without what the tests need, some of which is loaded where it is found.
+PLAIN := build/bench/plain
+
+$(PLAIN)/.installed: requirements/run.txt pyproject.toml
+	@echo "installing what is to be measured ..."
+	@$(PYTHON) -m venv $(PLAIN)
+	@$(PLAIN)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@$(PLAIN)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+bench: $(VENV)/.dev $(PLAIN)/.installed
 	@$(BIN)/python -m bench.speed
 
-bench-full: $(VENV)/.dev
+bench-full: $(VENV)/.dev $(PLAIN)/.installed
 	@$(BIN)/python -m bench.speed --full
 
 LITELLM := build/bench/litellm
 
-bench-litellm: $(VENV)/.dev $(LITELLM)/.installed
+bench-litellm: $(VENV)/.dev $(PLAIN)/.installed $(LITELLM)/.installed
 	@$(BIN)/python -m bench.speed --gateways nginx,proxy,LiteLLM --rounds 1
 
 $(LITELLM)/.installed:

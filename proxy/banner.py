@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+import click
 
+from proxy.columns import in_columns
 from proxy.dispatch.snapshot import Snapshot
 from proxy.server.accounts import AccountState
 
@@ -89,26 +87,17 @@ def curl_lines(facts: BannerFacts) -> list[str]:
     return lines
 
 
-def _grid(rows: Iterable[Sequence[str]]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for row in rows:
-        table.add_row(*[Text(cell) for cell in row])
-    return table
-
-
-def _accounts(facts: BannerFacts) -> RenderableType:
+def _accounts(facts: BannerFacts) -> list[str]:
     rows = [
         (f"  {line.label}", line.provider, line.state, f"{line.models} models" if line.models != 1 else "1 model")
         for line in facts.accounts[:ACCOUNTS_SHOWN_MAX]
     ]
     left = len(facts.accounts) - ACCOUNTS_SHOWN_MAX
-    if left > 0:
-        rows.append((f"  … and {left} more", "", "", ""))
-    return _grid(rows)
+    return in_columns(rows) + ([f"  … and {left} more"] if left > 0 else [])
 
 
-def _endpoints(facts: BannerFacts) -> RenderableType:
-    return _grid(
+def _endpoints(facts: BannerFacts) -> list[str]:
+    return in_columns(
         [
             ("  OpenAI", f"{facts.url}/v1", "Chat Completions, Responses, embeddings"),
             ("  Anthropic", facts.url, "Messages"),
@@ -117,31 +106,27 @@ def _endpoints(facts: BannerFacts) -> RenderableType:
     )
 
 
-def render(facts: BannerFacts) -> Group:
-    parts: list[RenderableType] = [Text(f"proxy {facts.version}", style="bold")]
+def _title(text: str) -> str:
+    return click.style(text, bold=True)
+
+
+def render(facts: BannerFacts) -> list[str]:
+    """Its lines, styled."""
+    lines = [_title(f"proxy {facts.version}")]
     if facts.is_sandbox:
-        parts.append(
-            Text("Sandbox: the accounts below are simulated. No login, no network, nothing is charged.", "yellow")
-        )
-    parts += [Text(""), Text("Accounts", style="bold"), _accounts(facts)]
-    parts += [Text(""), Text("Endpoints", style="bold"), _endpoints(facts)]
-    parts += [Text(""), Text("Try it", style="bold")]
+        told = "Sandbox: the accounts below are simulated. No login, no network, nothing is charged."
+        lines.append(click.style(told, "yellow"))
+    lines += ["", _title("Accounts"), *_accounts(facts)]
+    lines += ["", _title("Endpoints"), *_endpoints(facts)]
+    lines += ["", _title("Try it")]
     if facts.needs_key:
-        parts.append(Text("  export PROXY_API_KEY=...   # one of api-keys in your config.yaml"))
-    parts += [Text(line, no_wrap=True, overflow="ignore") for line in curl_lines(facts)]
+        lines.append("  export PROXY_API_KEY=...   # one of api-keys in your config.yaml")
+    lines += curl_lines(facts)
     if facts.notes:
-        parts.append(Text(""))
-        parts += [Text(note) for note in facts.notes]
-    parts += [Text(""), Text("Stop with Ctrl-C.", style="dim")]
-    return Group(*parts)
-
-
-def show(facts: BannerFacts, console: Console) -> None:
-    console.print(render(facts), soft_wrap=True, crop=False)
+        lines += ["", *facts.notes]
+    return [*lines, "", click.style("Stop with Ctrl-C.", dim=True)]
 
 
 def as_text(facts: BannerFacts) -> str:
     """The banner without any colour, as a pipe gets it."""
-    out = io.StringIO()
-    show(facts, Console(file=out, no_color=True, force_terminal=False, width=200))
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+    return click.unstyle("\n".join(render(facts))) + "\n"

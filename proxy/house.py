@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
+import click
 
 from auth.credential import Credential
 from auth.memory_file import MemoryFile
@@ -29,7 +28,7 @@ from proxy.accounts.login_board import LoginBoard
 from proxy.accounts.model_lists import ModelLists
 from proxy.accounts.probe import probe_account
 from proxy.backends import Backends
-from proxy.banner import facts_of, show
+from proxy.banner import facts_of, render
 from proxy.cli import ServeOptions
 from proxy.config.load import Loaded
 from proxy.config.reload import AT_START, Reloader
@@ -389,6 +388,5 @@ class House:
             is_sandbox=self.standpoint.is_sandbox,
             notes=self.enrolment.notes(),
         )
-        show(facts, Console())
-        sys.stdout.flush()
+        click.echo("\n".join(render(facts)))
         self.log.info("server.started", urls=list(urls), version=__version__, sandbox=self.standpoint.is_sandbox)

@@ -20,6 +20,7 @@ from bench.lab.machine import SOURCES, cores, free_port, pinned
 KEY = "a-long-random-word-of-the-lab"
 ACCOUNTS = 50
 PATIENCE_SECONDS = 30.0
+PLAIN = SOURCES.parents[1] / "build" / "bench" / "plain" / "bin" / "python"
 MODELS = ("whole-1024", "stream-200-5000", "stream-200-25000", "stream-1000-0", "stream-10-0", "stream-100-0",
           "stream-10000-0", "stream-100000-0", "stream-40-50000")  # fmt: skip
 
@@ -71,7 +72,7 @@ def answers(port: int) -> bool:
 
 
 def ours(folder: Path, upstream: int, *, accounts: int = ACCOUNTS, name: str = "proxy") -> Gateway:
-    """With client keys, many accounts, log, figures and ledger."""
+    """With client keys, many accounts, log, figures and ledger; as `make run` installs it, where `make bench` has."""
     home = folder / f"{name}-home"  # not `proxy`: that would be the package
     home.mkdir(exist_ok=True)
     port = free_port()
@@ -92,7 +93,7 @@ def ours(folder: Path, upstream: int, *, accounts: int = ACCOUNTS, name: str = "
     }
     file = home / "config.yaml"
     file.write_bytes(msgspec.json.encode(config))  # JSON is YAML
-    command = [sys.executable, "-m", "proxy", "--config", str(file)]
+    command = [str(PLAIN) if PLAIN.exists() else sys.executable, "-m", "proxy", "--config", str(file)]
     return Gateway(name, port, command, folder, is_ours=True)
 
 

@@ -13,9 +13,6 @@ from typing import TypeAlias
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from auth.credential import Credential
 from auth.document import Document, JsonValue
@@ -25,6 +22,7 @@ from proxy.accounts import importing, sources
 from proxy.accounts.desk import Desk, Row
 from proxy.accounts.offers import COMPATIBLE_URLS, KEYS, fields_for
 from proxy.accounts.probe import probe
+from proxy.columns import in_columns
 from proxy.config.account_files import SERVICE_ACCOUNT, account_schema
 from proxy.config.adoption import adopted
 from proxy.config.load import read, text_of
@@ -33,8 +31,7 @@ from proxy.upstream.http import HttpUpstream
 
 OpenDesk: TypeAlias = Callable[[Path | None], Desk]
 """The desk of the auth-dir that a config file names. Raises `ConfigError`."""
-PIPE_COLUMNS = 240
-_STYLES = {"ready": "green", "quarantined": "red", "unused": "yellow", "disabled": "dim"}
+_COLOURS = {"ready": "green", "quarantined": "red", "unused": "yellow", "disabled": "bright_black"}
 
 
 @contextlib.contextmanager
@@ -128,29 +125,26 @@ def _list(desk: Desk, *, is_json: bool) -> None:
     if is_json:
         click.echo(msgspec.json.format(msgspec.json.encode([asdict(row) for row in rows]), indent=2).decode())
     elif rows:
-        console = Console()
-        if not console.is_terminal:
-            console.width = PIPE_COLUMNS
-        console.print(_table(rows))
+        click.echo("\n".join(_table(rows)))
     else:
         click.echo(f"No accounts in {desk.folder}. Add one: proxy accounts add claude; or take over: proxy import")
     for remark in ([desk.fault] if desk.fault else []) + list(desk.remarks()):
         click.echo(f"proxy: {remark}", err=True)
 
 
-def _table(rows: Sequence[Row]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("account", "provider", "state", "kept in", ""):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(
-            Text(row.label),
-            Text(row.provider),
-            Text(row.state, _STYLES.get(row.state, "")),
-            Text(row.file or "config file"),
-            Text("; ".join(filter(None, (row.why, row.who, ", ".join(map(str, row.windows)), row.note)))),
+def _table(rows: Sequence[Row]) -> list[str]:
+    headings = [click.style(heading, bold=True) for heading in ("account", "provider", "state", "kept in")]
+    told = [
+        (
+            row.label,
+            row.provider,
+            click.style(row.state, _COLOURS.get(row.state)),
+            row.file or "config file",
+            "; ".join(filter(None, (row.why, row.who, ", ".join(map(str, row.windows)), row.note))),
         )
-    return table
+        for row in rows
+    ]
+    return in_columns([headings, *told])
 
 
 async def _test(desk: Desk, subjects: Sequence[tuple[Provider, Credential]]) -> bool:
@@ -160,7 +154,7 @@ async def _test(desk: Desk, subjects: Sequence[tuple[Provider, Credential]]) -> 
     try:
         for provider, credential in subjects:
             try:
-                if provider.own_cli:
+                if provider.own_cli and provider.channel:
                     works, why = await desk.test_login(credential, os.environ)
                 else:
                     works, why = await probe(upstream, provider, await desk.with_token(credential))
