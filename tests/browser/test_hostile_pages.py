@@ -1,4 +1,4 @@
-"""G9: a web page of somebody else's, in the browser of whoever runs the server: it reads nothing, changes nothing, and
+"""A web page of somebody else's, in the browser of whoever runs the server: it reads nothing, changes nothing, and
 locks nobody out.
 """
 
@@ -70,7 +70,7 @@ async def state_of(stage: Any) -> tuple[bytes, list[str], int]:
 
 
 @pytest.mark.parametrize("origin", ["another site", "null"])
-async def test_G9_a_page_reads_and_changes_nothing(tab: Tab, stage: Any, elsewhere: Any, origin: str) -> None:
+async def test_T04_T05_a_page_reads_and_changes_nothing(tab: Tab, stage: Any, elsewhere: Any, origin: str) -> None:
     before = await state_of(stage)
     page, frame = tab.page, tab.page.main_frame
     if origin == "null":

@@ -216,7 +216,7 @@ async def test_T07_a_flood_of_guesses_rotates_no_log_away(open_stage: Any) -> No
             assert answer.status == 401
         assert (await stage.ask("GET", "/nothing", X_Request_ID="the-owner")).status == 404
     text = (stage.accounts / "logs" / "proxy.log").read_text()
-    lines = [msgspec.json.decode(line) for line in text.splitlines()]
+    lines = [line for line in map(msgspec.json.decode, text.splitlines()) if line["level"] != "debug"]
     assert [line["status"] for line in lines if line["event"] == "management.refused"] == [401]
     assert [line["times"] for line in lines if line["event"] == "management.refused_more"] == [{"401": 199}]
     assert [line for line in lines if line.get("request_id") == "a-guess"] == []

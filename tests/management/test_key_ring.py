@@ -267,6 +267,29 @@ async def test_who_goes_away_is_not_judged(ring: KeyRing, monkeypatch: pytest.Mo
     assert seen == ["first"]
 
 
+async def test_T07_keys_are_compared_as_digests_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long it takes: ``tests/faults/test_timing.py``."""
+    compared: list[tuple[bytes, bytes]] = []
+    real = key_ring.hmac.compare_digest
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return real(one, other)
+
+    monkeypatch.setattr(key_ring.hmac, "compare_digest", compare)
+    ring = KeyRing()
+    ring.use(stored="", environment=KEY)
+    for guess in (KEY, KEY[:-1], KEY + "x", "", "k" * 5000):
+        assert await ring.judge(guess, HOME) == ("right" if guess == KEY else "wrong")
+    assert len(compared) == 5
+    assert {len(each) for pair in compared for each in pair} == {32}
+    assert KEY.encode() not in {each for pair in compared for each in pair}
+    other = KeyRing()
+    assert other._digest(KEY) != ring._digest(KEY), "keyed: of no use elsewhere"
+    ring.close()
+    other.close()
+
+
 ELSEWHERE = bcrypt.hashpw(KEY.encode(), bcrypt.gensalt(10, prefix=b"2a")).decode()
 """Made by another program, at its usual cost: this one has never seen its key."""
 

@@ -23,7 +23,7 @@ from proxy.dispatch.own_key import OwnKey
 from proxy.errors import ProxyError
 from proxy.providers import anthropic
 
-ROUNDS = 150 * int(os.environ.get("PROXY_FAULT_ROUNDS", "2"))
+ROUNDS = max(300, 20 * int(os.environ.get("PROXY_FAULT_ROUNDS", "2")))
 MODELS = ("m", "n", "m-preview")
 SESSIONS = ("", "s", "s", "t")
 CLIENTS = ("", "c")
