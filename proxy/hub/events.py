@@ -8,13 +8,13 @@ or Failure nothing follows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from proxy.errors import Kind, ProxyError
 from proxy.hub.parts import Part
 from proxy.hub.residue import JsonValue, Residue
 from proxy.hub.response import Finish, Usage
+from proxy.hub.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

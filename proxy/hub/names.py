@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from proxy.hub.events import Event, PartEnd, PartStart
 from proxy.hub.parts import Part, ToolCall
 from proxy.hub.response import Response
+from proxy.hub.values import dataclass
 
 _TAG = re.compile(r"px1\.([a-z0-9_-]{1,64})\.(.*)\Z", re.DOTALL)
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from proxy.hub.residue import JsonValue, Residue
+from proxy.hub.values import dataclass
 
 MediaKind: TypeAlias = Literal["image", "document", "audio", "video"]
 CacheTime: TypeAlias = Literal["5m", "30m", "1h", "12h", "default"]

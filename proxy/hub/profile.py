@@ -5,10 +5,11 @@ A profile never names a provider. Providers keep tables of them by model name (`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
 
 from proxy.hub.request import Effort
+from proxy.hub.values import dataclass
 
 ThinkingForm: TypeAlias = Literal["none", "budget", "effort", "level"]
 """none: does not think · budget: tokens (Claude ≤ 4.5, Gemini 2.5) · effort: words (OpenAI, Claude ≥ 4.6) · level:

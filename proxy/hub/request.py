@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
 
 from proxy.hub.parts import CacheMark, Opaque, Part
 from proxy.hub.residue import JsonObject, Residue
+from proxy.hub.values import dataclass
 
 Role: TypeAlias = Literal["user", "assistant", "tool", "system"]
 Mode: TypeAlias = Literal["auto", "none", "required", "named"]

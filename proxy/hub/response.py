@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from proxy.hub.parts import Part
 from proxy.hub.residue import Residue
+from proxy.hub.values import dataclass
 
 FinishReason: TypeAlias = Literal["stop", "tool_calls", "length", "refusal", "paused", "malformed_call", "other"]
 """stop: the natural end, or a stop sequence · tool_calls: the caller is to run tools · length: tokens or window ·
