@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
     """`ask`, then `head`, then `more` until it gives nothing. `expects`: asked to look at `overdue` at that time."""
 
     __slots__ = (
-        "_deadlines", "_expects", "_failure", "_fields_size", "_head_size", "_is_asked", "_is_bodiless", "_is_sent",
+        "_deadlines", "_expects", "_failure", "_fields_size", "_head_size", "_heard_at", "_is_asked", "_is_bodiless", "_is_sent",
         "_is_to_the_end", "_loop", "_lost", "_parser", "_parts", "_size", "_total_at", "_uploading", "_waiter",
         "_writable", "deadline", "encoding", "headers", "is_complete", "is_done", "is_paused", "keep_alive", "listener",
         "status", "transport",
@@ -81,6 +81,7 @@ class Connection(asyncio.Protocol):
         self.encoding = b""
         self.keep_alive = False
         self.is_complete = False
+        self._heard_at = 0.0
         self.is_paused = False
         self._is_bodiless = False
         self._is_to_the_end = True
@@ -191,6 +192,10 @@ class Connection(asyncio.Protocol):
 
     def overdue(self, now: float) -> None:
         """Its deadline has passed."""
+        awaited = min(self._heard_at + self._deadlines.idle, self._total_at)
+        if self._is_asked and not self.is_complete and self.status and now < awaited:
+            self.deadline = awaited
+            return
         if not self._is_asked or self.is_complete:
             self.abort()
             return
@@ -224,7 +229,9 @@ class Connection(asyncio.Protocol):
                 self.transport.pause_reading()
                 self.deadline = self._total_at
             else:
-                self._expect(self._deadlines.idle)
+                now = self._heard_at = self._loop.time()  # `overdue` looks: to put it off each time costs more
+                if self.deadline > now + self._deadlines.idle:
+                    self._expect(self._deadlines.idle)
         if self.status or self._failure is not None:
             self._wake()
 
