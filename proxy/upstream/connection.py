@@ -38,10 +38,10 @@ class Connection(asyncio.Protocol):
     """`ask`, then `head`, then `more` until it gives nothing. `expects`: asked to look at `overdue` at that time."""
 
     __slots__ = (
-        "_deadlines", "_expects", "_failure", "_fields_size", "_head_size", "_heard_at", "_is_asked", "_is_bodiless", "_is_sent",
-        "_is_to_the_end", "_loop", "_lost", "_parser", "_parts", "_size", "_total_at", "_uploading", "_waiter",
-        "_writable", "deadline", "encoding", "headers", "is_complete", "is_done", "is_paused", "keep_alive", "listener",
-        "status", "transport",
+        "_deadlines", "_expects", "_failure", "_fields_size", "_head_size", "_heard_at", "_is_asked", "_is_bodiless",
+        "_is_sent", "_is_to_the_end", "_loop", "_lost", "_parser", "_parts", "_size", "_total_at", "_uploading",
+        "_waiter", "_writable", "deadline", "encoding", "headers", "is_complete", "is_done", "is_paused", "keep_alive",
+        "listener", "status", "transport",
     )  # fmt: skip
 
     def __init__(
