@@ -17,7 +17,7 @@ from typing import Protocol
 from proxy.dispatch.inquiry import Inquiry, Refused, Report
 from proxy.dispatch.passage import Whole
 from proxy.dispatch.pursuit import Pursuit
-from proxy.dispatch.track import Track, Trip
+from proxy.dispatch.track import Trip
 from proxy.errors import ProxyError
 from proxy.server.answer import Answer
 from proxy.server.app import App, Starter
@@ -26,10 +26,10 @@ from proxy.server.books import Note
 from proxy.server.ending import CLIENT_GONE, Ended, tell_end
 from proxy.server.lane import Lane
 from proxy.server.limits import Grant
-from proxy.server.terms import Terms, terms_of
+from proxy.server.terms import Terms, Way, terms_of
 from proxy.server.visit import Visit
 
-TRACKS_MAX = 64
+WAYS_MAX = 64
 """Of one client's head: models that clients make up must not fill the memory."""
 
 
@@ -96,8 +96,8 @@ class Ride:
     """One request. `inquiry`, `grant` and `pursuit`: as far as it has come; of the last None: not so far."""
 
     __slots__ = (
-        "_app", "_content", "_peek", "_seat", "_starter", "_trip", "began", "grant", "inquiry", "is_over", "pursuit",
-        "request_id", "terms",
+        "_app", "_content", "_peek", "_seat", "_starter", "_trip", "_way", "began", "grant", "inquiry", "is_over",
+        "pursuit", "request_id", "terms",
     )  # fmt: skip
 
     def __init__(self, app: App, starter: Starter, terms: Terms, seat: Seat, content: bytes, peek: Peek) -> None:
@@ -107,6 +107,7 @@ class Ride:
         self._content = content
         self._peek = peek
         self._trip: Trip | None = None
+        self._way: Way | None = None
         self.is_over = True
         self.terms = terms
         self.began = time.monotonic()
@@ -121,28 +122,30 @@ class Ride:
         client = terms.caller.client
         if client.guard is not None:
             client.guard.check(terms.caller.address, app.now())
-        track = self._track()
-        if track is None:
+        way = self._way = self._found()
+        if way is None:
             return
         if not app.limits.are_none(terms.caller):
             self.grant = app.limits.admit(terms.caller, self._asked())
-        self._trip = track.depart(self._content, self._peek.names or frozenset(), self.look, self._asked)
+        self._trip = way.track.depart(self._content, self._peek.names or frozenset(), self.look, self._asked)
         if self._trip is None and self.grant is None:
             return
         self.is_over = False
         app.metrics.in_flight.inc()
         app.rides.add(self)
 
-    def _track(self) -> Track | None:
-        tracks, model = self.terms.tracks, self._peek.model
-        track = tracks.get(model)
-        if track is None or not self._starter.is_current(track):
-            track = self._starter.track(self._asked())
-            if len(tracks) >= TRACKS_MAX:
-                tracks.clear()
-            if track is not None:
-                tracks[model] = track
-        return track
+    def _found(self) -> Way | None:
+        ways, model = self.terms.ways, self._peek.model
+        way = ways.get(model)
+        if way is not None and self._starter.is_current(way.track):
+            return way
+        track = self._starter.track(self._asked())
+        if track is None:
+            return None
+        if len(ways) >= WAYS_MAX:
+            ways.clear()
+        way = ways[model] = Way(track, {})
+        return way
 
     def _asked(self) -> Inquiry:
         if self.inquiry is None:
@@ -184,9 +187,11 @@ class Ride:
 
     def _arrive(self, trip: Trip, whole: Whole) -> None:
         app, terms, seat = self._app, self.terms, self._seat
-        lane = terms.lanes.get(trip.leg)
+        assert self._way is not None
+        lanes = self._way.lanes
+        lane = lanes.get(trip.leg)
         if lane is None:
-            lane = terms.lanes[trip.leg] = Lane(trip.leg, self._asked(), route=terms.route.label, cors=terms.cors)
+            lane = lanes[trip.leg] = Lane(trip.leg, self._asked(), route=terms.route.label, cors=terms.cors)
         if seat.is_plain and not app.is_draining:
             has_arrived = seat.send(lane.bytes_of(trip, whole, self.request_id, self.grant))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from multidict import CIMultiDict
 
@@ -31,12 +32,19 @@ _WHOLE = frozenset({"openai_chat", "anthropic", "gemini"})
 """Wires whose conversations nobody keeps here."""
 
 
+class Way(NamedTuple):
+    """Of the requests for one model. `lanes`: those that were taken, by leg."""
+
+    track: Track
+    lanes: dict[Leg, Lane]
+
+
 @dataclass(slots=True, kw_only=True)
 class Terms:
     """Of a plain request to a model, as of every other with the same head from the same peer, until the next reload.
 
     `request_id`: as the client gave it; empty: it gave none that can be used. `headers`, `query`: as they go on.
-    `named`: the session, as they name it. `cors`: the headers that an answer has for a web page. `tracks`: by model.
+    `named`: the session, as they name it. `cors`: the headers that an answer has for a web page. `ways`: by model.
     """
 
     edition: Edition
@@ -50,8 +58,7 @@ class Terms:
     request_id: str
     cors: Mapping[str, str]
     bytes_max: int
-    tracks: dict[str, Track] = field(default_factory=dict)
-    lanes: dict[Leg, Lane] = field(default_factory=dict)
+    ways: dict[str, Way] = field(default_factory=dict)
 
 
 def visitor_of(visit: Visit, config: Config) -> Visitor:
