@@ -21,7 +21,6 @@ class Foreign:
 SETTINGS: Mapping[str, Foreign] = {
     "ws-auth": Foreign(value=True, why="WebSockets ask for a client key as everything else does"),
     "interactions-api-key": Foreign([], "this server has no such provider"),
-    "oauth-request-scoped-errors": Foreign({}, "what an error means is built in, provider by provider"),
 }
 
 

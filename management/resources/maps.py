@@ -1,4 +1,4 @@
-"""Settings by kind of account: exclusions and aliases of models."""
+"""Settings by kind of account: exclusions and aliases of models, meanings of errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from management.routes import OK, Ask, Parameter, Reply, Route, Schema
 from proxy.config.edit import Edit, Put, Remove
 from proxy.config.settings import JsonValue, MapOf, Setting
 
-_MEMBERS = {"oauth-excluded-models": "models", "oauth-model-alias": "aliases"}
+_MEMBERS = {
+    "oauth-excluded-models": "models",
+    "oauth-model-alias": "aliases",
+    "oauth-request-scoped-errors": "rules",
+}
 """What a PATCH calls the values of a kind of account."""
 
 

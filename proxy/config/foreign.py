@@ -55,7 +55,6 @@ _TOP: Mapping[str, Foreign] = {
     "disable-cooling": _COOLING,
     "save-cooldown-status": _COOLING,
     "transient-error-cooldown-seconds": _COOLING,
-    "oauth-request-scoped-errors": _ERRORS,
     "auth-auto-refresh-workers": _ignored("each login is refreshed by its own official CLI, one at a time"),
     "credential-concurrency": _CLUSTER,
     "credential-in-flight": _CLUSTER,

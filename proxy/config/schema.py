@@ -10,6 +10,7 @@ from typing import Literal
 from auth.secret import Secret
 from proxy.config import checks
 from proxy.config.client_keys import ClientKey, RateLimits, network
+from proxy.config.error_rules import ErrorRule
 from proxy.config.payload import Payload
 from proxy.config.provider_keys import CompatibleProvider, ProviderKey
 from proxy.config.settings import Duration, Limits, required, setting
@@ -137,6 +138,7 @@ class AccountModelAlias:
 
 _NO_ALIASES: Mapping[str, tuple[AccountModelAlias, ...]] = MappingProxyType({})
 _NO_MAP: Mapping[str, str] = MappingProxyType({})
+_NO_ERROR_RULES: Mapping[str, tuple[ErrorRule, ...]] = MappingProxyType({})
 _NO_EXCLUSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 _DAYS = Limits(low=0, high=36_500)
 _FEW = Limits(low=0, high=100)
@@ -178,6 +180,9 @@ class Config:
         _NO_EXCLUSIONS,
         "Models never to use with accounts, by kind of account; * stands for anything.",
         Limits(example={"codex": ["*-preview"]}),
+    )
+    oauth_request_scoped_errors: Mapping[str, tuple[ErrorRule, ...]] = setting(
+        _NO_ERROR_RULES, "What errors mean for accounts, by kind of account; the first rule that fits decides."
     )
     force_model_prefix: bool = setting(
         default=False, sentence="Keys and accounts with a prefix serve only requests that name it."

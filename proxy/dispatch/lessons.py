@@ -43,7 +43,8 @@ def learn(
     request_id: str,
 ) -> Verdict:
     """`headers`: the upstream's."""
-    verdict = judge(candidate.provider.wire, failure, headers, shared.clock.unix(), candidate.model)
+    provider = candidate.provider
+    verdict = judge(provider.wire, failure, headers, shared.clock.unix(), candidate.model, rules=provider.error_rules)
     if verdict.scope == "none":
         return verdict
     setback = Setback(

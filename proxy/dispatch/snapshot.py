@@ -38,7 +38,11 @@ class Snapshot:
     ) -> Snapshot:
         """`providers` and `credentials`: beside those that the configuration names (accounts, the sandbox)."""
         own_providers, own_credentials = from_config(config)
-        all_providers = (*own_providers, *providers)
+        rules = config.oauth_request_scoped_errors
+        all_providers = tuple(
+            replace(each, error_rules=rules[each.channel]) if each.channel in rules else each
+            for each in (*own_providers, *providers)
+        )
         all_credentials = (*own_credentials, *credentials)
         catalogue = _catalogue(config, all_providers, all_credentials)
         return cls(config=config, providers=all_providers, credentials=all_credentials, catalogue=catalogue)

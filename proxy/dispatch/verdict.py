@@ -7,10 +7,11 @@ for how long (`proxy.dispatch.resets` first, a growing guess else). Sources: sec
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from auth.standing import UNNAMED
+from proxy.config.error_rules import ErrorRule
 from proxy.dispatch.amounts import until_month_ends
 from proxy.dispatch.decision import Scope, Verdict
 from proxy.dispatch.resets import Reset, read_reset
@@ -21,6 +22,8 @@ Meaning = Callable[[Failure, Reset | None, float], Verdict]
 """From the failure, when it ends as far as anybody said, and Unix time."""
 
 GUESS_SECONDS_MAX = 15 * 60.0
+RULED_SECONDS = 60.0
+"""Where a rule says that somebody rests, and nobody how long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +45,53 @@ class Row:
         )
 
 
-def judge(wire: str, failure: Failure, headers: Mapping[str, str], now: float, model: str = "") -> Verdict:
-    """`wire`, `headers` and `model`: the upstream's. `now`: Unix seconds."""
+def judge(
+    wire: str,
+    failure: Failure,
+    headers: Mapping[str, str],
+    now: float,
+    model: str = "",
+    rules: Sequence[ErrorRule] = (),
+) -> Verdict:
+    """`wire`, `headers` and `model`: the upstream's. `now`: Unix seconds. `rules`: the operator's, which come first."""
     words = frozenset(_words(failure))
     reset = read_reset(headers, failure, now, model)
+    for rule in rules:
+        if rule.status == failure.status and _is_matched(rule, failure):
+            return _ruled(rule, reset)
     for row in (*_ROWS.get(wire, ()), *_COMMON):
         if row.fits(failure, words):
             return row.meaning(failure, reset, now)
     return _stop("the request is at fault")(failure, reset, now)
+
+
+def _is_matched(rule: ErrorRule, failure: Failure) -> bool:
+    if not rule.match and not rule.match_regexr:
+        return True
+    text = "\n".join((failure.message, *_texts(failure.raw, 8)))
+    folded = text.lower()
+    return any(word.lower() in folded for word in rule.match) or any(
+        re.search(each, text) for each in rule.match_regexr
+    )
+
+
+def _texts(value: JsonValue, depth: int) -> Iterator[str]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if isinstance(value, str):
+        yield value
+    for each in inner if depth else ():
+        yield from _texts(each, depth - 1)
+
+
+def _ruled(rule: ErrorRule, reset: Reset | None) -> Verdict:
+    rests = rule.action.endswith("-and-cooldown")
+    return Verdict(
+        action="stop" if rule.action.startswith("stop") else "retry",
+        scope="model" if rests else "none",
+        cooldown_seconds=None if not rests else reset.seconds if reset is not None else RULED_SECONDS,
+        is_stated=rests and reset is not None,
+        why=f"oauth-request-scoped-errors says {rule.action} of {rule.status}",
+    )
 
 
 def _words(failure: Failure) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from auth.credential import Credential
 from proxy import __version__
+from proxy.config.error_rules import ErrorRule
 from proxy.hub.loss import Loss
 from proxy.hub.names import NameMap
 from proxy.hub.profile import Profile
@@ -110,6 +111,8 @@ class Provider:
     """Wildcards over names that are not listed but may be asked of it all the same: new and dated models."""
     channel: str = ""
     """Its kind of account, as ``oauth-model-alias`` and ``oauth-excluded-models`` call it; empty: keys, no accounts."""
+    error_rules: tuple[ErrorRule, ...] = ()
+    """What its operator says that errors mean."""
     executor: Literal["http", "sandbox"] = "http"
     """How an attempt is carried out."""
     has_socket: bool = False

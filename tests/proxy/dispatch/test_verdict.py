@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from proxy.config.error_rules import ErrorRule
 from proxy.dispatch.decision import Verdict
-from proxy.dispatch.verdict import judge
+from proxy.dispatch.verdict import RULED_SECONDS, judge
 from proxy.errors import Broken, Silent, Unreachable
 from proxy.hub.events import Failure
 from proxy.wire.table import wire_named
@@ -387,3 +388,37 @@ def test_words_are_looked_for_eight_levels_deep_and_no_deeper(nest: Any) -> None
 
     assert told(6) == "the provider is overloaded"
     assert told(7) == told(5_000) == "the request is at fault"
+
+
+RULES = (
+    ErrorRule(status=400, match=("Context",), action="continue"),
+    ErrorRule(status=400, match_regexr=(r"tokens > \d+",), action="stop-and-cooldown"),
+    ErrorRule(status=529, action="stop"),
+    ErrorRule(status=429, action="continue-and-cooldown"),
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "headers", "wanted"),
+    [
+        (400, "the CONTEXT is full", {}, ("retry", "none", None)),
+        (400, "210 tokens > 200 maximum", {}, ("stop", "model", RULED_SECONDS)),
+        (400, "something else", {}, ("stop", "none", None)),
+        (529, "overloaded", {}, ("stop", "none", None)),
+        (429, "slow", {"retry-after": "7"}, ("retry", "model", 7.0)),
+        (429, "slow", {}, ("retry", "model", RULED_SECONDS)),
+    ],
+)
+def test_what_the_operator_says_comes_first(
+    status: int, message: str, headers: dict[str, str], wanted: tuple[str, str, float | None]
+) -> None:
+    failure = wire_named("anthropic").parse_error(status, headers, msgspec.json.encode(anthropic("x", message)))
+    found = judge("anthropic", failure, headers, NOW, rules=RULES)
+    assert (found.action, found.scope, found.cooldown_seconds) == wanted
+
+
+def test_a_rule_looks_into_all_that_was_said() -> None:
+    body = {"error": {"message": "m", "type": "t", "details": [{"reason": "deep inside"}]}}
+    failure = wire_named("openai_chat").parse_error(500, {}, msgspec.json.encode(body))
+    rule = ErrorRule(status=500, match=("deep inside",), action="stop")
+    assert judge("openai_chat", failure, {}, NOW, rules=[rule]).action == "stop"
