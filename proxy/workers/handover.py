@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from proxy.workers.messages import Handover
@@ -48,7 +49,8 @@ class Departure(asyncio.Protocol):
             return
         self._transport = None
         found = transport.get_extra_info("socket")
-        self._send(Handover(data=self._data), found.fileno())
+        with suppress(OSError):  # there are too many files: the client asks anew
+            self._send(Handover(data=self._data), found.fileno())
         transport.abort()  # of this process's own end of it
 
 

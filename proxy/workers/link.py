@@ -27,7 +27,6 @@ DESCRIPTORS_MAX = 4
 PENDING_BYTES_MAX = 64 * 1024 * 1024
 """That the other end has not read. Beyond it nothing is said that could as well be left out."""
 _LENGTH = struct.Struct("!I")
-_CLOSED_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class Link(Generic[T]):
@@ -55,7 +54,7 @@ class Link(Generic[T]):
         self._pending: deque[tuple[memoryview, int | None]] = deque()
         self._pending_bytes = 0
         self._emptied: asyncio.Future[None] | None = None
-        self.is_closed = False
+        self.is_closed = self._is_deaf = False
         self._loop.add_reader(end, self._read)
 
     @property
@@ -64,7 +63,7 @@ class Link(Generic[T]):
 
     def tell(self, message: Message, descriptor: int | None = None) -> None:
         """`descriptor`: sent along; whose it is keeps it."""
-        if self.is_closed:
+        if self.is_closed or self._is_deaf:
             return
         payload = self._encoder.encode(message)
         data = memoryview(_LENGTH.pack(len(payload)) + payload)
@@ -86,11 +85,17 @@ class Link(Generic[T]):
         self._loop.remove_reader(self._end)
         self._loop.remove_writer(self._end)
         self._end.close()
-        for descriptor in (*self._brought, *(each for _, each in self._pending if each is not None)):
-            os.close(descriptor)
-        self._brought.clear()
-        self._pending.clear()
+        while self._brought:
+            os.close(self._brought.pop())
+        self._drop()
         self._is_empty()
+
+    def _drop(self) -> None:
+        while self._pending:
+            _, descriptor = self._pending.pop()
+            if descriptor is not None:
+                os.close(descriptor)
+        self._pending_bytes = 0
 
     # what the socket says
 
@@ -101,8 +106,9 @@ class Link(Generic[T]):
         except BlockingIOError:
             self._loop.add_writer(self._end, self._write)
         except OSError:
-            self._gone()
-        else:
+            self._is_deaf = True  # what it has said last is still to be read
+            self._drop()
+        if not self._pending:
             self._loop.remove_writer(self._end)
             self._is_empty()
 
@@ -126,12 +132,14 @@ class Link(Generic[T]):
 
     def _read(self) -> None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._end, READ_BYTES, DESCRIPTORS_MAX, _CLOSED_ON_EXEC)
+            data, descriptors, _, _ = socket.recv_fds(self._end, READ_BYTES, DESCRIPTORS_MAX)
         except BlockingIOError:
             return
         except OSError:
             data, descriptors = b"", []
-        self._brought.extend(descriptors)
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)  # as Python's own are
+            self._brought.append(descriptor)
         if not data:
             self._gone()
             return

@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 from proxy.dispatch.decision import Candidate, Decision, PassedOver, Recent
 from proxy.dispatch.snapshot import Snapshot
-from proxy.observe.usage import Used
+from proxy.server.access import Client
 from proxy.server.app import App
+from proxy.server.limits import Caller
 from proxy.workers.messages import Choice, Decided, Failed, Parcel
+
+CALLERS_MAX = 4096
 
 
 class Parcels:
@@ -21,6 +24,7 @@ class Parcels:
         self._write = write
         self._recent = recent
         self._snapshot = snapshot
+        self._callers: dict[str, Caller] = {}
         self._known: Snapshot | None = None
         self._candidates: dict[tuple[str, str], Candidate] = {}
 
@@ -28,19 +32,26 @@ class Parcels:
         app = self._app
         if parcel.lines:
             self._write(parcel.lines)
-        rows: list[Used] = []
         for each in parcel.booked:
             app.metrics.request_finished(each.used, limit=each.limit)
-            if each.used.operation:  # others asked nothing of a model
-                rows.append(each.used)
+        rows = [each.used for each in parcel.booked if each.used.operation]  # others asked nothing of a model
+        for used in rows:
+            app.limits.count(self._caller(used.key), used)
         if app.ledger is not None and app.edition().config.usage_statistics_enabled:
-            for used in rows:
-                app.ledger.record(used)
+            app.ledger.record(*rows)
             app.ledger.dropped += parcel.lost
         for decided in parcel.decided:
             decision = self._decision(decided)
             if decision is not None:
                 self._recent.append((decided.request_id, decision))
+
+    def _caller(self, name: str) -> Caller:
+        """Whom nothing limits now, but something may one day."""
+        if name not in self._callers:
+            if len(self._callers) >= CALLERS_MAX:
+                self._callers.clear()
+            self._callers[name] = Caller(client=Client(name=name))
+        return self._callers[name]
 
     def report(self, failed: Failed) -> None:
         if self._app.cases is not None:
