@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from proxy.dispatch.inquiry import Refused
+from proxy.upstream.base import Flowing
 
 if TYPE_CHECKING:
     from proxy.dispatch.attempt import Attempt
     from proxy.dispatch.pursuit import Pursuit
 
 
-class Body:
+class Body(Flowing):
     """Of an attempt, or of a task that is still looking for one. An object rather than a generator: it must be able to
     clean up even when nobody ever read from it.
     """

@@ -76,7 +76,7 @@ def wrap_frames(block: bytes, trace_id: str) -> bytes:
     return b"".join(told) or block
 
 
-class Wrapped:
+class Wrapped(Flowing):
     """A stream, each frame in its envelope. `body` gives complete frames."""
 
     def __init__(self, body: AsyncIterator[bytes], trace_id: str) -> None:

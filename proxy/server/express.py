@@ -80,7 +80,7 @@ class Express:
         if starter is None or app.is_draining or len(content) > terms.bytes_max:
             return None
         peek = quick_peek(content, model=terms.model, is_stream=terms.route.is_stream)
-        if peek is None or peek.is_stream or (peek.names is not None and "effort" in peek.names):
+        if peek is None or (peek.names is not None and "effort" in peek.names):
             return None
         ride = Ride(app, starter, terms, seat, content, peek)
         try:
@@ -122,14 +122,11 @@ class Ride:
         client = terms.caller.client
         if client.guard is not None:
             client.guard.check(terms.caller.address, app.now())
-        way = self._way = self._found()
-        if way is None:
-            return
         if not app.limits.are_none(terms.caller):
             self.grant = app.limits.admit(terms.caller, self._asked())
-        self._trip = way.track.depart(self._content, self._peek.names or frozenset(), self.look, self._asked)
-        if self._trip is None and self.grant is None:
-            return
+        way = self._way = None if self._peek.is_stream else self._found()
+        if way is not None:
+            self._trip = way.track.depart(self._content, self._peek.names or frozenset(), self.look, self._asked)
         self.is_over = False
         app.metrics.in_flight.inc()
         app.rides.add(self)
@@ -155,11 +152,12 @@ class Ride:
                 wire=terms.route.wire,
                 operation="generate",
                 model=peek.model,
-                is_stream=False,
+                is_stream=peek.is_stream,
                 body=self._content,
                 names=peek.names,
                 headers=terms.headers,
                 query=terms.query,
+                framing=terms.framing if peek.is_stream else "sse",
                 named=terms.named,
                 client=terms.caller.client.name,
                 reach=terms.caller.client.reach,

@@ -82,7 +82,7 @@ class Following:
             self._app.archive.keep(self._owner, told, self._now)
 
 
-class ReadAlong:
+class ReadAlong(Flowing):
     """An answer's body. What it says is kept before its last piece is handed on."""
 
     def __init__(self, outcome: Outcome, following: Following) -> None:

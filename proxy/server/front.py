@@ -187,8 +187,7 @@ class Front(Paced):
         if self._reception.is_elsewhere(head):
             self._hand_over(data)
             return
-        is_new = self._same is None
-        if is_new and self._learn(head, data[:end]) and self._depart(data, head.length or 0, end):
+        if self._learn(head, data[:end]) and self._depart(data, head.length or 0, end):
             return
         self._admit(head, head.length, data[end:])
         self._exchange()
@@ -217,7 +216,9 @@ class Front(Paced):
             return True
         ride = express.begin(terms, data[begin : begin + length], self)
         if ride is None:
-            return False
+            self._admit(same.head, length, data[begin:])
+            self._exchange()
+            return True
         self.deadline = NEVER
         self._held = data[begin + length :]
         self._ride = ride

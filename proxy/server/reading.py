@@ -21,6 +21,12 @@ from proxy.server.visit import Visit
 STRICT_HEADER = "x-proxy-strict"
 
 
+def framing_of(route: Route, query: Mapping[str, str]) -> str:
+    """Of a streamed answer: Google's are arrays, unless they are asked for as events."""
+    is_array = route.wire == "gemini" and query.get("alt") != "sse" and not route.is_enveloped
+    return "json-array" if is_array else "sse"
+
+
 @dataclass(slots=True, kw_only=True)
 class Reader:
     visit: Visit
@@ -42,7 +48,6 @@ class Reader:
             content, model, session = code_assist.unwrap(content)
         peek = await self._peek(content, route, model)
         query = self.query
-        is_array = route.wire == "gemini" and peek.is_stream and query.get("alt") != "sse" and not route.is_enveloped
         return Inquiry(
             request_id=self.request_id,
             wire=route.wire,
@@ -53,7 +58,7 @@ class Reader:
             names=peek.names,
             headers=self.headers,
             query=query,
-            framing="json-array" if is_array else "sse",
+            framing=framing_of(route, query) if peek.is_stream else "sse",
             client=self.client.name,
             reach=self.client.reach,
             is_strict=self.is_strict,

@@ -20,7 +20,7 @@ from proxy.server.addresses import address_of, networks
 from proxy.server.app import Edition
 from proxy.server.lane import Lane
 from proxy.server.limits import Caller
-from proxy.server.reading import Reader
+from proxy.server.reading import Reader, framing_of
 from proxy.server.visit import Visit
 from proxy.server.wishes import STEERING
 
@@ -44,7 +44,8 @@ class Terms:
     """Of a plain request to a model, as of every other with the same head from the same peer, until the next reload.
 
     `request_id`: as the client gave it; empty: it gave none that can be used. `headers`, `query`: as they go on.
-    `named`: the session, as they name it. `cors`: the headers that an answer has for a web page. `ways`: by model.
+    `named`: the session, as they name it. `cors`: the headers that an answer has for a web page. `framing`: of a
+    streamed one. `ways`: by model.
     """
 
     edition: Edition
@@ -57,6 +58,7 @@ class Terms:
     is_strict: bool
     request_id: str
     cors: Mapping[str, str]
+    framing: str
     bytes_max: int
     ways: dict[str, Way] = field(default_factory=dict)
 
@@ -118,5 +120,6 @@ def terms_of(visit: Visit, edition: Edition, now: float) -> Terms | None:
         is_strict=reader.is_strict,
         request_id=request_id,
         cors=cors.answer_headers(headers, config.server.cors_origins),
+        framing=framing_of(route, reader.query),
         bytes_max=config.server.body_bytes_max,
     )

@@ -20,7 +20,7 @@ from yarl import URL
 
 from proxy.alarm import Alarm
 from proxy.codings import decoder
-from proxy.upstream.base import Call, Deadlines
+from proxy.upstream.base import Call, Deadlines, Flowing
 from proxy.upstream.begun import Begun
 from proxy.upstream.connection import BODY_BYTES_MAX, Connection
 from proxy.upstream.failures import RAISED, in_body, no_head, not_sent, too_long
@@ -263,7 +263,7 @@ class AlwaysReady:
         return Begun(connection, tell, self._keep)
 
 
-class DirectAnswer:
+class DirectAnswer(Flowing):
     """`proxy.upstream.base.Answer`."""
 
     __slots__ = ("_address", "_connection", "_encoding", "_size", "_upstream", "headers", "status")
