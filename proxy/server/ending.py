@@ -61,7 +61,8 @@ def tell_end(app: App, report: Report, ended: Ended) -> None:
     if inquiry is not None and app.ledger is not None and app.edition().config.usage_statistics_enabled:
         app.ledger.record(used)
     failure = report.failure or ended.failure
-    if inquiry is not None and failure is not None and app.cases is not None:
+    is_case = failure is not None and _limit(failure) is None  # of a client's own limits its line says enough
+    if inquiry is not None and failure is not None and is_case and app.cases is not None:
         app.cases.note(
             Case(
                 used=used,

@@ -128,6 +128,14 @@ async def test_a_request_that_failed_is_reported_without_a_recording(stage: Any)
     assert (await stage.ask("GET", "/request-log-by-id/mine-9")).status == 404
 
 
+async def test_who_is_over_his_own_limit_pushes_no_report_out(open_stage: Any) -> None:
+    async with open_stage("limits: {ip: {requests-per-minute: 1}}\n") as stage:
+        told = [(await stage.chat("there-is-none", X_Request_ID=f"mine-{n}")).status for n in range(3)]
+        assert sorted(told) == [404, 429, 429]
+        stage.house.shelf.cases.close()
+        assert len((await stage.get("/request-error-logs"))["files"]) == 1
+
+
 async def test_the_recording_of_a_request_is_found_by_its_id(open_stage: Any) -> None:
     text = (
         "request-log: true\nopenai-compatibility:\n  - {name: local, base-url: 'http://127.0.0.1:9/v1', "
