@@ -93,7 +93,6 @@ class Track:
         inquiry, found = asked.inquiry, asked.found
         is_plain = (
             inquiry.operation == "generate"
-            and not inquiry.is_stream
             and inquiry.tie is None
             and inquiry.own_key is None
             and not inquiry.envelope

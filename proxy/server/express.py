@@ -122,10 +122,12 @@ class Ride:
         client = terms.caller.client
         if client.guard is not None:
             client.guard.check(terms.caller.address, app.now())
+        way = self._way = self._found()
+        if way is None:
+            return
         if not app.limits.are_none(terms.caller):
             self.grant = app.limits.admit(terms.caller, self._asked())
-        way = self._way = None if self._peek.is_stream else self._found()
-        if way is not None:
+        if not self._peek.is_stream:  # whose exchange begins with what is known by now
             self._trip = way.track.depart(self._content, self._peek.names or frozenset(), self.look, self._asked)
         self.is_over = False
         app.metrics.in_flight.inc()
