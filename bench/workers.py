@@ -1,11 +1,11 @@
 """What a second worker brings: `python -m bench.workers`.
 
-Everything that takes part, gateway, upstream and load, has one core; then everything has two, each with a worker, an
-upstream and a load generator of its own. So nobody waits for a core that others do not have, and the ratio of requests
-per second is what `workers: 2` brings on a machine of which it has two cores. Beside it, free of what upstream and load
-cost: requests per second of the gateway's own CPU time, of both workers together, and the share of the busier one.
-
-One round asks with one worker and with two, in turns; figures are medians over the rounds, ratios are within a round.
+Three ways, in turns: *one core* has everything, gateway, upstream and load; *two cores* have an upstream and a load
+generator each, and one of them the only worker; *two workers* have a core each, with its upstream and its load. The
+first and the third give what all that takes part does on two cores instead of one. The second and the third give what
+the gateway's own CPU time does, of which neither upstream nor load is a part: requests per CPU second of two workers
+together, beside those of one that is asked from two cores, too; twice that ratio is what two workers bring that have
+their cores to themselves. Figures are medians, ratios are within a round.
 """
 
 from __future__ import annotations
@@ -132,14 +132,14 @@ def turn(scene: Scene, port: int, workers: list[int], places: list[int], seconds
     )
 
 
-def told(scene: Scene, ones: list[Turn], twos: list[Turn]) -> str:
+def told(scene: Scene, alone: list[Turn], ones: list[Turn], twos: list[Turn]) -> str:
     """A line of the table."""
     median = statistics.median
-    scaled = median(two.rate / one.rate for one, two in zip(ones, twos, strict=True))
+    scaled = median(two.rate / one.rate for one, two in zip(alone, twos, strict=True))
     thrift = median(two.per_cpu_second / one.per_cpu_second for one, two in zip(ones, twos, strict=True))
-    wrong = sum(each.wrong for each in (*ones, *twos))
+    wrong = sum(each.wrong for each in (*alone, *ones, *twos))
     figures = (
-        f"{median(one.rate for one in ones):,.0f}", f"{median(two.rate for two in twos):,.0f}", f"{scaled:.2f} ×",
+        f"{median(one.rate for one in alone):,.0f}", f"{median(two.rate for two in twos):,.0f}", f"{scaled:.2f} ×",
         f"{median(one.per_cpu_second for one in ones):,.0f}", f"{median(two.per_cpu_second for two in twos):,.0f}",
         f"{2 * thrift:.2f} ×", f"{100 * median(two.busiest for two in twos):.0f} %",
     )  # fmt: skip
@@ -147,8 +147,8 @@ def told(scene: Scene, ones: list[Turn], twos: list[Turn]) -> str:
 
 
 HEAD = (
-    "| | 1 worker, 1 core: /s | 2 workers, 2 cores: /s | together | 1: per CPU s | 2: per CPU s | of two cores' CPU "
-    "| busier worker |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    "| | one core, all of it: /s | two cores, two workers: /s | scaled | one worker: per CPU s | two: per CPU s "
+    "| scaled | busier worker |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
 )
 
 
@@ -163,14 +163,14 @@ def main() -> None:
     if first == last:
         raise SystemExit("two cores are needed")
     with tempfile.TemporaryDirectory(prefix="bench-", dir=TOOLS) as name, ExitStack() as stack:
-        places = ([last], [first, last])
-        one, two = (stack.enter_context(gateway(Path(name), each)) for each in places)
+        one, two = (stack.enter_context(gateway(Path(name), each)) for each in ([last], [first, last]))
+        ways = ((*one, [last]), (*one, [first, last]), (*two, [first, last]))
         print(f"{described()}\n\n{HEAD}")
         for scene in (each for each in SCENES if options.only in each.name):
-            turns: tuple[list[Turn], list[Turn]] = ([], [])
+            turns: tuple[list[Turn], ...] = ([], [], [])
             for _ in range(options.rounds):
-                for taken, (port, workers), where in zip(turns, (one, two), places, strict=True):
-                    taken.append(turn(scene, port, workers, where, options.seconds))
+                for taken, (port, workers, places) in zip(turns, ways, strict=True):
+                    taken.append(turn(scene, port, workers, places, options.seconds))
             print(told(scene, *turns), flush=True)
 
 

@@ -15,7 +15,7 @@ from proxy.dispatch.decision import Candidate, Decision, PassedOver, Recent
 from proxy.observe.casebook import BODY_BYTES_MAX, Case, Casebook
 from proxy.observe.metrics import Metrics
 from proxy.observe.usage import Used
-from proxy.workers.messages import Booked, Choice, Decided, Failed, FromFollower, Parcel, Served
+from proxy.workers.messages import Booked, Busy, Choice, Decided, Failed, FromFollower, Parcel, Served
 from proxy.workers.pool import SharedPool
 
 GATHER_SECONDS = 0.1
@@ -29,7 +29,7 @@ NAMED_MAX = 2_000
 CASES_MAX = 10
 """In `SELDOM_SECONDS`."""
 SELDOM_SECONDS = 1.0
-"""For readings of usage windows, where none is full, and for who has served when."""
+"""For readings of usage windows, where none is full; for who has served when, and has how much under way."""
 
 
 class Courier:
@@ -50,6 +50,7 @@ class Courier:
         self._lost = 0
         self._decided: tuple[str, Decision] | None = None
         self._in_flight = 0
+        self._busy: dict[str, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._recent = Recent()
         self._count: Callable[[], int] = int
@@ -122,6 +123,9 @@ class Courier:
             self._pool.readings()
             if served := self._pool.served():
                 self._tell(Served(at=served))
+            if (busy := self._pool.busy()) != self._busy:
+                self._busy = busy
+                self._tell(Busy(in_flight=busy))
         self.send()
 
     def _decisions(self) -> Iterator[Decided]:

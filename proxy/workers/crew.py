@@ -21,6 +21,7 @@ from proxy.workers.listening import OwnerListener, check_system
 from proxy.workers.memory import SharedAffinity, SharedRecall
 from proxy.workers.messages import (
     Ask,
+    Busy,
     Failed,
     Following,
     FromFollower,
@@ -186,6 +187,8 @@ class Crew:
             case Parcel():
                 self._count(post, message.in_flight)
                 self._parcels.take(message)
+            case Busy(in_flight=in_flight):
+                self.pool.hear_busy(post.number, in_flight)
             case Failed():
                 self._parcels.report(message)
             case Listening() | Following() | Said():
@@ -213,6 +216,7 @@ class Crew:
 
     def _lose(self, post: Post) -> None:
         self._count(post, 0)
+        self.pool.hear_busy(post.number, {})
         self._wake()
 
 

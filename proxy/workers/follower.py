@@ -167,7 +167,11 @@ class Follower:
             self.link.close()
 
     async def _serve(self, app: App, places: Listen) -> None:
-        sockets = [shared(family, address) for family, address in places.sockets]
+        try:
+            sockets = [shared(family, address) for family, address in places.sockets]
+        except OSError as error:  # it is tried again with another process
+            app.log.error("worker.cannot_listen", why=error.strerror)  # noqa: TRY400 - the reason says it all
+            return
         listener = FollowerListener(app, sockets=sockets, scope=lambda: self.scope, send=self.link.tell)
         try:
             await listener.open()

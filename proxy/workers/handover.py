@@ -19,13 +19,15 @@ Send = Callable[[Handover, int], None]
 
 class Departure(asyncio.Protocol):
     """Takes a connection over from the protocol that has read it, and sends it off, when all that was answered on it
-    has left.
+    has left. A client that does not read that within `stall_seconds` is dropped.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, stall_seconds: float) -> None:
         self._send = send
+        self._stall_seconds = stall_seconds
         self._data = b""
         self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -36,12 +38,17 @@ class Departure(asyncio.Protocol):
         assert self._transport is not None
         self._data += data
         if self._transport.get_write_buffer_size():
+            self._timer = asyncio.get_running_loop().call_later(self._stall_seconds, self._transport.abort)
             self._transport.set_write_buffer_limits(0)
         else:
             self._leave()
 
     def resume_writing(self) -> None:
         self._leave()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _leave(self) -> None:
         transport = self._transport

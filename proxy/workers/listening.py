@@ -85,7 +85,7 @@ class FollowerListener(Listener):
         return Reception(
             answer=self._answer,
             is_elsewhere=_is_unusual,
-            elsewhere=functools.partial(Departure, self._send),
+            elsewhere=functools.partial(Departure, self._send, self._patience.stall_seconds),
             gate=self._gate,
             patience=self._patience,
             alarm=self._alarm,

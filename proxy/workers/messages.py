@@ -127,6 +127,12 @@ class Parcel(Message):
     """Requests of which nothing could be kept, as the owner did not take it."""
 
 
+class Busy(Message):
+    """How many requests each credential has under way there; those that have none are left out."""
+
+    in_flight: dict[str, int]
+
+
 class Failed(Message):
     case: Case
 
@@ -234,4 +240,4 @@ class Kept(Message):
 
 News: TypeAlias = Held | Eased | Read | Served | Wiped | Renewed | Placed | Kept
 FromOwner: TypeAlias = Papers | Listen | Ask | Leave | News
-FromFollower: TypeAlias = Following | Listening | Said | Handover | Parcel | Failed | News
+FromFollower: TypeAlias = Following | Listening | Said | Handover | Parcel | Busy | Failed | News

@@ -32,6 +32,7 @@ class SharedPool(Pool):
         self._tell = tell
         self._set_back_at: dict[Place, float] = {}
         self._told_at: dict[str, float] = {}
+        self._busy: dict[int, dict[str, int]] = {}
         self._unread: dict[str, tuple[dict[tuple[str, str], Window], float]] = {}
 
     # what this process learns
@@ -204,6 +205,22 @@ class SharedPool(Pool):
         for credential_id, found in windows.items():
             most = 0.0 if self.quotas.is_tight(credential_id) else 1.0  # worth a closer look, or not
             yield Read(credential=credential_id, windows=found, most=most)
+
+    # what is under way
+
+    def in_flight(self, credential_id: str) -> int:
+        own = super().in_flight(credential_id)
+        return own + sum(others.get(credential_id, 0) for others in self._busy.values()) if self._busy else own
+
+    def busy(self) -> dict[str, int]:
+        """In this process."""
+        return dict(self._in_flight)
+
+    def hear_busy(self, whose: int, in_flight: dict[str, int]) -> None:
+        """In another."""
+        self._busy.pop(whose, None)
+        if in_flight:
+            self._busy[whose] = in_flight
 
     def served(self) -> dict[str, float]:
         """Who has served since this was asked last, and when."""

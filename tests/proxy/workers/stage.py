@@ -183,7 +183,7 @@ class Stage:
     def followers(self) -> dict[int, int]:
         """Number → process, as the log has told last."""
         told = [line for line in self.running.log if line["event"] == "worker.started"]
-        return {line["worker"]: line["pid"] for line in told}
+        return dict(sorted((line["worker"], line["pid"]) for line in told))
 
     async def connect(self) -> Connection:
         connection = Connection(*await asyncio.open_connection("127.0.0.1", self.port))

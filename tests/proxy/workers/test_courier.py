@@ -9,7 +9,7 @@ from proxy.dispatch.decision import Decision, PassedOver, Recent
 from proxy.observe.casebook import Case
 from proxy.observe.usage import Used
 from proxy.workers.courier import BOOKED_MAX, CASES_MAX, DECIDED_MAX, Courier, CourierCases, CourierMetrics
-from proxy.workers.messages import Failed, FromFollower, Message, Parcel, Served
+from proxy.workers.messages import Busy, Failed, FromFollower, Message, Parcel, Served
 from proxy.workers.pool import SharedPool
 from tests.proxy.workers.test_memory import candidate
 
@@ -123,6 +123,16 @@ async def test_what_failed_is_reported_a_few_times_a_second() -> None:
     stage.courier.send_all()
     cases.note(case)
     assert len([each for each in stage.said if isinstance(each, Failed)]) == CASES_MAX + 1
+
+
+async def test_what_is_under_way_is_told_now_and_then() -> None:
+    stage = Stage()
+    lease = stage.pool.lend(("a", "m"), 7.0)
+    for _ in range(2):
+        stage.courier.send_all()
+    stage.pool.give_back(lease)
+    stage.courier.send_all()
+    assert [each.in_flight for each in stage.said if isinstance(each, Busy)] == [{"a": 1}, {}]
 
 
 async def test_who_has_served_is_told_now_and_then() -> None:

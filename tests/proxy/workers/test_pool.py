@@ -170,6 +170,18 @@ def test_who_has_served_when_is_known_to_all(two: Two) -> None:
     assert two.there.served() == {}, "it is no news to those who told it"
 
 
+def test_what_is_under_way_elsewhere_counts(two: Two) -> None:
+    lent(two.here, 10)
+    lent(two.there, 10)
+    two.here.hear_busy(2, two.there.busy())
+    two.here.hear_busy(3, {"account": 4, "other": 1})
+    assert [two.here.in_flight(each) for each in ("account", "other", "nobody")] == [6, 1, 0]
+    assert two.here.busy() == {"account": 1}
+    for whose in (2, 3):
+        two.here.hear_busy(whose, {})
+    assert two.here.in_flight("account") == 1
+
+
 def test_a_new_one_learns_everything(two: Two) -> None:
     two.is_cut = True
     two.here.fail(lent(two.here, 10), limited(30), 10)
