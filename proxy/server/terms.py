@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ REQUEST_ID = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _SPECIAL = (*STEERING, EXPLAIN_HEADER, "expect", "content-encoding", "transfer-encoding", "upgrade")
 """With one of these a request takes more than an answer."""
-_WHOLE = frozenset({"openai_chat", "anthropic", "gemini"})
+WHOLE = frozenset({"openai_chat", "anthropic", "gemini"})
 """Wires whose conversations nobody keeps here."""
 
 
@@ -89,8 +89,10 @@ def given_id(headers: Mapping[str, str]) -> str:
     return given if _REQUEST_ID.fullmatch(given) else ""
 
 
-def terms_of(visit: Visit, edition: Edition, now: float) -> Terms | None:
-    """None: this takes an exchange, were it only to be refused. `now`: Unix seconds."""
+def terms_of(visit: Visit, edition: Edition, now: float, wires: Container[str] = WHOLE) -> Terms | None:
+    """None: this takes an exchange, were it only to be refused, or is not in one of these `wires`. `now`: Unix
+    seconds.
+    """
     headers, config = visit.headers, edition.config
     if visit.method != "POST" or any(name in headers for name in _SPECIAL):
         return None
@@ -99,7 +101,7 @@ def terms_of(visit: Visit, edition: Edition, now: float) -> Terms | None:
         check_host(visitor, (*config.server.allowed_hosts, config.host))
         match = routes.find(visit.path, "POST", headers, visitor.query)
         route = match.route
-        if route.kind != "ask" or route.operation != "generate" or route.is_enveloped or route.wire not in _WHOLE:
+        if route.kind != "ask" or route.operation != "generate" or route.is_enveloped or route.wire not in wires:
             return None
         body.check_head(headers, body.Limits(bytes_max=config.server.body_bytes_max))
         client = admit(visitor, edition.keys, config.server.cors_origins, now)

@@ -22,7 +22,7 @@ from proxy.server.terms import Terms, terms_of
 from proxy.server.visit import Visit
 from proxy.workers.handover import Departure, Send, arrive
 from proxy.workers.messages import Sockaddr
-from proxy.workers.scope import Scope
+from proxy.workers.scope import RESPONSES, WIRES, Scope, stands_alone
 
 Make = Callable[[], asyncio.Protocol]
 
@@ -101,7 +101,7 @@ class FollowerListener(Listener):
         if ride is not None:  # only what is served here has begun here
             await handle(self._app, visit, ride)
             return
-        terms = terms_of(visit, self._app.edition(), self._app.now())
+        terms = terms_of(visit, self._app.edition(), self._app.now(), WIRES)
         if terms is None or not self._scope().admits(terms.caller):
             visit.hand_on(visit.content.look())
             return
@@ -115,6 +115,8 @@ class FollowerListener(Listener):
         route = terms.route
         try:
             peek = await body.peek(content, model=terms.model, is_stream=route.is_stream)
+            if route.wire == RESPONSES and not stands_alone(content):
+                return False
         except ProxyError:
             return False
         return self._scope().serves(peek.model, route.wire, terms.caller.client.reach)

@@ -7,11 +7,26 @@ from __future__ import annotations
 from proxy.dispatch.fallbacks import fallbacks
 from proxy.dispatch.inquiry import Inquiry
 from proxy.dispatch.reach import Reach
+from proxy.dispatch.splice import members
 from proxy.errors import UnknownModel
+from proxy.server.continuation import PREVIOUS, is_stored
 from proxy.server.limits import Caller
+from proxy.server.references import MARK
+from proxy.server.terms import WHOLE
 from proxy.workers.papers import Standpoint
 
+RESPONSES = "openai_responses"
+WIRES = WHOLE | {RESPONSES}
+"""In which a follower is asked."""
 REMEMBERED_MAX = 4096
+_GOES_ON = (f'"{PREVIOUS}"'.encode(), MARK)
+
+
+def stands_alone(content: bytes) -> bool:
+    """Whether a Responses request neither goes on from another answer nor may be gone on from: such answers are kept
+    by the owner. Raises `Malformed`.
+    """
+    return not is_stored(members(content)) and not any(mark in content for mark in _GOES_ON)
 
 
 class Scope:

@@ -79,6 +79,23 @@ async def test_what_needs_the_owner_lands_there_over_the_same_connection(tmp_pat
         assert answers[1].headers["x-ratelimit-limit-requests"] == "1000"
 
 
+async def test_responses_that_nobody_keeps_are_served_where_they_come(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        follower = stage.followers[2]
+        connection = await stage.connected_to(follower)
+        for store, holder in ((False, follower), (True, stage.owner)):
+            content = {"model": "m", "input": "hi", "store": store}
+            connection.send("POST", "/v1/responses", content, authorization=f"Bearer {FREE}")
+            answer = await connection.answer()
+            assert (answer.status, answer.json["output"][0]["content"][0]["text"]) == (200, "hello")
+            assert connection.holder == holder
+        content |= {"previous_response_id": answer.json["id"]}
+        elsewhere = await stage.connected_to(stage.followers[3])
+        elsewhere.send("POST", "/v1/responses", content, authorization=f"Bearer {FREE}")
+        assert (await elsewhere.answer()).status == 200
+        assert elsewhere.holder == stage.owner
+
+
 async def test_large_bodies_and_those_that_come_slowly(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         follower = stage.followers[3]

@@ -8,7 +8,7 @@ from proxy.server.access import Client
 from proxy.server.limits import Caller
 from proxy.workers.messages import Papers
 from proxy.workers.papers import stand
-from proxy.workers.scope import Scope
+from proxy.workers.scope import Scope, stands_alone
 
 BASE = """
 openai-compatibility:
@@ -53,6 +53,20 @@ def test_those_who_would_go_on_in_its_place_count() -> None:
     chain = "routing: {fallbacks: {m: [%s]}}\n"
     assert not scope(chain % "narrow").serves("m", "openai_chat", EVERYTHING)
     assert scope(chain % "nobody-has-it").serves("m", "openai_chat", EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    ("content", "is_alone"),
+    [
+        (b'{"model":"m","input":"hi","store":false}', True),
+        (b'{"model":"m","input":"hi","store":true}', False),
+        (b'{"model":"m","input":"hi"}', False),
+        (b'{"model":"m","input":"hi","store":false,"previous_response_id":"resp_1"}', False),
+        (b'{"model":"m","input":[{"type":"item_reference","id":"msg_1"}],"store":false}', False),
+    ],
+)
+def test_of_responses_those_that_nobody_keeps(content: bytes, *, is_alone: bool) -> None:
+    assert stands_alone(content) is is_alone
 
 
 @pytest.mark.parametrize("limit", ["ip", "session"])
