@@ -3,8 +3,9 @@
 Run as a program of its own (``python -I -S confine.py``) it builds the box around itself and then becomes the CLI:
 between fork and exec nothing of the server's may run, as that has threads. Landlock (Linux 5.13 and newer, without any
 privilege) says which files may be read, written and run. All else is refused to the CLI and to whatever it starts:
-other files, other programs, ports to listen on, signals to others. It may connect to anybody: it talks to its provider.
-When the server dies it is killed, too: a CLI that is asked to end may first ask its provider once more.
+other files, other programs, ports to listen on (but those that it cannot do without), signals to others. It may connect
+to anybody: it talks to its provider. When the server dies it is killed, too: a CLI that is asked to end may first ask
+its provider once more.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 """System calls, the same on every architecture (linux/landlock.h)."""
 _ASK_VERSION = 1
-_BENEATH = 1
+_BENEATH, _PORT = 1, 2
 _NO_NEW_PRIVILEGES, _DIE_WITH_PARENT = 38, 1
 
 _EXECUTE, _WRITE, _READ, _LIST, _REFER, _TRUNCATE = (1 << bit for bit in (0, 1, 2, 3, 13, 14))
@@ -32,6 +33,7 @@ _HANDLED = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}
 """By version, what is refused unless it is allowed."""
 _THEN = "--"
 _LISTEN = 1
+_LISTENING = "port"
 _SCOPES = 3
 """Abstract sockets and signals stay in the box."""
 
@@ -65,15 +67,20 @@ def version() -> int:
 
 
 def boxed(
-    program: Sequence[str], *, runs: Iterable[Path] = (), reads: Iterable[Path] = (), writes: Iterable[Path] = ()
+    program: Sequence[str],
+    *,
+    runs: Iterable[Path] = (),
+    reads: Iterable[Path] = (),
+    writes: Iterable[Path] = (),
+    listens: Iterable[int] = (),
 ) -> list[str]:
     """The command that starts `program` in its box, which holds what is named and all below it; whatever may be run or
-    written may be read. Without a box where there is no Landlock.
+    written may be read. `listens`: the ports; 0: any that the system gives. Without a box where there is no Landlock.
     """
     if not version():
         return [*program]
     rights = {str(path): right for paths, right in ((reads, READS), (runs, RUNS), (writes, WRITES)) for path in paths}
-    told = [f"{right}:{path}" for path, right in rights.items()]
+    told = [*(f"{right}:{path}" for path, right in rights.items()), *(f"{_LISTENING}:{port}" for port in listens)]
     return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), *told, _THEN, *program]
 
 
@@ -81,7 +88,7 @@ def _kernel() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _restrict(rights: Mapping[str, int]) -> None:
+def _restrict(rights: Mapping[str, int], listens: Iterable[int]) -> None:
     kernel, known = _kernel(), version()
     handled = _HANDLED[min(known, max(_HANDLED))]
     fields = [handled, *([_LISTEN] if known >= 4 else []), *([_SCOPES] if known >= 6 else [])]
@@ -93,6 +100,8 @@ def _restrict(rights: Mapping[str, int]) -> None:
             allowed = right & handled & (-1 if Path(path).is_dir() else _OF_FILES)
             _checked(kernel.syscall(_ADD, box, _BENEATH, struct.pack("=Qi", allowed, place), 0))
             os.close(place)
+    for port in listens if known >= 4 else ():
+        _checked(kernel.syscall(_ADD, box, _PORT, struct.pack("=QQ", _LISTEN, port), 0))
     _checked(kernel.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
     _checked(kernel.syscall(_RESTRICT, box, 0))
     os.close(box)
@@ -107,9 +116,10 @@ def _checked(result: int) -> int:
 def main() -> None:
     then = sys.argv.index(_THEN)
     told, program = sys.argv[1:then], sys.argv[then + 1 :]
-    rights = {path: int(right) for right, _, path in (each.partition(":") for each in told)}
+    named = [(right, path) for right, _, path in (each.partition(":") for each in told)]
+    rights = {path: int(right) for right, path in named if right != _LISTENING}
     _kernel().prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
-    _restrict({**SYSTEM, **rights})
+    _restrict({**SYSTEM, **rights}, [int(port) for right, port in named if right == _LISTENING])
     os.execv(program[0], program)  # noqa: S606 - no shell is wanted
 
 

@@ -77,8 +77,7 @@ class JsonRpc:
         if "method" in message or "id" not in message:
             return None
         error = message.get("error")
-        told = None if error is None else str(_object(error).get("message", error))
-        return Reply(str(message["id"]), _object(message.get("result")), told)
+        return Reply(str(message["id"]), _object(message.get("result")), None if error is None else _told(error))
 
     def refusal(self, message: Mapping[str, JsonValue]) -> Mapping[str, JsonValue] | None:
         if "method" not in message or "id" not in message:
@@ -180,6 +179,12 @@ class Dialogue:
                 await self._send(refusal)
         else:
             self._on_event(message)
+
+
+def _told(error: JsonValue) -> str:
+    """Some say what it was only in the details."""
+    details = _object(_object(error).get("data")).get("details")
+    return ": ".join(each for each in (str(_object(error).get("message", error)), details) if isinstance(each, str))
 
 
 def _object(value: object) -> Mapping[str, JsonValue]:

@@ -1,7 +1,7 @@
 """Which official CLIs are there, in which version, and getting them: from npm, pinned, checked against its hashes.
 
-Installed ones stand in ``<data folder>/clis/<name>`` and come before those on the PATH. Claude Code, Codex, Grok and
-Copilot are native programs; Gemini CLI, Qwen Code and Kimi Code need Node, which comes along on Linux.
+Installed ones stand in ``<data folder>/clis/<name>`` and come before those on the PATH. Claude Code, Codex, OpenCode,
+Grok and Copilot are native programs; Gemini CLI, Qwen Code and Kimi Code need Node, which comes along on Linux.
 """
 
 from __future__ import annotations
@@ -117,7 +117,18 @@ COPILOT = Cli(
     entries=(f"@github/copilot-{_OS}-{_CPU}/copilot", f"@github/copilot-{_OS}musl-{_CPU}/copilot"),
     has_cache=True,
 )
-CLI_TABLE = {cli.name: cli for cli in (CLAUDE, CODEX, GEMINI, QWEN, KIMI, GROK, COPILOT)}
+OPENCODE = Cli(
+    name="opencode",
+    whose="OpenCode",
+    package="opencode-ai",
+    entries=(
+        f"opencode-{_OS}-{_CPU}/bin/opencode",
+        f"opencode-{_OS}-{_CPU}-baseline/bin/opencode",
+        f"opencode-{_OS}-{_CPU}-musl/bin/opencode",
+    ),
+    npm="install",
+)
+CLI_TABLE = {cli.name: cli for cli in (CLAUDE, CODEX, GEMINI, QWEN, OPENCODE, KIMI, GROK, COPILOT)}
 
 
 class CliMissing(Exception):
@@ -214,8 +225,8 @@ async def install(cli: Cli, data: Path, ours: Mapping[str, str]) -> Installed:
 def _native(cli: Cli) -> Iterator[tuple[str, Locked]]:
     """The package that holds its program on this machine."""
     for entry in cli.entries:
-        scope, _, rest = entry.partition("/")
-        package = f"{scope}/{rest.partition('/')[0]}"
+        names = entry.split("/")
+        package = "/".join(names[: 2 if entry.startswith("@") else 1])
         if (pin := locked(cli.name, package)) is not None and "musl" not in package:
             yield package, pin
 

@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,8 @@ _NEEDS: Mapping[str, _Needs] = {
     "codex": _Needs(switches=("--strict-config",), command=("app-server",)),
     **{
         profile.cli.name: _Needs(
-            switches=tuple(each for each in profile.arguments if each.startswith("--")), command=()
+            switches=tuple(each for each in profile.arguments if each.startswith("--")),
+            command=tuple(each for each in profile.arguments[:1] if not each.startswith("--")),
         )
         for profile in PROFILES
     },
@@ -74,9 +75,10 @@ def _outdated(cli: Cli, version: str) -> str:
     return "" if profile is None else outdated(profile, version) or ""
 
 
-def needed(rows: Iterable[Row]) -> frozenset[str]:
+def needed(rows: Collection[Row]) -> frozenset[str]:
     """The CLIs of the accounts that are in use."""
-    return frozenset(LOGIN_KINDS[row.provider].cli.name for row in rows if row.provider in LOGIN_KINDS)
+    logins = {row.provider: LOGIN_KINDS[row.provider].cli.name for row in rows if row.provider in LOGIN_KINDS}
+    return frozenset({*logins.values(), *(row.cli for row in rows if row.cli)})
 
 
 async def gathered(desk: Desk, config: Config, where: str, warnings: tuple[str, ...], ours: Mapping[str, str]) -> Facts:
@@ -84,7 +86,7 @@ async def gathered(desk: Desk, config: Config, where: str, warnings: tuple[str, 
     folder, now = desk.folder, time.time()
     rows = desk.rows()
     egress = with_egress(ours, desk.proxy_url)
-    is_needed = needed(row for row in rows if row.state == "ready")
+    is_needed = needed([row for row in rows if row.state == "ready"])
     clis = await asyncio.gather(*(_cli(cli, folder, egress, cli.name in is_needed) for cli in CLI_TABLE.values()))
     ports = sorted({kind.port for kind in LOGIN_KINDS.values() if kind.port})
     is_serving = await asyncio.to_thread(_answers, config)

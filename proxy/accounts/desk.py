@@ -22,7 +22,15 @@ from proxy.accounts.enrolment import enrolled, open_store
 from proxy.accounts.fresh_logins import own_login, signer_of
 from proxy.accounts.known import Usage, usages
 from proxy.accounts.login_probe import probe_login
-from proxy.config.account_files import AccountFile, CliLogin, HomeLogin, OidcLogin, ServiceAccount, interpret
+from proxy.config.account_files import (
+    AccountFile,
+    CliLogin,
+    CompatibleAccount,
+    HomeLogin,
+    OidcLogin,
+    ServiceAccount,
+    interpret,
+)
 from proxy.config.schema import Config
 from proxy.providers.base import Provider
 from proxy.providers.configured import from_config
@@ -35,6 +43,7 @@ CONFIG_FILE = "config.yaml"
 class Row:
     """`file`: None for a key of the configuration. `state`: ready · disabled · quarantined · unused. `windows`: as a
     running server knows them. `login_expires_at`: RFC 3339; empty: nobody has to log in again, or nobody knows when.
+    `cli`: that asks with a key.
     """
 
     id: str
@@ -48,6 +57,7 @@ class Row:
     organization: str = ""
     plan: str = ""
     login_expires_at: str = ""
+    cli: str = ""
     windows: tuple[Usage, ...] = ()
 
     @property
@@ -149,6 +159,7 @@ class Desk:
                 file=name,
                 why=why,
                 note=file.settings.note or None if file is not None else None,
+                cli=file.settings.cli if file is not None and isinstance(file.settings, CompatibleAccount) else "",
                 **_who(file),
             )
 

@@ -63,7 +63,7 @@ async def probe_account(snapshot: Snapshot, credential_id: str, upstream: Upstre
     """The same of an account of a running server."""
     credential = next(each for each in snapshot.credentials if each.id == credential_id)
     provider = next(each for each in snapshot.providers if each.name == credential.provider)
-    if provider.own_cli:
+    if provider.own_cli and provider.channel:
         return False, "is a login, which is tested through its own CLI: proxy accounts test"
     if provider.executor != "http":
         return True, "works: it is simulated"

@@ -80,6 +80,9 @@ class CompatibleAccount(AccountKey):
         Limits(check=checks.base_url, example="https://openrouter.ai/api/v1"),
     )
     api_key: Secret = setting(Secret(""), "The key; without one it is a local server.", Limits(check=checks.api_key))
+    cli: Literal["", "opencode", "qwen"] = setting(
+        "", "The official CLI that asks with it for every client but itself; empty: it is asked directly."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

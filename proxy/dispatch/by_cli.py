@@ -18,8 +18,8 @@ def through_cli(candidate: Candidate, operation: Operation) -> Candidate:
     provider = candidate.provider
     if operation != "generate":
         raise Untranslatable(
-            f"{candidate.credential.label} is a login of {provider.own_cli}, which can be asked for answers only; an "
-            "API key serves this, too"
+            f"{candidate.credential.label} is asked through {provider.own_cli}, which can be asked for answers only; "
+            "an API key that is asked directly serves this, too"
         )
     asked = replace(provider, profile=provider.cli_profile or provider.profile, is_enveloped=False, official=())
     return replace(candidate, provider=asked)

@@ -56,13 +56,11 @@ def call_for(
         executor=provider.cli_executor if is_by_cli else provider.executor,
         model=candidate.model,
         operation=operation,
-        account=_login(credential) if is_by_cli else None,
+        account=_account(credential) if is_by_cli else None,
     )
 
 
-def _login(credential: Credential) -> CliAccount | None:
-    if credential.home is None:
-        return None
+def _account(credential: Credential) -> CliAccount:
     return CliAccount(id=credential.id, home=credential.home, project=credential.project)
 
 

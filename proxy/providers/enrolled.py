@@ -19,7 +19,7 @@ from proxy.config.account_files import (
     OidcLogin,
     ServiceAccount,
 )
-from proxy.providers import claude_code, codex, gemini_cli, oidc, vertex
+from proxy.providers import chat_by_cli, claude_code, codex, gemini_cli, oidc, vertex
 from proxy.providers.base import Provider
 from proxy.providers.configured import PROVIDER_OF, compatible_name, credential_of, key_id, offered
 from proxy.providers.openai_compatible import provider_named
@@ -133,7 +133,7 @@ def from_files(
 def _credential(key: AccountKey, file: AccountFile, own_id: str, name: str, proxy_url: str) -> Credential:
     credential = credential_of(
         key,
-        provider=compatible_name(key.name) if isinstance(key, CompatibleAccount) else PROVIDER_OF[file.kind].name,
+        provider=_name_of(key) if isinstance(key, CompatibleAccount) else PROVIDER_OF[file.kind].name,
         own_id=own_id,
         label=key.label or name.removesuffix(".json"),
         proxy_url=proxy_url,
@@ -196,7 +196,7 @@ def _providers(
             case ServiceAccount():
                 found[vertex.ACCOUNT.name] = vertex.ACCOUNT
             case CompatibleAccount() as account:
-                compatible.setdefault(compatible_name(account.name), []).append(account)
+                compatible.setdefault(_name_of(account), []).append(account)
             case OidcLogin() as login if oidc.is_compatible(login):
                 compatible.setdefault(compatible_name(login.provider), []).append(login)
             case OidcLogin() as login:
@@ -206,8 +206,16 @@ def _providers(
     yield from (_compatible(name, accounts) for name, accounts in compatible.items() if name not in named)
 
 
+def _name_of(account: CompatibleAccount) -> str:
+    """Asked in another way it is another provider."""
+    name = f"{account.name}-by-{account.cli}" if account.cli else account.name
+    return compatible_name(name)
+
+
 def _compatible(name: str, accounts: Sequence[CompatibleAccount | OidcLogin]) -> Provider:
     models = tuple(model.name for account in accounts for model in account.models)
     provider = provider_named(name, accounts[0].base_url.rstrip("/"), models)
+    if isinstance(accounts[0], CompatibleAccount) and accounts[0].cli:
+        provider = chat_by_cli.by_cli(provider, accounts[0].cli)
     # Whoever lists no models is asked for any, as an entry of the configuration without models is.
     return provider if all(account.models for account in accounts) else replace(provider, families=("*",))

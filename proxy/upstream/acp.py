@@ -12,7 +12,7 @@ from pathlib import Path
 
 from proxy.errors import Broken
 from proxy.hub.residue import JsonObject
-from proxy.upstream import gemini_settings
+from proxy.upstream import gemini_settings, opencode_settings, qwen_settings
 from proxy.upstream.acp_process import AcpProcess
 from proxy.upstream.acp_profile import AcpProfile
 from proxy.upstream.acp_relay import AcpRelay
@@ -26,7 +26,7 @@ from proxy.upstream.cli_traces import CliTraces
 from proxy.upstream.cli_worker import Kind
 from proxy.upstream.own_answer import Told
 
-PROFILES: tuple[AcpProfile, ...] = (gemini_settings.PROFILE,)
+PROFILES: tuple[AcpProfile, ...] = (gemini_settings.PROFILE, qwen_settings.PROFILE, opencode_settings.PROFILE)
 SEATS = Seats(at_once=32, conversations_max=150)
 """Each conversation leaves a megabyte behind in its process, ended or not."""
 SEAT_SECONDS_MAX = 30.0

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from proxy.hub.residue import JsonObject
+from proxy.hub.residue import JsonObject, JsonValue
 from proxy.upstream.acp_exchange import Exchange
 from proxy.upstream.acp_script import Called, Fate
 
@@ -33,7 +33,8 @@ class Conversation:
     is_broken: bool = False
     asking: asyncio.Task[None] | None = None
     _is_parked: bool = False
-    _results: asyncio.Queue[JsonObject | None] = field(default_factory=asyncio.Queue)
+    _results: list[tuple[Called, JsonObject]] = field(default_factory=list)
+    _has_results: asyncio.Event = field(default_factory=asyncio.Event)
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -75,25 +76,39 @@ class Conversation:
 
     def let_go(self) -> None:
         self.is_broken = True
-        self._results.put_nowait(None)
+        self._has_results.set()
         self.moved()
 
     # the caller's tools
 
-    def carried_out(self, results: Sequence[JsonObject]) -> None:
-        """All calls that it waits for. It takes the results one by one."""
+    def carried_out(self, calls: Sequence[Called], results: Sequence[JsonObject]) -> None:
+        """All that it waits for."""
+        self._results += zip(calls, results, strict=True)
         self.pending = ()
-        for result in results:
-            self._results.put_nowait(result)
+        self._has_results.set()
 
-    async def carry_out(self) -> JsonObject:
-        """What its next call brings. Waits for the caller."""
-        if self._results.empty():
+    async def carry_out(self, tool: str, arguments: JsonValue) -> JsonObject:
+        """What this call brings, by the tool's own name. Waits for the caller. Some CLIs call several at once, in any
+        order.
+        """
+        if not self._results:
             self._is_parked = True
             self.moved()
-        result = await self._results.get()
+        while not (self._results or self.is_broken):
+            self._has_results.clear()
+            await self._has_results.wait()
         self._is_parked = False
-        return result or {"content": [{"type": "text", "text": "nobody carries it out"}], "isError": True}
+        if not self._results:
+            return {"content": [{"type": "text", "text": "nobody carries it out"}], "isError": True}
+        _, result = self._results.pop(self._found(tool, arguments))
+        return result
+
+    def _found(self, tool: str, arguments: JsonValue) -> int:
+        """Which of the results is meant."""
+        for at, (call, _) in enumerate(self._results):
+            if call.name.endswith(tool) and call.arguments == arguments:
+                return at
+        return 0
 
     def served(self, method: str, params: Mapping[str, object]) -> JsonObject:
         """The answer to what it asks as a client of MCP (revision 2025-06-18), but for a call of a tool."""

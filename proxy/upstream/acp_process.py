@@ -1,8 +1,9 @@
 """One process of an ACP CLI and the conversations in it: begun, gone on with, let go.
 
-All of its conversations are instructed by one file, which each reads again whenever another begins, and when it is
-made to. So one at a time is told something, with its own instructions in the file, until its request has come; the
-relay looks at each request, whether it is under the right ones.
+All of its conversations are instructed by one file. Some CLIs read it as a conversation begins. With others each
+conversation reads it again whenever another begins, and when it is made to: there one at a time is told something, with
+its own instructions in the file, until its request has come. The relay looks at each request, whether it is under the
+right ones.
 """
 
 from __future__ import annotations
@@ -13,13 +14,10 @@ import secrets
 from collections.abc import Coroutine
 from pathlib import Path
 
-import msgspec
-
 from auth.cli.dialogue import AGENT_CLIENT, Dialogue, Refusal
 from auth.cli.process import CliProcess, Ended
 from auth.document import JsonValue
 from proxy.errors import Broken
-from proxy.hub.residue import JsonObject
 from proxy.upstream.acp_conversation import Conversation
 from proxy.upstream.acp_exchange import Exchange
 from proxy.upstream.acp_profile import AcpProfile
@@ -130,25 +128,31 @@ class AcpProcess:
         )
         self._line.tools[conversation.key] = conversation
         try:
-            conversation.id = await self._new(turn.settings, self._servers(conversation))
+            conversation.id = await self._new(turn, self._servers(conversation))
         finally:
             if not conversation.id:
                 self._line.tools.pop(conversation.key, None)
         self._line.conversations[conversation.id] = conversation
         return conversation
 
-    async def _new(self, settings: JsonObject, servers: list[JsonValue]) -> str:
-        """One after the other: Gemini CLI has a lock on its list of folders, and waits twice as long each time that it
-        finds it taken.
+    async def _new(self, turn: Turn, servers: list[JsonValue]) -> str:
+        """One after the other: some read what they all have in one place, and Gemini CLI has a lock on its list of
+        folders, and waits twice as long each time that it finds it taken.
         """
         self._serial += 1
         folder = self._folder / TALKS / f"{self._serial}"
-        path = folder / self._profile.settings
-        path.parent.mkdir(mode=0o700, parents=True)
-        _write(path, msgspec.json.encode(settings))
+        folder.mkdir(mode=0o700)
         async with self._door:
+            self._furnish(folder, turn)
             told = await self._dialogue.ask("session/new", {"cwd": str(folder), "mcpServers": servers})
         return str(told.get("sessionId"))
+
+    def _furnish(self, folder: Path, turn: Turn) -> None:
+        if not self._profile.rereading:
+            _write(self._folder / INSTRUCTIONS, turn.instructions.encode())
+        for name in (self._profile.settings, *self._profile.empty_files):
+            (folder / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(folder / name, turn.settings if name == self._profile.settings else b"")
 
     def _servers(self, conversation: Conversation) -> list[JsonValue]:
         if not conversation.tools:
@@ -158,19 +162,21 @@ class AcpProcess:
 
     async def tell(self, conversation: Conversation, step: Step, expected: bytes | Fate | Exchange) -> None:
         """Says it, and waits for the request that comes of it."""
-        async with self._floor:
+        async with self._floor if self._profile.rereading else contextlib.nullcontext():
             await self._instruct(conversation)
             conversation.expected = expected
             match step.told:
                 case Say(blocks=blocks):
                     prompt = self._prompt(conversation.id, [*blocks])
                     conversation.asking = self._errand(self._prompted(conversation, prompt))
-                case Results(results=results):
-                    conversation.carried_out(results)
+                case Results(calls=calls, results=results):
+                    conversation.carried_out(calls, results)
             await conversation.has_asked()
 
     async def _instruct(self, conversation: Conversation) -> None:
         """It may have read the file at any moment since it began; as long as that said the same, it need not again."""
+        if not self._profile.rereading:
+            return
         if self._instructions != conversation.instructions:
             _write(self._folder / INSTRUCTIONS, conversation.instructions.encode())
             self._instructions = conversation.instructions

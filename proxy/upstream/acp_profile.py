@@ -24,12 +24,14 @@ class Asked:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Of one process. `relay`: the address that it has for its provider; `key`: what it takes for a token.
-    `instructions`: the file that holds what all its conversations are instructed with.
+    `instructions`: the file that holds what all its conversations are instructed with. `talks`: where they have their
+    folders.
     """
 
     relay: str
     key: str
     instructions: str
+    talks: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +42,21 @@ class AcpProfile:
     version_min: tuple[int, int, int]
     """The first that is known to have every switch that is used here, and to heed it."""
     arguments: tuple[str, ...]
+    listens: tuple[int, ...] = ()
+    """Ports that it cannot do without, for itself; 0: any that the system gives."""
     variables: Callable[[Place], Mapping[str, str]]
     files: Mapping[str, JsonObject]
     """JSON below its ``HOME``."""
     settings: str
-    """The file below a conversation's folder that holds `Turn.settings`."""
-    rereading: tuple[str, ...]
-    """Modes that a conversation is set to, one after the other, so that it reads its instructions again."""
+    """The file that holds `Turn.settings`, as a path from a conversation's folder. Where it lies outside, each
+    conversation reads it as it begins.
+    """
+    empty_files: tuple[str, ...] = ()
+    """In a conversation's folder, each in the place of one that says something."""
+    rereading: tuple[str, ...] = ()
+    """Modes that a conversation is set to, one after the other, so that it reads its instructions again. None: it reads
+    them as it begins, and never again.
+    """
     server: str
     """What the server of the caller's tools is called."""
     turn_path: str
@@ -61,14 +71,16 @@ class AcpProfile:
     """Where its provider takes such a request."""
     refusal: Callable[[int, str], bytes]
     """The body of an error of ours."""
+    final_status: int = 400
+    """After which it does not try again, whatever it asked."""
     read: Callable[[Call], Turn]
     """Raises `ValueError`."""
     resumed: Callable[[bytes, Sequence[JsonObject]], bytes]
     """A call's body with what was said before in front, unless it tells a history of its own. Raises `ValueError`."""
     said: Callable[[bytes, Sequence[JsonObject]], Sequence[JsonObject]]
     """What a call's body tells and the model answered, to be resumed."""
-    asked: Callable[[bytes], Asked]
-    """Raises `ValueError`."""
+    asked: Callable[[bytes, Mapping[str, str]], Asked]
+    """Of a request's body and headers. Raises `ValueError`."""
     listener: Callable[[Turn], Listener]
     spelled: Mapping[str, str]
     """Names of models that it changes for its provider, and how."""

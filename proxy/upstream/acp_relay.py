@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import msgspec
 from aiohttp import web
 
 from proxy.errors import Broken, UpstreamError
-from proxy.hub.residue import JsonObject
+from proxy.hub.residue import JsonObject, JsonValue
 from proxy.upstream.acp_conversation import Conversation
 from proxy.upstream.acp_exchange import Exchange
 from proxy.upstream.acp_profile import AcpProfile, Asked
@@ -100,7 +101,7 @@ class AcpRelay:
     async def _turn(self, line: Line, request: web.BaseRequest) -> web.StreamResponse:
         body = await body_of(request)
         try:
-            asked = self._profile.asked(body)
+            asked = self._profile.asked(body, request.headers)
         except ValueError:
             return self._refused("this cannot be read")
         conversation = line.conversations.get(asked.conversation)
@@ -156,8 +157,8 @@ class AcpRelay:
         return (*own, *(each for each in call.headers if each[0].lower() in account))
 
     def _refused(self, why: str) -> web.Response:
-        """400: the one status after which none of these CLIs tries again."""
-        return web.Response(status=400, body=self._profile.refusal(400, why), headers=_JSON)
+        status = self._profile.final_status
+        return web.Response(status=status, body=self._profile.refusal(status, why), headers=_JSON)
 
 
 # the caller's tools, as MCP has them (streamable HTTP)
@@ -188,7 +189,8 @@ async def _serve_tools(conversation: Conversation | None, request: web.BaseReque
 
 async def _call(conversation: Conversation, message: _Message, request: web.BaseRequest) -> web.StreamResponse:
     response = web.StreamResponse(headers=_SSE)
-    coming = asyncio.ensure_future(conversation.carry_out())
+    arguments = cast("JsonValue", message.params.get("arguments"))
+    coming = asyncio.ensure_future(conversation.carry_out(str(message.params.get("name")), arguments))
     try:
         await response.prepare(request)
         while not (await asyncio.wait([coming], timeout=BEAT_SECONDS))[0]:

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple
 
-from proxy.hub.residue import JsonObject
+from proxy.hub.residue import JsonObject, JsonValue
 
 
 class Fate(Enum):
@@ -31,10 +31,21 @@ class Say:
     blocks: tuple[JsonObject, ...]
 
 
+class Called(NamedTuple):
+    """A call of the model's. `name`: of the tool, as it was offered. `id`: or empty. `arguments`: or None, where the
+    CLI carries out one call after the other, and it does not matter which is which.
+    """
+
+    name: str
+    id: str = ""
+    arguments: JsonValue = None
+
+
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Of the tools that the CLI waits for, in the order of its calls: each an MCP ``CallToolResult``."""
+    """Of the tools that the CLI waits for, in the order of its `calls`: each an MCP ``CallToolResult``."""
 
+    calls: tuple[Called, ...]
     results: tuple[JsonObject, ...]
 
 
@@ -46,14 +57,10 @@ class Step:
     then: bytes | Fate
 
 
-Called: TypeAlias = tuple[str, str]
-"""(name of the tool, id or empty)"""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """What one call asks. `said`: a digest of each thing that was said, in order; `terms`: one of all that holds for a
-    whole conversation. `tools`: as MCP lists them. `settings`: for the conversation's own folder, by file.
+    whole conversation. `tools`: as MCP lists them. `settings`: the file of them.
     `steps`: what to tell a CLI that knows so many things already, and waits for the results of these calls; raises
     `ValueError` where that cannot be.
     """
@@ -62,7 +69,7 @@ class Turn:
     is_stream: bool
     instructions: str
     tools: tuple[JsonObject, ...]
-    settings: JsonObject
+    settings: bytes
     said: tuple[bytes, ...]
     terms: bytes
     steps: Callable[[int, Sequence[Called]], tuple[Step, ...]]

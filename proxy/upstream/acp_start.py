@@ -69,9 +69,11 @@ class AcpStarter:
         installed = await asyncio.to_thread(find, profile.cli, self._data, self._ours)
         command = await asyncio.to_thread(program, installed, self._ours)
         await asyncio.to_thread(_furnish, folder, profile.files)
-        place = Place(relay=line.address, key=line.key, instructions=str(folder / INSTRUCTIONS))
+        place = Place(
+            relay=line.address, key=line.key, instructions=str(folder / INSTRUCTIONS), talks=str(folder / TALKS)
+        )
         process = await CliProcess.start(
-            _boxed([*command, *profile.arguments], folder),
+            [*_boxed(command, folder, profile.listens), *profile.arguments],
             home=folder / HOME,
             variables=profile.variables(place),
             ours=self._ours,
@@ -94,11 +96,10 @@ def program(installed: Installed, ours: Mapping[str, str]) -> Sequence[str]:
     return [str(Path(node).resolve()), str(script)]
 
 
-def _boxed(command: Sequence[str], folder: Path) -> Sequence[str]:
+def _boxed(command: Sequence[str], folder: Path, listens: Sequence[int]) -> Sequence[str]:
     """It reads its own package and its own folder, and runs itself."""
-    executable, script, *_ = map(Path, command)
-    packages = [parent for parent in script.parents if (parent / "package.json").is_file()][:1]
-    return boxed(command, runs=[executable], reads=packages, writes=[folder])
+    packages = [parent for parent in Path(command[-1]).parents if (parent / "package.json").is_file()][:1]
+    return boxed(command, runs=[Path(command[0])], reads=packages, writes=[folder], listens=listens)
 
 
 def _furnish(folder: Path, files: Mapping[str, JsonObject]) -> None:

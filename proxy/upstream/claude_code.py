@@ -67,7 +67,7 @@ class ClaudeCode:
     async def send(self, call: Call) -> WholeAnswer | StreamedAnswer:
         if call.operation != "generate":
             return _refused(Fault(501, "not_found_error", f"Claude Code does not do this: {call.operation}"))
-        if call.account is None:
+        if call.account is None or call.account.home is None:
             raise Unreachable("the login has no home, so its CLI cannot be started", code="no_home")
         try:
             request = read(call.body, _betas(call))
@@ -135,6 +135,7 @@ class ClaudeCode:
         return limits if asyncio.get_running_loop().time() - at < LIMITS_SECONDS else {}
 
     async def _start(self, account: CliAccount, variant: str) -> ClaudeProcess:
+        assert account.home is not None
         proxy_url, access = self._ways[variant]
         if proxy_url and not proxy_url.startswith(("http://", "https://")):
             raise Unreachable("Claude Code takes an http:// or https:// egress proxy only", code="egress_proxy")

@@ -56,7 +56,7 @@ class Codex:
 
     async def send(self, call: Call) -> Answer:
         account = call.account
-        if account is None or not call.url.endswith(_BACKEND):
+        if account is None or account.home is None or not call.url.endswith(_BACKEND):
             raise Broken("this account has no login of Codex's")
         try:
             turn = read_turn(call.body)
@@ -92,6 +92,7 @@ class Codex:
         await self._relay.close()
 
     async def _start(self, account: CliAccount, variant: str) -> CodexProcess:
+        assert account.home is not None
         return await self._starter.start(account.home, *self._ways[variant])
 
 

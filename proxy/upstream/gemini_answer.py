@@ -12,6 +12,7 @@ from typing import cast
 import msgspec
 
 from proxy.hub.residue import JsonObject, JsonValue
+from proxy.upstream.acp_script import Called
 
 CONTENT_TYPE = "text/event-stream"
 WAIT = "wait_for_previous"
@@ -49,10 +50,12 @@ class GeminiListener:
         return bool(self.finish) or self.has_failed
 
     @property
-    def calls(self) -> tuple[tuple[str, str], ...]:
-        """(name, id or empty) of each that the model asks for."""
+    def calls(self) -> tuple[Called, ...]:
+        """Of each that the model asks for."""
         found = (part["functionCall"] for part in self.parts if "functionCall" in part)
-        return tuple((str(call.get("name")), str(call.get("id") or "")) for call in found if isinstance(call, dict))
+        return tuple(
+            Called(str(call.get("name")), str(call.get("id") or "")) for call in found if isinstance(call, dict)
+        )
 
     @property
     def is_remembered(self) -> bool:

@@ -14,6 +14,7 @@ import msgspec
 
 from proxy.hub.residue import JsonObject, JsonValue
 from proxy.upstream.acp_script import Called, Fate, Results, Say, Step, Turn
+from proxy.upstream.acp_words import spelled_out
 from proxy.upstream.base import Call
 from proxy.upstream.gemini_answer import canned, without_waits
 
@@ -57,7 +58,7 @@ class _Content:
     @property
     def calls(self) -> tuple[Called, ...]:
         calls = (_object(part.get("functionCall")) for part in self.parts if "functionCall" in part)
-        return tuple((str(call.get("name")), str(call.get("id") or "")) for call in calls)
+        return tuple(Called(str(call.get("name")), str(call.get("id") or "")) for call in calls)
 
 
 def read_turn(call: Call) -> Turn:
@@ -69,7 +70,7 @@ def read_turn(call: Call) -> Turn:
     tools = tuple(_tools(body.get("tools")))
     settings = _settings(call.model, body)
     instructions = as_instructions(_text(_object(body.get("systemInstruction")).get("parts")))
-    terms: JsonObject = {"instructions": instructions, "tools": [*tools], "settings": settings}
+    terms: JsonObject = {"instructions": instructions, "tools": [*tools], "settings": settings.decode()}
     return Turn(
         model=call.model,
         is_stream=_STREAMED in call.url,
@@ -137,14 +138,14 @@ def _tools(value: JsonValue) -> Iterator[JsonObject]:
             }
 
 
-def _settings(model: str, body: JsonObject) -> JsonObject:
+def _settings(model: str, body: JsonObject) -> bytes:
     """A model of the conversation's own, by the name that it has anyway: nothing of what the CLI would add to it."""
     generation: JsonObject = {
         **_object(body.get("generationConfig")),
         **{key: value for key, value in body.items() if key not in _KEPT_APART},
     }
-    alias: JsonObject = {"modelConfig": {"model": model, "generateContentConfig": generation}}
-    return {"model": {"name": model}, "modelConfigs": {"customAliases": {model: alias}}}
+    alias: JsonObject = {"modelConfig": {"model": model, "generateContentConfig": spelled_out(generation)}}
+    return _canonical({"model": {"name": model}, "modelConfigs": {"customAliases": {model: alias}}})
 
 
 # steps
@@ -162,7 +163,7 @@ def _steps(contents: Sequence[_Content], pending: Sequence[Called], loses_media:
         blocks = (*(_shown(answers) if loses_media else ()), *_blocks(content))
         results = tuple(_result(answer, shows=not loses_media) for answer in answers)
         if results:
-            yield Step(Results(results), Fate.IS_REFUSED if blocks else then)
+            yield Step(Results((*pending,), results), Fate.IS_REFUSED if blocks else then)
         if blocks:
             yield Step(Say(blocks), then)
         if not results and not blocks:
@@ -174,13 +175,13 @@ def _answers(content: _Content, pending: Sequence[Called]) -> list[JsonObject]:
     answers = [_object(part["functionResponse"]) for part in content.parts if "functionResponse" in part]
     if len(answers) != len(pending):
         raise ValueError(f"contents: {len(pending)} calls have {len(answers)} results")
-    ids = [call_id for _, call_id in pending]
+    ids = [call.id for call in pending]
     named = [str(answer.get("id") or "") for answer in answers]
     if all(named) and sorted(named) == sorted(ids):
         answers.sort(key=lambda answer: ids.index(str(answer.get("id"))))
-    for answer, (name, _) in zip(answers, pending, strict=True):
-        if answer.get("name", name) != name:
-            raise ValueError(f"contents: a result of {answer.get('name')} stands where {name} was called")
+    for answer, call in zip(answers, pending, strict=True):
+        if answer.get("name", call.name) != call.name:
+            raise ValueError(f"contents: a result of {answer.get('name')} stands where {call.name} was called")
     return answers
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from auth.cli.install import GEMINI
 from proxy.hub.residue import JsonObject, JsonValue
+from proxy.upstream import acp_words
 from proxy.upstream.acp_profile import AcpProfile, Asked, Place
 from proxy.upstream.acp_script import Turn
 from proxy.upstream.base import Call
@@ -55,6 +56,7 @@ def _variables(place: Place) -> dict[str, str]:
         "GOOGLE_GENAI_USE_GCA": "true",
         "GOOGLE_CLOUD_ACCESS_TOKEN": place.key,
         "GEMINI_SYSTEM_MD": place.instructions,
+        **acp_words.VARIABLES,
         **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), egress),
         **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1"),
     }
@@ -104,7 +106,7 @@ class _Request(msgspec.Struct):
 _read_request = msgspec.json.Decoder(_Request).decode
 
 
-def _asked(body: bytes) -> Asked:
+def _asked(body: bytes, _headers: Mapping[str, str]) -> Asked:
     request = _read_request(body)
     instructions = "".join(part.text for part in request.request.systemInstruction.parts)
     return Asked(conversation=request.request.session_id, model=request.model, instructions=instructions)

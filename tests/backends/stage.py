@@ -17,8 +17,9 @@ from typing import Any
 
 import msgspec
 
-from tests.backends import claude_backend, codex_backend, gemini_backend
+from tests.backends import claude_backend, codex_backend, gemini_backend, opencode_backend, qwen_backend
 from tests.backends.backend import Backend
+from tests.backends.chat_backend import ChatBackend
 from tests.backends.claude_backend import ClaudeBackend
 from tests.backends.codex_backend import CodexBackend
 from tests.backends.gemini_backend import GeminiBackend
@@ -35,9 +36,9 @@ _URL = re.compile(rb"http://127\.0\.0\.1:\d+")
 @dataclass(slots=True, kw_only=True)
 class Stage:
     """`says`: the module with the words of its provider. `kind`: of the accounts, whose files say `more`. `login_file`:
-    a login, below its home. `home_variable`: names to the CLI what it has here. `serving`: stands in the command of
-    those that ask for others. `interrupt`: what they are told when nobody listens any more. `programs`: a pattern of
-    the files that they are made of.
+    a login, below its home; where there is none, an account's own file. `home_variable`: names to the CLI what it has
+    here. `serving`: stands in the command of those that ask for others. `interrupt`: what they are told when nobody
+    listens any more. `programs`: a pattern of the files that they are made of.
     """
 
     folder: Path
@@ -68,16 +69,25 @@ class Stage:
     def log(self) -> list[dict[str, Any]]:
         return [msgspec.json.decode(line) for line in (self.folder / "log").read_bytes().splitlines()]
 
+    @property
+    def home(self) -> Path:
+        """That holds the first account's `login_file`."""
+        return self.data / "homes" / f"{self.kind}-{0:012x}"
+
+    def account_file(self, account: str, number: int) -> dict[str, str]:
+        name = f"{self.kind}-{number:012x}"
+        home = self.data / "homes" / name
+        home.mkdir(mode=0o700, parents=True)
+        (home / self.login_file).parent.mkdir(exist_ok=True)
+        (home / self.login_file).write_bytes(self.says.login(account))
+        named = {"type": self.kind, "home": name, "account": account, "email": f"{account}@example.test"}
+        return {**named, **dict(self.more)}
+
     async def open(self) -> None:
+        (self.data / "homes").mkdir(mode=0o700, parents=True)
         for number, account in enumerate(ACCOUNTS):
-            name = f"{self.kind}-{number:012x}"
-            home = self.data / "homes" / name
-            home.mkdir(mode=0o700, parents=True)
-            (home / self.login_file).parent.mkdir(exist_ok=True)
-            (home / self.login_file).write_bytes(self.says.login(account))
-            named = {"type": self.kind, "home": name, "account": account, "email": f"{account}@example.test"}
-            file = {**named, **dict(self.more)}
-            (self.data / f"{account}.json").write_bytes(msgspec.json.encode({**file, "priority": -number}))
+            file = {**self.account_file(account, number), "priority": -number}
+            (self.data / f"{account}.json").write_bytes(msgspec.json.encode(file))
         for path in self.data.rglob("*.json"):
             path.chmod(0o600)
         self.data.chmod(0o700)
@@ -214,8 +224,47 @@ class GeminiStage(Stage):
     more: tuple[tuple[str, str], ...] = (("project-id", "harbour-project"),)
 
 
+@dataclass(slots=True, kw_only=True)
+class KeyStage(Stage):
+    """Its accounts are keys."""
+
+    backend: ChatBackend
+    login_file: str = "harbour.json"
+    interrupt: str = "session/cancel"
+
+    @property
+    def home(self) -> Path:
+        return self.data
+
+    def account_file(self, account: str, number: int) -> dict[str, str]:
+        del number
+        place = f"https://{self.says.HOST}/v1"
+        named = {"type": "openai-compatibility", "name": "harbour-models", "base-url": place, "cli": self.kind}
+        return {**named, "api-key": self.says.login(account).decode()}
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenCodeStage(KeyStage):
+    says: ModuleType = opencode_backend
+    kind: str = "opencode"
+    home_variable: str = "OPENCODE_CONFIG"
+    serving: str = "--hostname"
+    programs: str = r".*/opencode(\.exe)?$"
+
+
+@dataclass(slots=True, kw_only=True)
+class QwenStage(KeyStage):
+    says: ModuleType = qwen_backend
+    kind: str = "qwen"
+    home_variable: str = "QWEN_SYSTEM_MD"
+    serving: str = "--acp"
+    programs: str = r".*/@qwen-code/qwen-code/|.*/bin/node$"
+
+
 STAGES: Mapping[str, tuple[Callable[..., Backend[Any]], Callable[..., Stage]]] = {
     "claude": (ClaudeBackend, ClaudeStage),
     "codex": (CodexBackend, CodexStage),
     "gemini": (GeminiBackend, GeminiStage),
+    "qwen": (ChatBackend, QwenStage),
+    "opencode": (ChatBackend, OpenCodeStage),
 }

@@ -105,7 +105,7 @@ async def test_a_cli_that_is_killed_before_it_has_asked_is_left_for_another_acco
     assert [turn.account for turn in stage.backend.turns] == ["quay"]
 
 
-@pytest.mark.parametrize("stage", ["codex", "gemini"], indirect=True)
+@pytest.mark.parametrize("stage", ["codex", "gemini", "qwen", "opencode"], indirect=True)
 async def test_an_answer_outlives_the_cli_that_asked_for_it(stage: Stage) -> None:
     """It has passed by us on its way to the CLI."""
     held = asyncio.Event()
@@ -117,6 +117,9 @@ async def test_an_answer_outlives_the_cli_that_asked_for_it(stage: Stage) -> Non
         held.set()
         finishes = [chunk.choices[0].finish_reason async for chunk in stream if chunk.choices]
     assert finishes[-1] == "stop"
+    async with asyncio.timeout(60):
+        while [*stage.servants()]:  # noqa: ASYNC110 - whoever has much memory is long in dying
+            await asyncio.sleep(0.01)
     assert await text_of(stage) == "Still here."
     assert [turn.account for turn in stage.backend.turns] == ["harbour", "harbour"]
 

@@ -75,6 +75,25 @@ async def test_what_looks_like_a_command_is_text(stage: Stage) -> None:
     assert not (stage.folder / "mark").exists()
 
 
+async def test_what_a_cli_would_fill_in_stays_as_it_is(stage: Stage) -> None:
+    """Its settings know variables, and files."""
+    words = "$HOME ${PATH} ${X:-y} {env:HOME} {file:/etc/passwd} {{X}} !{id}"
+    properties = {"boats": {"type": "string", "description": words}}
+    schema = {"type": "object", "properties": properties, "required": ["boats"], "additionalProperties": False}
+    form: Any = {"type": "json_schema", "json_schema": {"name": "boats", "schema": schema, "strict": True}}
+    offered = tool("tide")
+    offered["function"]["description"] = words
+    async with stage.clients() as clients:
+        messages: Any = [{"role": "system", "content": f"Be kind. {words}"}, {"role": "user", "content": words}]
+        await clients.openai.chat.completions.create(
+            model=stage.says.MODEL, messages=messages, tools=[offered], response_format=form, stop=["$HOME"]
+        )
+    (turn,) = stage.backend.turns
+    seen = msgspec.json.encode(turn.body).decode().replace("\u200b", "")
+    assert seen.count(words) == 4
+    assert "root:" not in seen
+
+
 async def test_a_call_of_the_cli_s_own_tools_is_the_caller_s_to_judge(stage: Stage) -> None:
     """Some callers have a tool of that name, too."""
     calls = calls_of(stage)
@@ -152,7 +171,7 @@ async def settled(trace: Path) -> None:
 
 async def test_it_sees_nothing_of_the_server_or_the_account(stage: Stage) -> None:
     """Nor does the provider, of what is the account's own business."""
-    home = next((stage.data / "homes").glob(f"{stage.kind}-0*0"))
+    home = stage.home
     places = (stage.folder, stage.data, home, stage.data / "state" / "clis", stage.folder / ".codex", home / ".gemini")
     for place in places:
         place.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,7 @@ HOSTS = (
     "auth.openai.com", "chatgpt.com", "api.openai.com",
     "auth.kimi.com", "api.kimi.com", "auth.x.ai", "cli-chat-proxy.grok.com", "github.com", "api.github.com",
     "oauth2.googleapis.com", "www.googleapis.com", "cloudcode-pa.googleapis.com", "play.googleapis.com",
+    "models.example.test",
 )  # fmt: skip
 
 ROTATING = {

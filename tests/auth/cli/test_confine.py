@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,9 @@ PYTHON = Path(sys.executable).resolve()
 needs_landlock = pytest.mark.skipif(version() < 6, reason="this kernel has no Landlock of version 6")
 
 
-async def run(code: str, *, writes: Path) -> tuple[int, str]:
+async def run(code: str, *, writes: Path, listens: Sequence[int] = ()) -> tuple[int, str]:
     """A program in a box that holds Python, and a folder to write to."""
-    command = boxed([str(PYTHON), "-I", "-c", code], runs=[PYTHON.parents[1]], writes=[writes])
+    command = boxed([str(PYTHON), "-I", "-c", code], runs=[PYTHON.parents[1]], writes=[writes], listens=listens)
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
@@ -53,6 +54,15 @@ async def test_what_is_outside_is_out_of_reach(code: str, tmp_path: Path) -> Non
     box = tmp_path / "box"
     box.mkdir()
     status, said = await run(code, writes=box)
+    assert status == 1
+    assert "PermissionError" in said
+
+
+@needs_landlock
+async def test_it_may_listen_where_it_cannot_do_without(tmp_path: Path) -> None:
+    bind = "import socket; s = socket.socket(); s.bind(('127.0.0.1', {})); print('bound')"
+    assert await run(bind.format(0), writes=tmp_path, listens=[0]) == (0, "bound\n")
+    status, said = await run(bind.format(47_110), writes=tmp_path, listens=[0])
     assert status == 1
     assert "PermissionError" in said
 

@@ -110,3 +110,7 @@ def test_the_registry_is_the_person_s(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["claude", "codex", "copilot"])
 def test_each_native_cli_is_pinned_for_this_platform(name: str) -> None:
     assert any(locked(name, "/".join(entry.split("/")[:2])) for entry in CLI_TABLE[name].entries)
+
+
+def test_a_package_of_no_scope_is_pinned_too() -> None:
+    assert locked("opencode", "opencode-linux-x64") is not None

@@ -27,7 +27,7 @@ def test_a_cli_has_a_profile_of_its_own() -> None:
 
 
 def test_what_is_no_question_for_an_answer_is_refused() -> None:
-    with pytest.raises(Untranslatable, match="harbour is a login of Codex"):
+    with pytest.raises(Untranslatable, match="harbour is asked through Codex"):
         through_cli(candidate(), "compact")
 
 

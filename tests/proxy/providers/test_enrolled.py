@@ -166,3 +166,13 @@ def test_a_new_token_is_the_same_account() -> None:
         enrol("", {"a.json": Token(access=Secret(each))}, a=login("claude-code")).credentials["a.json"] for each in "xy"
     )
     assert first.id == second.id
+
+
+def test_a_key_may_be_asked_with_by_a_cli() -> None:
+    direct, by_cli = groq("k1"), groq("k2", cli="opencode", models=[{"name": "big"}])
+    found = enrol(a=direct, b=by_cli, c=groq("k3", cli="qwen"))
+    assert [provider.name for provider in found.providers] == ["groq", "groq-by-opencode", "groq-by-qwen"]
+    assert [provider.cli_executor for provider in found.providers] == ["", "opencode", "qwen"]
+    assert [provider.families for provider in found.providers] == [("*",), (), ("*",)]
+    assert found.credentials["b.json"].provider == "groq-by-opencode"
+    assert found.lacking == frozenset(), "it has all that it needs"

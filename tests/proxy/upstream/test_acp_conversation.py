@@ -7,7 +7,7 @@ from typing import Any
 
 from proxy.errors import Broken
 from proxy.upstream.acp_conversation import Conversation
-from proxy.upstream.acp_script import Fate
+from proxy.upstream.acp_script import Called, Fate
 
 
 def conversation(**more: Any) -> Conversation:
@@ -20,13 +20,27 @@ def result(words: str) -> dict[str, Any]:
 
 async def test_results_are_taken_one_by_one_and_only_the_first_call_waits() -> None:
     talk = conversation(asking=asyncio.create_task(asyncio.Event().wait()))  # type: ignore[arg-type]
-    first = asyncio.create_task(talk.carry_out())
+    first = asyncio.create_task(talk.carry_out("tide", {}))
     assert await talk.ready(for_results=True)
-    talk.carried_out([result("low"), result("calm")])
+    talk.carried_out([Called("mcp_tide"), Called("mcp_wind")], [result("low"), result("calm")])
     assert await first == result("low")
-    assert await talk.carry_out() == result("calm")
+    assert await talk.carry_out("tide", {}) == result("calm")
     assert talk.asking is not None
     talk.asking.cancel()
+
+
+async def test_calls_that_come_in_another_order_get_their_own_results() -> None:
+    talk = conversation()
+    calls = [
+        Called("api_tide", "1", {"at": "Kiel"}),
+        Called("api_tide", "2", {"at": "Rome"}),
+        Called("api_wind", "3", {}),
+    ]
+    wind, rome = (asyncio.create_task(talk.carry_out(*each)) for each in (("wind", {}), ("tide", {"at": "Rome"})))
+    assert await talk.ready(for_results=False), "nothing is under way"
+    talk.carried_out(calls, [result("high"), result("low"), result("calm")])
+    assert await talk.carry_out("tide", {"at": "Kiel"}) == result("high")
+    assert (await wind, await rome) == (result("calm"), result("low"))
 
 
 async def test_a_prompt_can_be_said_when_none_is_under_way() -> None:
@@ -39,7 +53,7 @@ async def test_a_prompt_can_be_said_when_none_is_under_way() -> None:
 
 async def test_a_call_of_a_conversation_that_was_let_go_is_nobody_s() -> None:
     talk = conversation()
-    call = asyncio.create_task(talk.carry_out())
+    call = asyncio.create_task(talk.carry_out("tide", {}))
     await asyncio.sleep(0)
     talk.let_go()
     assert (await call)["isError"] is True

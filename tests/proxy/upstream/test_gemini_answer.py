@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.upstream.acp_script import Called
 from proxy.upstream.gemini_answer import GeminiListener, canned
 
 USAGE = {"promptTokenCount": 3, "totalTokenCount": 5}
@@ -42,7 +43,7 @@ def test_cuts_may_fall_anywhere(cuts: list[int]) -> None:
     assert [sorted(each) for each in payloads(told)] == [
         ["candidates"], ["candidates"], ["candidates", "usageMetadata"], ["candidates", "modelVersion"],
     ]  # fmt: skip
-    assert (listener.calls, listener.finish) == ((("mcp_tides", "c1"),), "STOP")
+    assert (listener.calls, listener.finish) == ((Called("mcp_tides", "c1"),), "STOP")
     assert listener.is_over
     assert listener.is_remembered
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy.upstream.acp_script import Fate, Results, Say, Step, Turn
+from proxy.upstream.acp_script import Called, Fate, Results, Say, Step, Turn
 from proxy.upstream.base import Call, CliAccount
 from proxy.upstream.gemini_answer import canned
 from proxy.upstream.gemini_request import as_instructions, digest, read_turn, resumed, said
@@ -19,6 +19,7 @@ CALLED: dict[str, Any] = {
     "role": "model",
     "parts": [{"functionCall": {"name": name, "args": {}, "id": name}} for name in ("mcp_tides", "mcp_wind")],
 }
+CALLS = tuple(Called(name, name) for name in ("mcp_tides", "mcp_wind"))
 
 
 def result(name: str, response: object, **more: Any) -> dict[str, Any]:
@@ -56,15 +57,15 @@ def test_results_are_told_in_the_order_of_their_calls() -> None:
     answers = [result("mcp_wind", {"output": "calm"}, id="mcp_wind"), result("mcp_tides", {"low": 3}, id="mcp_tides")]
     asked = turn(WHO, CALLED, {"role": "user", "parts": answers})
     last = asked.steps(0, ())[-1]
-    assert last == Step(Results((text('{"low":3}'), text("calm"))), Fate.GOES_ON)
-    assert asked.steps(2, (("mcp_tides", "mcp_tides"), ("mcp_wind", "mcp_wind"))) == (last,)
+    assert last == Step(Results(CALLS, (text('{"low":3}'), text("calm"))), Fate.GOES_ON)
+    assert asked.steps(2, CALLS) == (last,)
 
 
 def test_words_beside_results_are_a_prompt_of_their_own() -> None:
     answers = [result("mcp_tides", {"result": "low"}), result("mcp_wind", {"error": "no gauge"}), {"text": "And now?"}]
     steps = turn(WHO, CALLED, {"role": "user", "parts": answers}).steps(0, ())
     assert steps[1:] == (
-        Step(Results((text("low"), text('{"error":"no gauge"}'))), Fate.IS_REFUSED),
+        Step(Results(CALLS, (text("low"), text('{"error":"no gauge"}'))), Fate.IS_REFUSED),
         Step(told("And now?"), Fate.GOES_ON),
     )
 
@@ -74,10 +75,10 @@ def test_what_a_result_shows_comes_with_it_or_after_it() -> None:
     answers = [result("mcp_tides", {"result": "see"}, parts=[image]), result("mcp_wind", {"result": "calm"})]
     block = {"type": "image", "mimeType": "image/png", "data": "aGk="}
     contents = (WHO, CALLED, {"role": "user", "parts": answers})
-    (step,) = turn(*contents, model="gemini-2.5-pro").steps(2, (("mcp_tides", ""), ("mcp_wind", "")))
-    assert step.told == Results(({"content": [*text("see")["content"], block]}, text("calm")))
-    first, shown = turn(*contents, model="gemini-3-pro-preview").steps(2, (("mcp_tides", ""), ("mcp_wind", "")))
-    assert first == Step(Results((text("see"), text("calm"))), Fate.IS_REFUSED)
+    (step,) = turn(*contents, model="gemini-2.5-pro").steps(2, CALLS)
+    assert step.told == Results(CALLS, ({"content": [*text("see")["content"], block]}, text("calm")))
+    first, shown = turn(*contents, model="gemini-3-pro-preview").steps(2, CALLS)
+    assert first == Step(Results(CALLS, (text("see"), text("calm"))), Fate.IS_REFUSED)
     assert shown.told == Say(({"type": "text", "text": "[shown by mcp_tides]"}, block))
 
 
@@ -150,9 +151,10 @@ def test_tools_settings_and_instructions_make_a_conversation_another() -> None:
     (tool,) = asked.tools
     assert (tool["name"], tool["description"]) == ("tides", "d")
     assert tool["inputSchema"] == {**schema, "$schema": "http://json-schema.org/draft-04/schema#"}
-    assert asked.settings["model"] == {"name": "gemini-2.5-flash"}
+    settings = msgspec.json.decode(asked.settings)
+    assert settings["model"] == {"name": "gemini-2.5-flash"}
     alias = {"model": "gemini-2.5-flash", "generateContentConfig": {"topK": 3, "safetySettings": []}}
-    assert asked.settings["modelConfigs"] == {"customAliases": {"gemini-2.5-flash": {"modelConfig": alias}}}
+    assert settings["modelConfigs"] == {"customAliases": {"gemini-2.5-flash": {"modelConfig": alias}}}
     others = [
         turn(WHO),
         turn(WHO, tools=tools),
