@@ -51,7 +51,7 @@ async def test_all_serve_and_each_request_is_in_the_books_once(tmp_path: Path) -
 
 
 async def test_what_needs_the_owner_lands_there_over_the_same_connection(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+    async with staged(tmp_path, workers=2) as stage:
         follower = stage.followers[2]
         for key, model, status in (
             (LIMITED, "m", 200), (FREE, "counted", 200), ("a-wrong-client-key", "m", 401), (FREE, "unknown", 404),
@@ -97,8 +97,8 @@ async def test_responses_that_nobody_keeps_are_served_where_they_come(tmp_path: 
 
 
 async def test_large_bodies_and_those_that_come_slowly(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
-        follower = stage.followers[3]
+    async with staged(tmp_path, workers=2) as stage:
+        follower = stage.followers[2]
         connection = await stage.connected_to(follower)
         assert (await connection.asked(padding="x" * 3_000_000)).status == 200
         assert connection.holder == follower
@@ -138,7 +138,7 @@ async def test_a_cooldown_is_known_to_all_at_once_and_so_is_its_end(tmp_path: Pa
 
 
 async def test_what_an_account_is_told_to_have_left_is_known_to_the_owner(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+    async with staged(tmp_path, workers=2) as stage:
         connection = await stage.connected_to(stage.followers[2])
         stage.vendor.headers = {"x-ratelimit-limit-requests": "100", "x-ratelimit-remaining-requests": "0",
                                 "x-ratelimit-reset-requests": "60s"}  # fmt: skip
