@@ -20,11 +20,12 @@ MASK = "•••"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One file. `before`: None when there is none; `after`: None when it goes."""
+    """One file. `before`: None when there is none; `after`: None when it goes. `like`: whose mode it gets back."""
 
     path: Path
     before: bytes | None
     after: bytes | None
+    like: Path | None = None
 
 
 def planned(edit: Edit) -> Change:
@@ -64,7 +65,7 @@ def apply(edits: Iterable[Edit], journal: Journal, moment: str, key: Secret) -> 
     """Writes what differs; gives the backups. `key` stands in the edits and is never shown.
 
     A second setup keeps the first one's backups: undoing leads back to the start, but for what others have changed in
-    between.
+    between. A file that a key is put into is its owner's alone from then on.
     """
     touched = journal.read()
     backups = []
@@ -91,7 +92,7 @@ def apply(edits: Iterable[Edit], journal: Journal, moment: str, key: Secret) -> 
             hidden=key.reveal(),
         )
         journal.write(touched)
-        write(change.path, change.after, like=change.path)
+        write(change.path, change.after, like=change.path, is_private=key.reveal() != KEYLESS)
     return backups
 
 
@@ -104,29 +105,34 @@ def undone(touched: Touched) -> Change:
         raise ConfigError(f"{path}: its backup {touched.backup} is gone")
     if current is None:
         return Change(path=path, before=None, after=None)
+    like = None if touched.backup is None else Path(touched.backup)
     if digest_of(current) == touched.digest:
-        return Change(path=path, before=current, after=before)
+        return Change(path=path, before=current, after=before, like=like)
     document = parse(touched.format, _decoded(before))
     values: dict[tuple[str, ...], Value] = {keys: value_at(document, keys) for keys in touched.keys}
     after = changed(touched.format, _decoded(current), values)
     is_empty = before is None and not parse(touched.format, after)
-    return Change(path=path, before=current, after=None if is_empty else after.encode())
+    return Change(path=path, before=current, after=None if is_empty else after.encode(), like=like)
 
 
 def put_back(change: Change) -> None:
     if change.after is None:
         change.path.unlink(missing_ok=True)
     elif change.after != change.before:
-        write(change.path, change.after, like=change.path)
+        write(change.path, change.after, like=change.like or change.path)
 
 
-def write(path: Path, raw: bytes, *, like: Path) -> None:
-    """As a whole or not at all. `like`: whose mode it has, where that exists; a new file is its owner's alone."""
+def write(path: Path, raw: bytes, *, like: Path, is_private: bool = False) -> None:
+    """As a whole or not at all. `like`: whose mode it has, where that exists; a new file is its owner's alone, and one
+    that `is_private` becomes so before it is there.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         status = like.stat()
     except FileNotFoundError:
         status = None
+    if status is not None and is_private:
+        status = os.stat_result((status.st_mode & ~0o077, *status[1:]))
     with opened(path.parent) as folder:
         put(folder, path.name, raw, like=status)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from auth.secret import Secret
-from proxy.clients.base import Access, Client, Edit, Format, Keys, Offer
+from proxy.clients.base import KEYLESS, Access, Client, Edit, Format, Keys, Offer
 from proxy.clients.documents import changed, parse, value_at
 from proxy.clients.journal import Journal, Touched
 from proxy.clients.setup import MASK, Change, apply, difference, planned, put_back, undone
@@ -41,18 +41,27 @@ def test_the_difference_is_shown_without_the_key(tmp_path: Path) -> None:
     assert difference(Change(path=path, before=b"x", after=b"x"), [KEY]) == ""
 
 
-def test_an_existing_file_keeps_its_mode_and_gets_a_backup(tmp_path: Path, journal: Journal) -> None:
+def test_an_existing_file_becomes_its_owners_alone_and_gets_a_backup(tmp_path: Path, journal: Journal) -> None:
     path = tmp_path / "settings.json"
     path.write_text('{"theme": "dark"}')
     path.chmod(0o640)
     (backup,) = apply([edit(path)], journal, "now", KEY)
     assert backup.name == "settings.json.before-proxy-now"
     assert backup.read_text() == '{"theme": "dark"}'
-    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(backup.stat().st_mode) == 0o640
+    assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(backup.stat().st_mode)) == (0o600, 0o640)
     assert parse("json", path.read_text()) == {"theme": "dark", "env": {"KEY": KEY.reveal(), "URL": "http://h"}}
     undo(journal)
     assert path.read_text() == '{"theme": "dark"}'
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert journal.read() == {}
+
+
+def test_where_there_is_no_key_its_mode_stays(tmp_path: Path, journal: Journal) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text("{}")
+    path.chmod(0o644)
+    apply([edit(path, {("env", "KEY"): KEYLESS})], journal, "now", Secret(KEYLESS))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 def test_a_new_file_is_its_owners_alone_and_goes_again(tmp_path: Path, journal: Journal) -> None:
