@@ -44,6 +44,9 @@ from proxy.workers.post import Post
 
 SETTLE_SECONDS_MAX = 2.0
 """For all to follow what has changed, or to say what they have to say."""
+WATCH_SECONDS = 10.0
+MISSED_MAX = 3
+"""Times that it is asked, and says nothing."""
 LAST_SECONDS = 5.0
 """For what is left to be said, when the time for answers is over."""
 
@@ -61,11 +64,12 @@ class Crew:
         self._shelf = shelf
         self._snapshot = snapshot
         self._posts = [
-            Post(number, greet=self._greeting, take=self._take, lose=self._lose, log=shelf.log)
+            Post(number, greet=self._greeting, brief=self._brief, take=self._take, lose=self._lose, log=shelf.log)
             for number in range(2, asked + 1)
         ]
         self._papers: Papers | None = None
         self._asks = 0
+        self._watching: asyncio.Task[None] | None = None
         self._waiting: set[asyncio.Future[None]] = set()
         self._arriving: set[asyncio.Task[None]] = set()
         self._dispatcher: Dispatcher
@@ -103,6 +107,18 @@ class Crew:
     async def start(self) -> None:
         for post in self._posts:
             post.start()
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        """Who hangs would be given connections all the same."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            await self.gathered()
+            for post in (each for each in self._posts if each.is_listening):
+                post.missed = 0 if post.said >= self._asks else post.missed + 1
+                if post.missed >= MISSED_MAX:
+                    self._shelf.log.error("worker.silent", worker=post.number)
+                    post.kill()
 
     async def drain(self) -> None:
         for post in self._posts:
@@ -111,6 +127,8 @@ class Crew:
         await asyncio.gather(*(post.gone() for post in self._posts))
 
     async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
         for post in self._posts:
             post.leave()
         self._spread(Leave())
@@ -165,10 +183,12 @@ class Crew:
         assert self._papers is not None
         yield self._papers
         yield from self.pool.everything()
-        yield from self.affinity.everything()
-        yield from self.recall.everything()
         places = [(int(each.family), cast("Sockaddr", each.getsockname())) for each in self._listener.sockets]
         yield Listen(sockets=places)
+
+    def _brief(self) -> Iterator[Message]:
+        yield from self.affinity.everything()
+        yield from self.recall.everything()
 
     def _spread(self, message: Message, *, but: Post | None = None) -> None:
         for post in self._posts:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -37,7 +38,19 @@ from proxy.workers.courier import Courier, CourierCases, CourierMetrics
 from proxy.workers.link import Link
 from proxy.workers.listening import FollowerListener, shared
 from proxy.workers.memory import SharedAffinity, SharedRecall
-from proxy.workers.messages import Ask, Following, FromOwner, Kept, Leave, Listen, Listening, Papers, Placed, Said
+from proxy.workers.messages import (
+    Ask,
+    Following,
+    FromOwner,
+    Handover,
+    Kept,
+    Leave,
+    Listen,
+    Listening,
+    Papers,
+    Placed,
+    Said,
+)
 from proxy.workers.papers import Standpoint, stand
 from proxy.workers.pool import SharedPool
 from proxy.workers.scope import Scope
@@ -172,7 +185,7 @@ class Follower:
         except OSError as error:  # it is tried again with another process
             app.log.error("worker.cannot_listen", why=error.strerror)  # noqa: TRY400 - the reason says it all
             return
-        listener = FollowerListener(app, sockets=sockets, scope=lambda: self.scope, send=self.link.tell)
+        listener = FollowerListener(app, sockets=sockets, scope=lambda: self.scope, send=self._hand_over)
         try:
             await listener.open()
             self.link.tell(Listening())
@@ -180,6 +193,12 @@ class Follower:
             await _first(listener.drain(), self._hurrying.wait())
         finally:
             await listener.close()
+
+    def _hand_over(self, handover: Handover, descriptor: int) -> None:
+        """Raises OSError."""
+        if self.link.is_full:
+            raise OSError(errno.ENOBUFS, "the owner does not listen")
+        self.link.tell(handover, descriptor)
 
     def _app(self, direct: HttpUpstream) -> App:
         config = self.standpoint.config

@@ -32,7 +32,7 @@ class SharedAffinity(Affinity):
         super().put(news.key, Place(news.credential, news.model, news.expires_at))
 
     def everything(self) -> Iterator[Placed]:
-        for key, place in self._places.items():
+        for key, place in [*self._places.items()]:
             yield _placed(key, place)
 
 
@@ -54,7 +54,7 @@ class SharedRecall(Recall):
         super().put(news.key, Memory(thoughts, news.signature, news.maker, news.expires_at))
 
     def everything(self) -> Iterator[Kept]:
-        for key, memory in self._memories.items():
+        for key, memory in [*self._memories.items()]:
             yield _kept(key, memory)
 
 

@@ -25,6 +25,7 @@ STEADY_SECONDS = 60.0
 """Who has lived for so long is not taken for one that cannot live."""
 BURIAL_SECONDS = 2.0
 """For a process to end whose link is gone."""
+AT_ONCE = 256
 _OWNERS = ("MANAGEMENT_PASSWORD", SEAL_VARIABLE)
 """What followers have no use for."""
 _decoder = msgspec.msgpack.Decoder(FromFollower)
@@ -33,21 +34,25 @@ Take = Callable[["Post", FromFollower, socket.socket | None], None]
 
 
 class Post:
-    """`greet`: what is told first. `take`: told what comes; of a follower's end: nothing but the log, and `lose`."""
+    """`greet`: what is told first, and `brief`, bit by bit, what would be good to know. `take`: told what comes, and
+    `lose` of the end.
+    """
 
     def __init__(
         self,
         number: int,
         *,
         greet: Callable[[], Iterable[Message]],
+        brief: Callable[[], Iterable[Message]],
         take: Take,
         lose: Callable[[Post], None],
         log: FilteringBoundLogger,
     ) -> None:
         self.number = number
-        self.followed = self.said = self.in_flight = 0
+        self.followed = self.said = self.missed = self.in_flight = 0
         self.is_listening = False
         self._greet = greet
+        self._brief = brief
         self._take = take
         self._lose = lose
         self._log = log
@@ -62,6 +67,14 @@ class Post:
     def tell(self, message: Message) -> None:
         if self._link is not None:
             self._link.tell(message)
+            if self._link.is_full:
+                self.kill()
+
+    def kill(self) -> None:
+        """It does not listen, or says nothing: another one takes its place."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
 
     def leave(self) -> None:
         """Nobody follows whoever goes from now on."""
@@ -77,9 +90,7 @@ class Post:
     async def close(self) -> None:
         """At once."""
         self.leave()
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
+        self.kill()
         await self.gone()
 
     async def _keep(self) -> None:
@@ -107,6 +118,7 @@ class Post:
         try:
             for message in self._greet():
                 link.tell(message)
+            await self._told(link, self._brief())
             await over.wait()
             with suppress(TimeoutError):
                 async with asyncio.timeout(BURIAL_SECONDS):
@@ -118,8 +130,17 @@ class Post:
             await process.wait()
             self._link = self._process = None
             self.is_listening = False
+            self.missed = 0
             self._lose(self)
         return _reason(process.returncode or 0)
+
+    async def _told(self, link: Link[FromFollower], messages: Iterable[Message]) -> None:
+        """Others get their turn in between."""
+        for number, message in enumerate(messages, 1):
+            link.tell(message)
+            if number % AT_ONCE == 0:
+                await link.empty()
+                await asyncio.sleep(0)
 
     def _hear(self, message: FromFollower, brought: socket.socket | None) -> None:
         match message:

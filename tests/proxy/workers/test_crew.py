@@ -6,16 +6,40 @@ import asyncio
 import os
 import signal
 import socket
+import struct
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from bench.lab.machine import family
+from proxy.config.schema import Config
+from proxy.dispatch.snapshot import Snapshot
+from proxy.workers import crew, post
+from proxy.workers.crew import Crew
+from proxy.workers.messages import Listening
 from tests.faults.running import started
-from tests.proxy.workers.stage import FREE, KEYS, LIMITED, MANAGEMENT, Stage, Vendor, config, requests_in, staged, until
+from tests.proxy.workers.stage import (
+    FREE,
+    KEYS,
+    LIMITED,
+    MANAGEMENT,
+    Stage,
+    Vendor,
+    config,
+    requests_in,
+    staged,
+    until,
+)
+
+if TYPE_CHECKING:
+    from proxy.log_shelf import LogShelf
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="which process has a connection is read from /proc")
 
@@ -221,6 +245,34 @@ async def test_when_the_owner_is_killed_the_others_are_gone_and_the_port_is_free
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
+
+
+async def test_one_that_says_nothing_any_more_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is listening, and hangs: the kernel would go on giving it connections."""
+    hello = msgspec.msgpack.encode(Listening())
+    told = struct.pack("!I", len(hello)) + hello
+    script = f"import os, sys, time; os.write(int(sys.argv[1]), {told!r}); time.sleep(1000)"
+
+    async def started(descriptor: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, str(descriptor), pass_fds=(descriptor,)
+        )
+
+    monkeypatch.setattr(post, "_started", started)
+    monkeypatch.setattr(crew, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(crew, "SETTLE_SECONDS_MAX", 0.05)
+    shelf = cast("LogShelf", SimpleNamespace(log=structlog.get_logger(), outbox=None))
+    found = Crew(2, shelf, snapshot=lambda: Snapshot.of(Config()))
+    monkeypatch.setattr(found._posts[0], "_greet", list)
+    monkeypatch.setattr(found, "_lose", lambda _post: None)
+    monkeypatch.setattr(found._posts[0], "_lose", lambda _post: None)
+    with capture_logs() as logs:
+        await found.start()
+        await until(lambda: sum(line["event"] == "worker.started" for line in logs) > 1, "nobody takes its place")
+        monkeypatch.setattr(crew, "LAST_SECONDS", 0.1)
+        await found.close()
+    events = [line["event"] for line in logs]
+    assert events[:4] == ["worker.started", "worker.silent", "worker.died", "worker.started"]
 
 
 def is_alive(pid: int) -> bool:

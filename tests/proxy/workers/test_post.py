@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from structlog.typing import FilteringBoundLogger
 
 from proxy.workers import post
-from proxy.workers.messages import UPGRADED, FromFollower, Message, Papers
+from proxy.workers.messages import UPGRADED, FromFollower, Message, Papers, Parcel, Placed
 from proxy.workers.post import Post
 
 
@@ -22,7 +22,7 @@ class Owner:
     def __init__(self) -> None:
         self.lost = 0
         log: FilteringBoundLogger = structlog.get_logger()
-        self.post = Post(2, greet=self.greet, take=self.take, lose=self.lose, log=log)
+        self.post = Post(2, greet=self.greet, brief=list, take=self.take, lose=self.lose, log=log)
         self.has_lost, self.has_greeted = asyncio.Event(), asyncio.Event()
 
     def greet(self) -> Iterable[Message]:
@@ -102,3 +102,45 @@ async def test_one_that_hangs_is_killed_at_the_end(monkeypatch: pytest.MonkeyPat
         await owner.has_greeted.wait()
         await owner.post.close()
     assert owner.lost == 1
+
+
+async def test_one_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def started(descriptor: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-c", "import time; time.sleep(1000)", pass_fds=(descriptor,)
+        )
+
+    monkeypatch.setattr(post, "_started", started)
+    monkeypatch.setattr(post, "AGAIN_SECONDS", 60.0)
+    owner = Owner()
+    with capture_logs() as logs:
+        owner.post.start()
+        async with asyncio.timeout(30):
+            await owner.has_greeted.wait()
+            while not owner.lost:
+                owner.post.tell(Parcel(lines=b"x" * 10_000_000))
+                await asyncio.sleep(0)
+        await owner.post.close()
+    assert logs[0]["why"] == "it was killed by signal 9"
+
+
+async def test_what_would_be_good_to_know_comes_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(post, "AT_ONCE", 10)
+    owner = Owner()
+    told = []
+
+    def brief() -> Iterable[Message]:
+        for number in range(100):
+            told.append(number)
+            yield Placed(key=b"k", credential="a", model="m", expires_at=number)
+
+    owner.post._brief = brief
+    owner.post.start()
+    async with asyncio.timeout(30):
+        await owner.has_greeted.wait()
+        seen = set()
+        while len(told) < 100:
+            seen.add(len(told))
+            await asyncio.sleep(0)
+    assert len(seen) >= 9, "others had their turn"
+    await owner.post.close()
