@@ -23,6 +23,7 @@ from auth.logins.table import LOGIN_KINDS
 from auth.ports import is_free, owner_of
 from auth.store import HOMES
 from management.key_ring import UNPROVED, is_hashed
+from management.masking import Masked
 from management.sieve import SieveFile
 from proxy.accounts.desk import Desk, Row
 from proxy.accounts.diagnosis import CliFact, Facts
@@ -113,8 +114,15 @@ async def gathered(desk: Desk, config: Config, where: str, warnings: tuple[str, 
         files_max=_files_max(),
         now=now,
         management_key=_management_key(config, folder),
+        is_config_open=_is_open(Path(where), config),
         newest=max((path.stat().st_mtime for path in _top(folder)), default=0.0),
     )
+
+
+def _is_open(path: Path, config: Config) -> bool:
+    """It holds secrets, and others may read it."""
+    mode = _mode(path)
+    return mode is not None and bool(mode & _OTHERS) and bool(Masked(config).secrets)
 
 
 def _management_key(config: Config, folder: Path) -> str:

@@ -53,7 +53,7 @@ class Facts:
     of this machine may read. `unwritable`: why nothing can be written there. `doors`: ports that a browser comes back
     to after a login → who has them. `strays`: homes that no account's file leads to. `resting`: by account's id, why it
     is not asked, and until when. `now`, `newest`: Unix seconds, the latter of the newest file. `management_key`: what
-    is to be said of it; empty: nothing.
+    is to be said of it; empty: nothing. `is_config_open`: it holds secrets, and others of this machine may read it.
     """
 
     config: str
@@ -80,6 +80,7 @@ class Facts:
     now: float = RELEASED
     newest: float = 0.0
     management_key: str = ""
+    is_config_open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,9 @@ def _config(facts: Facts) -> Iterator[Finding]:
         yield Finding(check="config", state="bad", says=facts.config_error, remedy="proxy config check")
         return
     yield Finding(check="config", state="good", says=f"{facts.config} is good")
+    if facts.is_config_open:
+        says = f"{facts.config} holds keys, and others of this machine may read it"
+        yield Finding(check="config", state="note", says=says, remedy=f"chmod go= {facts.config}")
     for warning in facts.warnings:
         yield Finding(check="config", state="note", says=warning)
 

@@ -18,6 +18,7 @@ from management.sieve import Sieve, SieveFile
 from proxy.accounts.checkup import gathered
 from proxy.accounts.desk import Desk
 from proxy.accounts.diagnosis import Facts
+from proxy.config.provider_keys import ProviderKey
 from proxy.config.schema import Config, RemoteManagement
 from proxy.upstream.claude_process import FLAGS
 
@@ -157,3 +158,18 @@ def test_whether_anything_is_known_of_the_management_key(tmp_path: Path) -> None
     SieveFile(account(tmp_path), pytest.fail).keep(Sieve.of("its key", stored))
     assert examined(tmp_path, config=config).management_key == ""
     assert examined(tmp_path).management_key == ""
+
+
+def test_a_config_that_holds_keys_is_for_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("port: 0\n")
+    keyed = replace(Config(), port=0, claude_api_key=(ProviderKey(api_key=Secret("sk-ant-of-mine")),))
+
+    def is_open(config: Config) -> bool:
+        desk = Desk(tmp_path / FOLDER, config)
+        return asyncio.run(gathered(desk, config, str(path), (), {"PATH": ""})).is_config_open
+
+    path.chmod(0o640)
+    assert (is_open(keyed), is_open(replace(Config(), port=0))) == (True, False)
+    path.chmod(0o600)
+    assert not is_open(keyed)

@@ -45,6 +45,12 @@ def test_a_key_that_was_never_used_here_is_noted() -> None:
     assert found == ("note", "the management key: its first use may have to wait")
 
 
+def test_a_config_that_others_may_read_is_noted() -> None:
+    assert ("note", "config.yaml holds keys, and others of this machine may read it") in told(
+        replace(WELL, is_config_open=True), "config"
+    )
+
+
 BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "no config": ("config", {"config_error": "config.yaml:3: prot: there is no such setting"}, "no such setting"),
     "somebody has the port": ("port", {"port_owner": "nginx (process 12)"}, "taken by nginx"),
