@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import html
 import re
 import secrets
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -24,29 +24,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
+from tests.canaries.search import Notes, searched, spellings
+
 START_SECONDS_MAX = 60
 PROMPT = "canary-prompt-of-the-client-7c1d"
-
-
-def spellings(secret: str) -> dict[str, bytes]:
-    """As logs and answers may have it."""
-    raw = secret.encode()
-    encoded = {
-        f"base64 from {shift}": base64.b64encode(b"x" * shift + raw)[4 if shift else 0 : -4] for shift in range(3)
-    }
-    return {
-        "plain": raw,
-        "percent": quote(secret, safe="").encode(),
-        "percent, with its slashes": quote(secret).encode(),
-        "every byte as percent": "".join(f"%{byte:02X}" for byte in raw).encode(),
-        "hex": raw.hex().encode(),
-        "json": msgspec.json.encode(secret)[1:-1],
-        "escaped": "".join(f"\\u{ord(each):04x}" for each in secret).encode(),
-        "html": html.escape(secret).encode(),
-        "backwards": raw[::-1],
-        **{name: text[2:-2] for name, text in encoded.items()},
-        "base64url": base64.urlsafe_b64encode(raw)[:-4],
-    }
 
 
 @dataclass
@@ -304,3 +285,33 @@ def test_the_search_finds_what_is_there(canaries: Canaries) -> None:
     secret = canaries.new("here", "sk-")
     for coded in (secret, quote(secret), secret.encode().hex(), base64.b64encode(f"ab{secret}cd".encode()).decode()):
         assert list(canaries.found_in(f"… {coded} …".encode())), coded
+
+
+def test_whatever_was_a_secret_in_a_program_is_found_in_what_it_let_out(tmp_path: Path) -> None:
+    """The search through the whole suite (``make faults``), upon a program that tells one secret of two."""
+    here = Path(__file__).parents[1] / "canaries"
+    told, kept = f"told-{secrets.token_hex(12)}", f"kept-{secrets.token_hex(12)}"
+    program = (
+        "import base64, io, pathlib\n"
+        "from auth.secret import Secret\nfrom proxy.errors import Malformed\nfrom proxy.observe.log import make_log\n"
+        f"told, kept = Secret('{told}'), Secret('{kept}')\n"
+        "log = make_log(io.BytesIO(), redact=lambda _l, _m, event: event, is_json=True)\n"
+        "log.debug('x', secret=kept, coded=base64.b64encode(told.reveal().encode()).decode())\n"
+        "Malformed('no ' + told.reveal())\n"
+        "from auth import atomic\n"
+        f"folder = pathlib.Path('{tmp_path}')\n"
+        "atomic.replace(folder / 'private', kept.reveal().encode())\n"
+        "atomic.replace(folder / 'open', kept.reveal().encode())\n(folder / 'open').chmod(0o644)\n"
+        "(folder / 'its-own').write_text(kept.reveal())\n"
+    )
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    environment = {"PATH": "", "PYTHONPATH": f"{here}:{here.parents[1]}", "PROXY_CANARIES": str(notes)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    found = searched(Notes.read(notes))
+    assert {(each.where.partition(" ")[0], each.spelling[:6]) for each in found} == {
+        ("log", "base64"),
+        ("error", "plain"),
+        ("file", "plain"),
+    }
+    assert [each.where for each in found if kept in each.excerpt] == [f"file {tmp_path / 'open'}"]
