@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+import re
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -13,6 +14,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from auth.pool import Pool
 from auth.secret import Secret
@@ -31,6 +34,7 @@ from proxy.server.lifecycle import Listener
 from proxy.upstream.discreet import Discreet
 from proxy.upstream.http import HttpUpstream
 from proxy.wire.table import wire_named
+from tests.proxy.dispatch.conftest import FakeClock
 from tests.proxy.server.conftest import FakeStatus
 
 KEY = "key-of-the-one-who-asks"
@@ -136,7 +140,9 @@ class Listing:
 
 
 class House:
-    def __init__(self, vendor: Vendor, *, accounts: int = 2, keys: tuple[ClientKey, ...] = ()) -> None:
+    def __init__(
+        self, vendor: Vendor, *, accounts: int = 2, keys: tuple[ClientKey, ...] = (), clock: Clock | None = None
+    ) -> None:
         self.vendor = vendor
         self.clock = 1_800_000_000.0
         keys = keys or (ClientKey(api_key=Secret(KEY), name="laptop"),)
@@ -159,7 +165,7 @@ class House:
             snapshot=lambda: self.snapshot,
             upstreams={"http": Discreet(self.http, lambda data: data)},
             pool=self.pool,
-            clock=Clock(),
+            clock=clock or Clock(),
             prompts={"http": self.http},
         )
         self.edition = self.edition_of(self.config)
@@ -718,3 +724,87 @@ class TestTracks:
             decision for request_id, decision in client.house.dispatcher.recent if request_id == headers["x-request-id"]
         ]
         assert [each.rule for each in kept] == ["round-robin"]
+
+
+LIMITED = (b"x-ratelimit-limit-requests: 9", b"x-ratelimit-remaining-requests: 3", b"x-ratelimit-reset-requests: 9s")
+LINES = st.sampled_from(
+    [
+        *[told(completion(str(number))) for number in range(12)],
+        told(completion("said before", usage={"prompt_tokens": 9, "completion_tokens": 0}), *LIMITED),
+        told(completion(usage=None), b"openai-processing-ms: 3"),
+        told(completion("")),
+        told(completion(choices=[])),
+        told(b'{"error":{"message":"inside","type":"server_error"}}'),
+        told(b'{"error":{"message":"slow down"}}', b"retry-after: 1", status=b"429 Too Many Requests"),
+        told(b'{"error":{"message":"no such thing"}}', status=b"400 Bad Request"),
+        told(b'{"error":{"message":"who are you"}}', status=b"401 Unauthorized"),
+        told(b"<html>busy</html>", status=b"503 Service Unavailable"),
+        told(zlib.compress(completion("packed")), b"Content-Encoding: deflate"),
+        told(b""),
+        Last(),
+    ]
+)
+ASKED = st.fixed_dictionaries(
+    {"model": st.sampled_from(["big"] * 8 + ["large", "large", "nobody has this"])},
+    optional={
+        "path": st.sampled_from([b"/v1/chat/completions"] * 3 + [b"/v1/messages"]),
+        "max_tokens": st.sampled_from([5, 0, "many"]),
+        "prompt_cache_key": st.sampled_from(["a", "b"]),
+        "metadata": st.just({"user_id": "somebody"}),
+        "temperature": st.sampled_from([0, 2.5]),
+        "stop": st.just(["."]),
+    },
+)
+_MADE = re.compile(rb"made-\d+|msg_[0-9a-f]+")
+
+
+async def observed(vendor: Vendor, asked: list[dict[str, Any]], lines: list[bytes], *, rides: bool) -> list[object]:
+    """All that a client, the vendor, the log and the pool see of these requests."""
+    vendor.lines, vendor.asked, vendor.bodies = [*lines, told(completion())], [], []
+    house = House(vendor, accounts=3, clock=FakeClock().clock())
+    house.app.starter = house.dispatcher if rides else None
+    await house.listener.open()
+    client = Client(house, *await asyncio.open_connection("127.0.0.1", house.port))
+    try:
+        answers = []
+        for each in asked:
+            status, headers, body = await client.ask(**each)
+            told_of = {
+                name: value for name, value in headers.items() if name not in {"date", "x-request-id", "request-id"}
+            }
+            answers.append((status, told_of.keys(), told_of, _MADE.sub(b"", body)))
+        await until(lambda: len(house.lines()) == len(asked))
+        timed = {"timestamp", "request_id", "seconds", "first_byte_seconds"}
+        logged = [{k: v for k, v in line.items() if k not in timed} for line in house.lines()]
+        standings = [(key, standing.state, standing.why) for key, standing in house.pool.standings(2000.0)]
+        windows = [[*house.pool.quotas.current(each.id, "big", 1000.0)] for each in house.snapshot.credentials]
+        served = [house.pool.served_at(each.id) for each in house.snapshot.credentials]
+        spent = house.app.limits.spending.used("laptop", "day", house.clock)
+        recent = [(each.chosen and each.chosen.key, each.rule) for _, each in house.dispatcher.recent]
+        assert house.in_flight() == house.app.metrics.in_flight.count == 0
+        return [answers, vendor.asked, vendor.bodies, logged, standings, windows, served, spent, recent]
+    finally:
+        client.writer.transport.abort()
+        with suppress(ConnectionError):
+            await client.writer.wait_closed()
+        await house.close()
+
+
+@given(asked=st.lists(ASKED, min_size=2, max_size=12), lines=st.lists(LINES, max_size=8))
+@settings(max_examples=40)
+def test_whichever_way_it_takes_the_same_comes_of_it(asked: list[dict[str, Any]], lines: list[bytes]) -> None:
+    async def both() -> None:
+        vendor = Vendor()
+        vendor.gate.set()
+        server = await asyncio.start_server(vendor.serve, "127.0.0.1", 0)
+        vendor.port = server.sockets[0].getsockname()[1]
+        try:
+            waited, ridden = [await observed(vendor, asked, lines, rides=rides) for rides in (False, True)]
+            for one, other in zip(waited, ridden, strict=True):
+                assert other == one
+        finally:
+            server.close()
+            for writer in vendor.writers:
+                writer.transport.abort()
+
+    asyncio.run(both())
