@@ -9,9 +9,10 @@ import msgspec
 
 from management.refusal import absent, invalid
 from management.resources.usage import asked
-from management.routes import Ask, Parameter, Reply, Route, Schema, decoded
+from management.routes import FORM, JSON, Ask, Parameter, Reply, Route, Schema, decoded
 from management.state import State, auth_index
 from proxy.config.settings import JsonValue
+from proxy.dispatch import form
 from proxy.dispatch.decision import Candidate, Decision
 from proxy.errors import ProxyError, UnknownModel
 from proxy.observe.usage_queries import Filter, requests
@@ -64,17 +65,16 @@ def _candidate(candidate: Candidate) -> dict[str, object]:
 
 async def explain(ask: Ask) -> Reply:
     """Any request: its body's model and format count, and its headers, as they would come with it. Raises `Refusal`."""
-    raw = await ask.raw()
-    body = decoded(raw)
-    if not isinstance(body, dict):
-        raise invalid("the body of any request is needed: an object")
+    raw = await ask.raw(ask.state.config().server.body_bytes_max)
+    content_type = ask.request.headers.get("content-type", "")
+    body = _said(raw, content_type)
     model = ask.query.get("model") or body.get("model")
     if not isinstance(model, str) or not model:
         raise invalid("a body with a model is needed: that of any request; ?model= where its path names it")
     operation = cast("Operation", ask.word("operation", get_args(Operation), "generate"))
     wire = ask.word("wire", _WIRES, next((wire for member, wire in _TOLD_BY.items() if member in body), "openai_chat"))
     key = ask.query.get("key") or ""
-    if body.keys() <= {"model"}:
+    if body.keys() <= {"model"} and not form.is_form(content_type):
         raw = msgspec.json.encode({"model": model, **_LEAST[wire]})
     try:
         decision = ask.state.rehearse(
@@ -82,7 +82,7 @@ async def explain(ask: Ask) -> Reply:
             model=model,
             wire=wire,
             operation=operation,
-            is_stream=body.get("stream") is True,
+            is_stream=body.get("stream") in (True, "true"),
             headers=ask.request.headers,
             key=key,
         )
@@ -93,6 +93,19 @@ async def explain(ask: Ask) -> Reply:
     except ProxyError as error:
         raise invalid(error.message) from error
     return Reply(body={"model": model, **told(ask.state, decision)})
+
+
+def _said(raw: bytes, content_type: str) -> dict[str, JsonValue]:
+    """What of it counts here. Raises `Refusal`."""
+    if form.is_form(content_type):
+        try:
+            return {**form.values(raw, content_type, "model", "stream")}
+        except ProxyError as error:
+            raise invalid(error.message) from error
+    body = decoded(raw)
+    if not isinstance(body, dict):
+        raise invalid("the body of any request is needed: an object")
+    return body
 
 
 async def explain_past(ask: Ask) -> Reply:
@@ -136,7 +149,8 @@ ROUTES = (
             Parameter(name="model", sentence="Its model, where the body has none: Gemini's."),
             Parameter(name="key", sentence="The name of a client key: its accounts, models and conversations."),
         ),
-        body={"type": "object", "properties": {"model": {"type": "string"}}, "required": ["model"]},
+        body={"type": "object", "properties": {"model": {"type": "string"}}},
+        body_types=(JSON, FORM),
         reply=_OBJECT,
         statuses=(404, 413),
         is_noted=False,

@@ -113,3 +113,16 @@ async def test_counting_asks_nobody_where_it_is_estimated(stage: Any) -> None:
     told = await stage.ask("POST", "/explain?operation=count_tokens", BODY)
     assert told.status == 200
     assert (told.json["chosen"] is None) == (told.json["rule"] == "estimate")
+
+
+async def test_a_form_is_a_body_too_and_a_large_one_is_none_too_many(open_stage: Any) -> None:
+    parts = (b'name="model"\r\n\r\nwhisper-1', b'name="file"; filename="a.wav"\r\n\r\n' + bytes(100_000))
+    form = b"".join(b"--x\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts) + b"--x--\r\n"
+    headers = {"Content_Type": "multipart/form-data; boundary=x", "X_OpenAI_API_Key": "sk-a-key-of-the-client-0001"}
+    async with open_stage("own-provider-keys: true\n") as stage:
+        told = await stage.ask("POST", "/explain?operation=transcribe", form, **headers)
+        assert (told.status, told.json["chosen"]["model"]) == (200, "whisper-1")
+        torn = await stage.ask("POST", "/explain?operation=transcribe", b"--x\r\ntorn", **headers)
+        assert (torn.status, "form" in torn.json["error"]) == (400, True)
+        large = {"model": "sandbox-gpt", "messages": [{"role": "user", "content": "x" * 3_000_000}]}
+        assert (await stage.ask("POST", "/explain", large)).json["chosen"] is not None
