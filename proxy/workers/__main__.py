@@ -10,7 +10,7 @@ import signal
 import sys
 
 from proxy import __version__
-from proxy.running import new_event_loop, settle
+from proxy.running import new_event_loop
 from proxy.workers.follower import follow
 from proxy.workers.messages import UPGRADED
 
@@ -26,7 +26,6 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
-    settle()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(follow(int(descriptor)))
 

@@ -65,10 +65,7 @@ class Courier:
     def write(self, data: bytes) -> None:
         self._lines.append(data)
         self._lines_bytes += len(data)
-        if self._lines_bytes > LINES_BYTES_MAX:
-            self.send()
-        else:
-            self._expect()
+        self._expect(is_urgent=self._lines_bytes > LINES_BYTES_MAX)
 
     def flush(self) -> None:
         """Lines leave by themselves."""
@@ -80,10 +77,7 @@ class Courier:
 
     def book(self, used: Used, limit: str | None) -> None:
         self._booked.append(Booked(used, limit))
-        if len(self._booked) >= BOOKED_MAX:
-            self.send()
-        else:
-            self._expect()
+        self._expect(is_urgent=len(self._booked) >= BOOKED_MAX)
 
     def report(self, case: Case) -> None:
         """A few: the owner keeps no more."""
@@ -91,10 +85,15 @@ class Courier:
             self._cases_left -= 1
             self._tell(Failed(case=msgspec.structs.replace(case, headers=dict(case.headers), query=dict(case.query))))
 
-    def _expect(self) -> None:
-        if self._timer is None:
-            with suppress(RuntimeError):  # before there is a loop it waits
-                self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.send)
+    def _expect(self, *, is_urgent: bool) -> None:
+        if self._timer is not None and not is_urgent:
+            return
+        with suppress(RuntimeError):  # a thread's line waits for the next parcel
+            loop = asyncio.get_running_loop()
+            if is_urgent:
+                self.send()
+            else:
+                self._timer = loop.call_later(GATHER_SECONDS, self.send)
 
     def send(self) -> None:
         if self._timer is not None:

@@ -29,6 +29,7 @@ from proxy.observe.log import LibraryLog, make_log
 from proxy.observe.request_ids import RequestIds
 from proxy.observe.request_line import as_json
 from proxy.observe.scrub import Scrubber
+from proxy.running import settle
 from proxy.server.accounts import AccountState
 from proxy.server.app import App, Quarantine
 from proxy.upstream.discreet import Discreet
@@ -164,6 +165,7 @@ class Follower:
             return
         direct = HttpUpstream()
         app = self._app(direct)
+        settle()
         library_log = LibraryLog(app.log)
         logging.getLogger().addHandler(library_log)
         await _first(asyncio.shield(self._places), self._leaving.wait())

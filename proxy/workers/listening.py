@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from proxy.errors import ConfigError, ProxyError
+from proxy.hub.events import Failure
 from proxy.server import body
 from proxy.server.app import App
 from proxy.server.connection import Patience
@@ -105,7 +106,12 @@ class FollowerListener(Listener):
         if terms is None or not self._scope().admits(terms.caller):
             visit.hand_on(visit.content.look())
             return
-        content = await _gathered(visit, terms)
+        upload = _Upload()
+        self._app.exchanges.add(upload)
+        try:
+            content = await _gathered(visit, terms)
+        finally:
+            self._app.exchanges.discard(upload)
         if content is None or await self._is_mine(terms, content):
             await handle(self._app, visit)
         else:
@@ -120,6 +126,24 @@ class FollowerListener(Listener):
         except ProxyError:
             return False
         return self._scope().serves(peek.model, route.wire, terms.caller.client.reach)
+
+
+class _Upload:
+    """`proxy.server.app.Running`: a body that is still coming, for which a shutdown waits, too."""
+
+    under_way = 1
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.task: asyncio.Task[object] = task
+
+    def leave(self) -> None:
+        """It is waited for."""
+
+    def stop(self, _failure: Failure) -> None:
+        """Nobody knows yet in which words to tell it."""
+        self.task.cancel()
 
 
 async def _gathered(visit: FrontVisit, terms: Terms) -> bytes | None:

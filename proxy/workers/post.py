@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -107,12 +107,13 @@ class Post:
     async def _run(self) -> str:
         """One process, from its start to its end. Why it ended."""
         mine, theirs = socket.socketpair()
-        with theirs:
+        with theirs, ExitStack() as unless_started:
+            unless_started.callback(mine.close)
             try:
                 process = self._process = await _started(theirs.fileno())
             except OSError as error:
-                mine.close()
                 return f"it cannot be started: {error.strerror}"
+            unless_started.pop_all()
         over = asyncio.Event()
         link = self._link = Link(mine, _decoder, take=self._hear, lose=over.set)
         try:

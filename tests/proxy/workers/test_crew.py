@@ -287,6 +287,10 @@ async def test_a_sigterm_lets_all_end_what_they_have_begun_and_nothing_is_lost(t
         for connection in streams:
             connection.ask(stream=True)
             await connection.reader.readuntil(b"hel")
+        slow = await stage.connected_to(stage.followers[2])
+        content = msgspec.json.encode({"model": "m", "messages": [{"role": "user", "content": "x" * 300_000}]})
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{stage.port}\r\nAuthorization: Bearer {FREE}"
+        slow.writer.write(f"{head}\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content[:290_000])
         busy = [await stage.connect() for _ in range(6)]
         for number in range(20):
             for connection in busy:
@@ -298,6 +302,8 @@ async def test_a_sigterm_lets_all_end_what_they_have_begun_and_nothing_is_lost(t
         refused.setblocking(False)
         await until(lambda: is_refused(stage.port), "the door stays open")
         stage.vendor.go_on.set()
+        slow.writer.write(content[290_000:])
+        assert (await slow.answer()).status == 200
         for connection in streams:
             assert b"[DONE]" in await connection.reader.readuntil(b"[DONE]")
         refused.close()
@@ -305,8 +311,8 @@ async def test_a_sigterm_lets_all_end_what_they_have_begun_and_nothing_is_lost(t
             assert await stage.running.process.wait() == 0
         assert not any(map(is_alive, followers))
         await stage.running.logged("server.stopped")
-        assert len(stage.rows()) == len({row[0] for row in stage.rows()}) == 123
-        assert len(set(stage.lines())) == 123
+        assert len(stage.rows()) == len({row[0] for row in stage.rows()}) == 124
+        assert len(set(stage.lines())) == 124
         assert {row[1] for row in stage.rows()} == {200}
 
 
