@@ -180,7 +180,7 @@ class House:
             metrics=Metrics(version="0.0"),
             log=make_log(self.written, redact=lambda _log, _method, event: event, is_json=True),
             now=lambda: self.clock,
-            new_id=lambda: f"made-{next(ids)}",
+            new_id=lambda: f"made-{next(ids):06}",
         )
         self.listener = Listener(self.app, host="127.0.0.1", port=0)
 
