@@ -67,11 +67,39 @@ def price(prices: Any) -> dict[str, Any] | None:
     return found if "input" in found and "output" in found else None
 
 
+def changing(prices: Any, now: datetime) -> dict[str, Any] | None:
+    """With what another day, or another hour of each day, makes of it; of several the last that holds counts."""
+    if not isinstance(prices, list):
+        return price(prices)
+    changes: list[dict[str, Any]] = []
+    base = prices[0]
+    for each in reversed(prices):
+        condition = each.constraint
+        if condition is None or (hasattr(condition, "start_date") and condition.active(now)):
+            base = each  # what stands before it holds no more
+            break
+        when = (
+            {"since": condition.start_date.isoformat()}
+            if hasattr(condition, "start_date")
+            else {"minutes": [minutes(condition.start_time), minutes(condition.end_time)]}
+        )
+        changed = price(each.prices)
+        if changed is not None:
+            changes.insert(0, {"price": changed, **when})
+    found = price(base.prices)
+    return found and ({**found, "changes": changes} if changes else found)
+
+
+def minutes(time: Any) -> int:
+    """Of the day, in UTC."""
+    return int(time.hour * 60 + time.minute)
+
+
 def table() -> dict[str, list[Any]]:
     now = datetime.now(UTC)
     told: dict[str, list[Any]] = {}
     for provider in sorted((each for each in providers if each.id in SERVED), key=lambda each: SERVED.index(each.id)):
-        models = [(sorted(rules(model.match)), price(model.get_prices(now))) for model in provider.models]
+        models = [(sorted(rules(model.match)), changing(model.prices, now)) for model in provider.models]
         told[provider.id] = [[patterns, cost] for patterns, cost in models if patterns and cost is not None]
     return told
 

@@ -227,7 +227,7 @@ class Ledger:
 
     def _rows_of(self, batch: Iterable[Used]) -> Iterator[Row]:
         scribe, cost = Scribe(self._redact), self._prices.cost
-        return (scribe.row(used, cost(used.provider, used.model_served, used.tokens)) for used in batch)
+        return (scribe.row(used, cost(used.provider, used.model_served, used.tokens, used.at)) for used in batch)
 
     def _tidy(self) -> None:
         """What is older than it may be goes, a few thousand rows at a time."""

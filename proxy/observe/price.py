@@ -27,6 +27,10 @@ class Price(Rates, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_o
 
     tiers: Mapping[int, Rates] = {}
 
+    def at(self, _unix: float) -> Price:
+        """As it is at that time."""
+        return self
+
     def cost(self, tokens: Tokens) -> float | None:
         """Dollars; None where a bucket is filled that has no price, or nothing is known."""
         if not tokens.is_known:

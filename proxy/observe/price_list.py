@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -33,7 +34,34 @@ NAMES: Mapping[str, str] = {
 }
 """Our name of a provider → the list's, where it is not the same. A login costs what the same would cost by key."""
 
-_Entry = tuple[list[str], Price]
+_DAY_SECONDS = 86_400
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Another price: from a day on (`since`, ISO), or within these minutes of each day; both in UTC."""
+
+    price: Price
+    since: str = ""
+    minutes: tuple[int, int] | None = None
+
+    def holds(self, unix: float) -> bool:
+        if self.minutes is None:
+            return datetime.fromtimestamp(unix, UTC).date().isoformat() >= self.since
+        minute = unix % _DAY_SECONDS / 60
+        begin, end = self.minutes
+        return begin <= minute < end if begin <= end else minute >= begin or minute < end
+
+
+class Listed(Price, frozen=True, kw_only=True):
+    """`changes`: the last that holds counts."""
+
+    changes: tuple[Change, ...] = ()
+
+    def at(self, unix: float) -> Price:
+        return next((each.price for each in reversed(self.changes) if each.holds(unix)), self)
+
+
+_Entry = tuple[list[str], Listed]
 
 
 class _List(msgspec.Struct):
@@ -53,7 +81,7 @@ def source() -> str:
     return f"{found.source}, {found.at}"
 
 
-def listed(provider: str, model: str) -> Price | None:
+def listed(provider: str, model: str) -> Listed | None:
     """Blocks for a moment when it is asked first."""
     entries = _read().providers.get(NAMES.get(provider, provider.lower()), [])
     name = model.lower()

@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -29,15 +30,17 @@ _UNKNOWN = Price()
 class Prices:
     """Looks at its file again when that has changed. A faulty one changes nothing: `fault` says why."""
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, now: Callable[[], float] = time.time) -> None:
         self._path = path
+        self._now = now
         self._seen: tuple[int, int] | None = None
         self._table: Mapping[str, Price] = {}
         self._found: dict[tuple[str | None, str], Price | None] = {}
         """What the table has for a provider's model; bounded, as models are made up without end."""
         self.fault: str | None = None
 
-    def cost(self, provider: str | None, model: str | None, tokens: Tokens) -> float | None:
+    def cost(self, provider: str | None, model: str | None, tokens: Tokens, at: float | None = None) -> float | None:
+        """`at`: Unix seconds; None: now."""
         if model is None or not tokens.is_known:
             return None
         found, table = self._found, self._table
@@ -47,7 +50,7 @@ class Prices:
             if len(found) >= FOUND_MAX:
                 found.clear()
             found[provider, model] = price
-        return None if price is None else price.cost(tokens)
+        return None if price is None else price.at(self._now() if at is None else at).cost(tokens)
 
     def look(self) -> None:
         """Blocks."""

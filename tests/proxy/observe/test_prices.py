@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from proxy.observe.prices import FOUND_MAX, Prices
 from proxy.observe.usage import Tokens
@@ -63,3 +66,13 @@ def test_the_operators_file_beats_the_list_that_ships(tmp_path: Path) -> None:
     prices.look()
     assert prices.cost("openai", "gpt-4o", million) == 1.0
     assert prices.cost("nobody", "gpt-4o-of-theirs", million) is None
+
+
+def test_a_price_is_that_of_its_time() -> None:
+    """DeepSeek's are lower at night; announced ones hold from their day on."""
+    million = Tokens(input_uncached=1_000_000)
+    noon, night = (datetime(2026, 11, 20, hour, tzinfo=UTC).timestamp() for hour in (12, 20))
+    prices = Prices(now=lambda: noon)
+    assert prices.cost("deepseek", "deepseek-chat", million, night) == pytest.approx(0.135)
+    assert prices.cost("deepseek", "deepseek-chat", million, noon) == pytest.approx(0.27)
+    assert prices.cost("deepseek", "deepseek-chat", million) == pytest.approx(0.27)
