@@ -137,7 +137,7 @@ async def test_a_client_key_is_made_shown_once_and_deleted(tab: Tab, stage: Any)
 async def test_why_this_account(tab: Tab, stage: Any) -> None:
     page = await signed_in(tab, stage)
     await view(page, "why")
-    await page.get_by_label("Body of a request").fill('{"model": "sandbox-gpt", "messages": []}')
+    await page.get_by_label("Body of a request").fill('{"model": "sandbox-gpt"}')
     await page.get_by_role("button", name="Ask").first.click()
     await expect(page.locator("section").first).to_contain_text("ready: not its turn")
     await stage.chat(X_Request_ID="asked-for-1")
