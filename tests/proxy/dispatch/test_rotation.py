@@ -17,7 +17,7 @@ from auth.secret import Secret
 from proxy.config.schema import Config, Routing
 from proxy.dispatch.clock import Clock
 from proxy.dispatch.failover import Dispatcher
-from proxy.dispatch.inquiry import Refused
+from proxy.dispatch.inquiry import Refused, Tie
 from proxy.dispatch.pursuit import RENEWED
 from proxy.errors import Unreachable
 
@@ -167,6 +167,28 @@ async def test_a_client_that_leaves_the_line_is_not_served(lab: Any, make: Any) 
     )
     assert len(lab.upstream.calls) == 2
     assert not lab.pool._in_flight
+
+
+async def test_who_can_only_go_to_one_account_lets_others_have_the_rest(lab: Any, make: Any) -> None:
+    gate = Gate(make)
+    dispatcher = lab.dispatcher(Config(claude_api_key=make.keys("k1", "k2", concurrency=1)), gate)
+    lab.time.is_frozen = True
+    running = [asyncio.create_task(serve(lab, dispatcher)) for _ in range(2)]
+    await settled()
+    first = lab.snapshot.credentials[0]
+    bound = asyncio.create_task(serve(lab, dispatcher, tie=Tie(first.id, is_hard=True)))
+    await settled()
+    behind = asyncio.create_task(serve(lab, dispatcher))
+    await settled()
+    assert [dict(call.headers)["x-api-key"] for call in lab.upstream.calls] == ["k1", "k2"]
+    gate.doors[1].set()
+    await settled()
+    assert [dict(call.headers)["x-api-key"] for call in lab.upstream.calls] == ["k1", "k2", "k2"]
+    while not bound.done():
+        gate.open()
+        await settled()
+    assert (await bound, await behind) == ("anthropic key 1", "anthropic key 2")
+    await asyncio.gather(*running)
 
 
 async def test_an_answer_of_another_model_makes_room_too(lab: Any, make: Any) -> None:
