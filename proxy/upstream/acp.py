@@ -19,7 +19,7 @@ from proxy.upstream.acp_relay import AcpRelay
 from proxy.upstream.acp_start import AcpStarter
 from proxy.upstream.acp_turn import AcpTurn, can_follow
 from proxy.upstream.base import Answer, Call, CliAccount, Upstream
-from proxy.upstream.cli_choice import Home, Seats, Wish
+from proxy.upstream.cli_choice import Home, Wish
 from proxy.upstream.cli_pool import Busy, CliPool
 from proxy.upstream.cli_sessions import Sessions
 from proxy.upstream.cli_traces import CliTraces
@@ -27,8 +27,6 @@ from proxy.upstream.cli_worker import Kind
 from proxy.upstream.own_answer import Told
 
 PROFILES: tuple[AcpProfile, ...] = (gemini_settings.PROFILE, qwen_settings.PROFILE, opencode_settings.PROFILE)
-SEATS = Seats(at_once=32, conversations_max=150)
-"""Each conversation leaves a megabyte behind in its process, ended or not."""
 SEAT_SECONDS_MAX = 30.0
 
 
@@ -52,7 +50,7 @@ class Acp:
         self._relay = AcpRelay(profile, http)
         self._starter = AcpStarter(profile, data, ours, traces=traces, relay=self._relay)
         self._sessions = Sessions(traces.state)
-        self._kind = Kind(name=profile.name, start=self._start, seats=SEATS)
+        self._kind = Kind(name=profile.name, start=self._start, seats=profile.seats)
 
     async def send(self, call: Call) -> Answer:
         profile, account = self._profile, call.account

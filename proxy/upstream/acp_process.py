@@ -60,6 +60,8 @@ class AcpProcess:
         self._instructions = ""
         self._edition = 0
         self._serial = 0
+        self._folders: dict[bytes, Path] = {}
+        """That conversations of the same terms share."""
         self._spares: dict[bytes, Conversation] = {}
         """By their terms: begun before anybody asked."""
         self._known: dict[bytes, None] = {}
@@ -139,13 +141,22 @@ class AcpProcess:
         """One after the other: some read what they all have in one place, and Gemini CLI has a lock on its list of
         folders, and waits twice as long each time that it finds it taken.
         """
-        self._serial += 1
-        folder = self._folder / TALKS / f"{self._serial}"
-        folder.mkdir(mode=0o700)
         async with self._door:
+            folder = self._place(turn)
             self._furnish(folder, turn)
             told = await self._dialogue.ask("session/new", {"cwd": str(folder), "mcpServers": servers})
         return str(told.get("sessionId"))
+
+    def _place(self, turn: Turn) -> Path:
+        known = self._folders.get(turn.terms)
+        if known is not None:
+            return known
+        self._serial += 1
+        folder = self._folder / TALKS / f"{self._serial}"
+        folder.mkdir(mode=0o700)
+        if self._profile.shares_folders and not turn.tools:
+            self._folders[turn.terms] = folder
+        return folder
 
     def _furnish(self, folder: Path, turn: Turn) -> None:
         if not self._profile.rereading:

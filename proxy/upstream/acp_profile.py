@@ -10,6 +10,9 @@ from proxy.hub.residue import JsonObject
 from proxy.upstream.acp_exchange import Listener
 from proxy.upstream.acp_script import Turn
 from proxy.upstream.base import Call
+from proxy.upstream.cli_choice import Seats
+
+SEATS = Seats(at_once=32, conversations_max=150)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,10 @@ class AcpProfile:
     cli: Cli
     version_min: tuple[int, int, int]
     """The first that is known to have every switch that is used here, and to heed it."""
+    seats: Seats = SEATS
+    """Each conversation leaves something behind in its process, ended or not; a megabyte, as a rule."""
+    shares_folders: bool = False
+    """Conversations that are begun alike and have no tools stand in one folder: each new one costs it much."""
     arguments: tuple[str, ...]
     listens: tuple[int, ...] = ()
     """Ports that it cannot do without, for itself; 0: any that the system gives."""

@@ -7,7 +7,8 @@ The history goes in as it is, item by item (``thread/inject_items``); the turn i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypedDict, cast
 
@@ -62,8 +63,34 @@ class _Said(TypedDict):
 
 
 def _said(items: tuple[JsonObject, ...]) -> _Said:
-    told = [(digest(item), at) for at, item in enumerate(items) if item.get("type") != "reasoning"]
+    told = [*_digests(items)]
     return {"items": items, "said": tuple(each for each, _ in told), "places": tuple(at for _, at in told)}
+
+
+def said_in(items: Iterable[JsonObject]) -> tuple[bytes, ...]:
+    """As in `Turn`."""
+    return tuple(each for each, _ in _digests(items))
+
+
+def _digests(items: Iterable[JsonObject]) -> Iterator[tuple[bytes, int]]:
+    """And the place of each. Messages of the model's that follow each other are one: clients that read a stream send
+    back its pieces.
+    """
+    words: list[JsonValue] = []
+    place = -1
+    for at, item in enumerate(items):
+        if item.get("type") == "reasoning":
+            continue
+        if item.get("type") == "message" and item.get("role") == "assistant":
+            words += _list(item.get("content"))
+            place = at
+            continue
+        if words:
+            yield digest({"type": "message", "role": "assistant", "content": words}), place
+            words = []
+        yield digest(item), at
+    if words:
+        yield digest({"type": "message", "role": "assistant", "content": words}), place
 
 
 def read_turn(body: bytes) -> Turn:
@@ -148,12 +175,21 @@ def digest(item: JsonObject) -> bytes:
     told = {key: value for key, value in item.items() if key not in _BOOK_KEEPING}
     kind = item.get("type")
     if kind == "message":
-        told = {"type": kind, "role": item.get("role"), "content": [_part(part) for part in _list(item.get("content"))]}
+        told = {"type": kind, "role": item.get("role"), "content": [*_joined(map(_part, _list(item.get("content"))))]}
     elif kind == "function_call":
         told["arguments"] = _arguments(item.get("arguments"))
     elif kind in _RESULTS and isinstance(item.get("output"), list):
         told["output"] = [_part(part) for part in _list(item["output"])]
     return hashlib.sha256(_canonical(told)).digest()
+
+
+def _joined(parts: Iterable[JsonValue]) -> Iterator[JsonValue]:
+    """Texts that follow each other as one."""
+    for are_texts, alike in itertools.groupby(parts, lambda part: isinstance(part, str)):
+        if are_texts:
+            yield "".join(map(str, alike))
+        else:
+            yield from alike
 
 
 def _part(value: JsonValue) -> JsonValue:

@@ -17,7 +17,7 @@ from proxy.upstream.cli_choice import Kept
 from proxy.upstream.cli_pool import Claim
 from proxy.upstream.codex_process import CodexProcess, Thread
 from proxy.upstream.codex_relay import Exchange
-from proxy.upstream.codex_request import Turn, calls_of, can_be_parked, digest, results
+from proxy.upstream.codex_request import Turn, calls_of, can_be_parked, results, said_in
 from proxy.upstream.own_answer import Told
 
 ASKED_SECONDS_MAX = 60.0
@@ -117,8 +117,7 @@ class CodexTurn:
             self._remember((*self._turn.items, *heard.items))
         if heard.is_completed and not thread.is_broken and can_be_parked(heard.items, thread.tools):
             thread.pending = frozenset(calls_of(heard.items))
-            answered = [digest(item) for item in heard.items if item.get("type") != "reasoning"]
-            self._claim.keep(said=(*self._turn.said, *answered), note=thread)
+            self._claim.keep(said=(*self._turn.said, *said_in(heard.items)), note=thread)
         else:
             self._worker.let_go(thread)
             self._claim.leave()

@@ -18,6 +18,7 @@ from proxy.hub.residue import JsonObject
 from proxy.upstream.acp_profile import AcpProfile, Place
 from proxy.upstream.chat_answer import ChatListener
 from proxy.upstream.chat_request import Dialect, asked, digest, read_turn, refusal, resumed, said
+from proxy.upstream.cli_choice import Seats
 
 TOOL_PREFIX = "api_"
 _SERVER = "api"
@@ -44,13 +45,15 @@ _ALIKE: JsonObject = {
     "compaction": {"auto": False, "prune": False},
     "experimental": {"mcp_timeout": 660_000},
 }
+_OPTIONS: Mapping[str, str] = {"reasoning_effort": "reasoningEffort", "verbosity": "textVerbosity"}
+"""What it writes into a body under another name; all else it passes on."""
 _FILLED_IN = ("env", "file")
 """``{env:…}`` and ``{file:…}`` in a file of settings are replaced before it is read as JSON."""
 
 
 def _settings(model: str, instructions: str, rest: JsonObject) -> bytes:
     """What else is asked goes into the body as it is. A limit of the answer is always named; null: there is none."""
-    options: JsonObject = {"max_tokens": None, **rest}
+    options: JsonObject = {"max_tokens": None, **{_OPTIONS.get(key, key): value for key, value in rest.items()}}
     about: JsonObject = {
         "options": options,
         "attachment": True,
@@ -106,6 +109,8 @@ PROFILE = AcpProfile(
     name="opencode",
     cli=OPENCODE,
     version_min=(1, 18, 33),
+    seats=Seats(at_once=8, conversations_max=12),  # it begins with 600 MB, and each folder adds 26
+    shares_folders=True,
     arguments=("acp", "--hostname", "127.0.0.1"),
     listens=(0, 4096),
     variables=_variables,

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,36 +34,37 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.fixture
 async def codex(tmp_path: Path) -> AsyncIterator[Stage]:
     """Two accounts; the first is asked first."""
-    async with _played("codex", tmp_path) as stage:
+    async with played("codex", tmp_path) as stage:
         yield stage
 
 
 @pytest.fixture
 async def claude(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with _played("claude", tmp_path) as stage:
+    async with played("claude", tmp_path) as stage:
         yield stage
 
 
 @pytest.fixture
 async def gemini(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with _played("gemini", tmp_path) as stage:
+    async with played("gemini", tmp_path) as stage:
         yield stage
 
 
 @pytest.fixture(params=[*STAGES])
 async def stage(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     """One of them after the other."""
-    async with _played(request.param, tmp_path) as stage:
+    async with played(request.param, tmp_path) as stage:
         yield stage
 
 
 @asynccontextmanager
-async def _played(name: str, folder: Path) -> AsyncIterator[Stage]:
+async def played(name: str, folder: Path, **more: Any) -> AsyncIterator[Stage]:
+    """`more`: of each account's file."""
     make_backend, make_stage = STAGES[name]
     async with make_backend(folder) as backend:
         stage = make_stage(folder=folder, backend=backend, modules=MODULES)
         try:
-            await stage.open()
+            await stage.open(more)
             yield stage
         finally:
             await stage.close()

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import msgspec
@@ -83,10 +83,10 @@ class Stage:
         named = {"type": self.kind, "home": name, "account": account, "email": f"{account}@example.test"}
         return {**named, **dict(self.more)}
 
-    async def open(self) -> None:
+    async def open(self, more: Mapping[str, Any] = MappingProxyType({})) -> None:
         (self.data / "homes").mkdir(mode=0o700, parents=True)
         for number, account in enumerate(ACCOUNTS):
-            file = {**self.account_file(account, number), "priority": -number}
+            file = {**self.account_file(account, number), "priority": -number, **more}
             (self.data / f"{account}.json").write_bytes(msgspec.json.encode(file))
         for path in self.data.rglob("*.json"):
             path.chmod(0o600)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from proxy.hub.residue import JsonObject
-from proxy.upstream.codex_request import Turn, calls_of, can_be_parked, digest, read_turn, results
+from proxy.upstream.codex_request import Turn, calls_of, can_be_parked, digest, read_turn, results, said_in
 
 
 def turn(**body: Any) -> Turn:
@@ -216,3 +216,20 @@ def test_anything_else_is_told_anew(items: list[JsonObject]) -> None:
 def test_what_is_no_request(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         read_turn(body)
+
+
+def test_what_a_client_read_in_pieces_is_what_was_said() -> None:
+    """Gemini's users send back a message for each chunk of a stream."""
+    asked = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Who is there?"}]}
+
+    def said(*texts: str) -> dict[str, Any]:
+        parts = [{"type": "output_text", "text": text} for text in texts]
+        return {"type": "message", "role": "assistant", "content": parts}
+
+    thought = {"type": "reasoning", "summary": []}
+    whole = said_in([asked, thought, said("Ahoy there."), asked])
+    assert said_in([asked, said("Ahoy"), said(" there."), asked]) == whole
+    assert said_in([asked, said("Ahoy", " there."), asked]) == whole
+    assert said_in([asked, said("Ahoy"), asked, said(" there."), asked]) != whole
+    call = {"type": "function_call", "name": "tide", "arguments": "{}", "call_id": "c"}
+    assert len(said_in([asked, said("Ahoy"), call, said("there")])) == 4

@@ -22,7 +22,7 @@ def test_what_is_asked_besides_goes_into_the_body() -> None:
     told = msgspec.json.decode(settings(seed=7, reasoning_effort="low"))
     model = told["provider"]["account"]["models"]["vendor/big"]
     assert told["model"] == "account/vendor/big"
-    assert model["options"] == {"max_tokens": None, "seed": 7, "reasoning_effort": "low"}
+    assert model["options"] == {"max_tokens": None, "seed": 7, "reasoningEffort": "low"}
     limited = msgspec.json.decode(settings(max_tokens=5))
     assert limited["provider"]["account"]["models"]["vendor/big"]["options"] == {"max_tokens": 5}
 
