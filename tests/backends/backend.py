@@ -56,7 +56,7 @@ T = TypeVar("T", bound=Request)
 
 class Backend(Vendor, ABC, Generic[T]):
     """`plays`: what to say to a turn. `turns`: all of them, and their `times`. `dropped`: set when a turn's asker has
-    hung up. `headers`: of each stream.
+    hung up, `dropped_at` a time. `headers`: of each stream.
     """
 
     place: ClassVar[tuple[str, str]]
@@ -70,6 +70,7 @@ class Backend(Vendor, ABC, Generic[T]):
         self.turns: list[T] = []
         self.times: list[float] = []
         self.dropped = asyncio.Event()
+        self.dropped_at = 0.0
 
     def in_turn(self, *replies: Reply | Callable[[T], Reply]) -> None:
         """One a turn; the last one again and again."""
@@ -106,6 +107,7 @@ class Backend(Vendor, ABC, Generic[T]):
         with contextlib.suppress(ConnectionError):  # a reset is a hanging up, too
             more = await reader.read(1)
         if not more:
+            self.dropped_at = time.perf_counter()
             self.dropped.set()
 
     async def _about(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
