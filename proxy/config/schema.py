@@ -260,8 +260,6 @@ class Config:
     )
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        if self.workers > 1 and self.tls.enable:
-            yield "workers", "must be 1 where tls.enable is true: let a proxy in front do TLS, or serve from one core"
         names = [provider.name for provider in self.openai_compatibility]
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield "openai-compatibility", f"has several entries named {name}; each needs its own name"

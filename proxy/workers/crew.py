@@ -199,9 +199,9 @@ class Crew:
 
     def _take(self, post: Post, message: FromFollower, brought: socket.socket | None) -> None:
         match message:
-            case Handover(data=data):
+            case Handover():
                 assert brought is not None
-                task = asyncio.create_task(self._adopt(brought, data))
+                task = asyncio.create_task(self._adopt(brought, message))
                 self._arriving.add(task)
                 task.add_done_callback(self._arriving.discard)
             case Parcel():
@@ -217,9 +217,9 @@ class Crew:
                 self._hear(message)
                 self._spread(message, but=post)
 
-    async def _adopt(self, brought: socket.socket, data: bytes) -> None:
+    async def _adopt(self, brought: socket.socket, handover: Handover) -> None:
         with suppress(OSError):  # the client is gone
-            await self._listener.adopt(brought, data)
+            await self._listener.adopt(brought, handover)
 
     def _hear(self, news: News) -> None:
         match news:

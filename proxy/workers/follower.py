@@ -184,10 +184,10 @@ class Follower:
     async def _serve(self, app: App, places: Listen) -> None:
         try:
             sockets = [shared(family, address) for family, address in places.sockets]
-        except OSError as error:  # it is tried again with another process
-            app.log.error("worker.cannot_listen", why=error.strerror)  # noqa: TRY400 - the reason says it all
+            listener = FollowerListener(app, sockets=sockets, scope=lambda: self.scope, send=self._hand_over)
+        except (OSError, ConfigError) as error:  # it is tried again with another process
+            app.log.error("worker.cannot_listen", why=str(error))  # noqa: TRY400 - the reason says it all
             return
-        listener = FollowerListener(app, sockets=sockets, scope=lambda: self.scope, send=self._hand_over)
         try:
             await listener.open()
             self.link.tell(Listening())

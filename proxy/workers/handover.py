@@ -1,6 +1,7 @@
 """How a client's connection goes from one process to another: its socket, and what was read of it.
 
-The socket is the same, so that its addresses stay true; what was not read yet is read by whoever gets it.
+The socket is the same, so that its addresses stay true; what was not read yet is read by whoever gets it. Of one with
+TLS the keys cannot go along: it is spliced.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import suppress
 from typing import cast
 
 from proxy.workers.messages import Handover
+from proxy.workers.splice import Named, Splice
 
 Send = Callable[[Handover, int], None]
 """With a file descriptor, which stays its owner's."""
@@ -22,8 +24,10 @@ class Departure(asyncio.Protocol):
     has left. A client that does not read that within `stall_seconds` is dropped.
     """
 
-    def __init__(self, send: Send, stall_seconds: float) -> None:
+    def __init__(self, send: Send, stall_seconds: float, keep: Callable[[Splice], None]) -> None:
+        """`keep`: told of a splice that has begun."""
         self._send = send
+        self._keep = keep
         self._stall_seconds = stall_seconds
         self._data = b""
         self._transport: asyncio.Transport | None = None
@@ -37,7 +41,9 @@ class Departure(asyncio.Protocol):
         """What was read: once."""
         assert self._transport is not None
         self._data += data
-        if self._transport.get_write_buffer_size():
+        if self._transport.get_extra_info("ssl_object") is not None:
+            self._splice(self._transport)
+        elif self._transport.get_write_buffer_size():
             self._timer = asyncio.get_running_loop().call_later(self._stall_seconds, self._transport.abort)
             self._transport.set_write_buffer_limits(0)
         else:
@@ -60,6 +66,18 @@ class Departure(asyncio.Protocol):
             self._send(Handover(data=self._data), found.fileno())
         transport.abort()  # of this process's own end of it
 
+    def _splice(self, transport: asyncio.Transport) -> None:
+        peer, local = (transport.get_extra_info(name)[:2] for name in ("peername", "sockname"))
+        near, far = socket.socketpair()
+        try:
+            with far:
+                self._send(Handover(data=self._data, peer=peer, local=local), far.fileno())
+        except OSError:
+            near.close()
+            transport.abort()
+            return
+        self._keep(Splice(transport, near))
+
 
 class Arrival(asyncio.Protocol):
     """Keeps what comes until it is known whose it is."""
@@ -78,7 +96,7 @@ class Arrival(asyncio.Protocol):
         self.is_over = True
 
 
-async def arrive(brought: socket.socket, data: bytes, protocol: Callable[[], asyncio.Protocol]) -> None:
+async def arrive(brought: socket.socket, handover: Handover, protocol: Callable[[], asyncio.Protocol]) -> None:
     """Raises OSError, where it is gone meanwhile."""
     loop = asyncio.get_running_loop()
     brought.setblocking(False)
@@ -87,6 +105,6 @@ async def arrive(brought: socket.socket, data: bytes, protocol: Callable[[], asy
         return
     taker = protocol()
     transport.set_protocol(taker)
-    taker.connection_made(transport)
+    taker.connection_made(Named.of(transport, handover) if handover.peer[0] else transport)
     if not transport.is_closing():
-        taker.data_received(data + arrival.data)
+        taker.data_received(handover.data + arrival.data)

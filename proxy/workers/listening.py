@@ -18,12 +18,13 @@ from proxy.server.front_visit import FrontVisit
 from proxy.server.handle import handle
 from proxy.server.head import Head
 from proxy.server.intake import Intake
-from proxy.server.lifecycle import BACKLOG, Listener
+from proxy.server.lifecycle import BACKLOG, HANDSHAKE_SECONDS, Listener
 from proxy.server.terms import Terms, terms_of
 from proxy.server.visit import Visit
 from proxy.workers.handover import Departure, Send, arrive
-from proxy.workers.messages import Sockaddr
+from proxy.workers.messages import Handover, Sockaddr
 from proxy.workers.scope import RESPONSES, WIRES, Scope, stands_alone
+from proxy.workers.splice import Splice
 
 Make = Callable[[], asyncio.Protocol]
 
@@ -49,12 +50,17 @@ def shared(family: int, address: Sockaddr) -> socket.socket:
     return made
 
 
-async def opened(make: Make, sockets: Sequence[socket.socket]) -> list[asyncio.Server]:
-    loop = asyncio.get_running_loop()
-    return [await loop.create_server(make, sock=each, backlog=BACKLOG) for each in sockets]
+class _Shared(Listener):
+    async def opened(self, make: Make, sockets: Sequence[socket.socket]) -> list[asyncio.Server]:
+        loop, context = asyncio.get_running_loop(), self._context
+        seconds = None if context is None else HANDSHAKE_SECONDS
+        return [
+            await loop.create_server(make, sock=each, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=seconds)
+            for each in sockets
+        ]
 
 
-class OwnerListener(Listener):
+class OwnerListener(_Shared):
     """The owner's."""
 
     async def listen(self, make: Make) -> Sequence[asyncio.Server]:
@@ -66,18 +72,18 @@ class OwnerListener(Listener):
         places = [(each.family, each.getsockname()) for each in alone.sockets]
         alone.close()
         await alone.wait_closed()
-        return await opened(make, [shared(family, address) for family, address in places])
+        return await self.opened(make, [shared(family, address) for family, address in places])
 
-    async def adopt(self, brought: socket.socket, data: bytes) -> None:
+    async def adopt(self, brought: socket.socket, handover: Handover) -> None:
         """A follower's connection. Raises OSError, where it is gone meanwhile."""
-        await arrive(brought, data, self._make)
+        await arrive(brought, handover, self._make)
 
 
-class FollowerListener(Listener):
-    """`scope`: asked for each request. `send`: gives a connection to the owner."""
+class FollowerListener(_Shared):
+    """`scope`: asked for each request. `send`: gives a connection to the owner. Raises `ConfigError`."""
 
     def __init__(self, app: App, *, sockets: Sequence[socket.socket], scope: Callable[[], Scope], send: Send) -> None:
-        super().__init__(app, host="", port=0, patience=Patience())
+        super().__init__(app, host="", port=0, tls=app.edition().config.tls, patience=Patience())
         self._sockets = sockets
         self._scope = scope
         self._send = send
@@ -86,7 +92,7 @@ class FollowerListener(Listener):
         return Reception(
             answer=self._answer,
             is_elsewhere=_is_unusual,
-            elsewhere=functools.partial(Departure, self._send, self._patience.stall_seconds),
+            elsewhere=functools.partial(Departure, self._send, self._patience.stall_seconds, self._keep),
             gate=self._gate,
             patience=self._patience,
             alarm=self._alarm,
@@ -94,7 +100,12 @@ class FollowerListener(Listener):
         )
 
     async def listen(self, make: Make) -> Sequence[asyncio.Server]:
-        return await opened(make, self._sockets)
+        return await self.opened(make, self._sockets)
+
+    def _keep(self, splice: Splice) -> None:
+        """A shutdown waits for it."""
+        self._app.exchanges.add(splice)
+        splice.task.add_done_callback(lambda _: self._app.exchanges.discard(splice))
 
     async def _answer(self, visit: FrontVisit) -> None:
         """What does not ride. The body says for whom it is."""

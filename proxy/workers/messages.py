@@ -82,10 +82,15 @@ class Said(Message):
 
 
 class Handover(Message):
-    """A client's connection. `data`: what was read of it, from the beginning of a request."""
+    """A client's connection. `data`: what was read of it, from the beginning of a request. `peer` and `local`: its two
+    ends, where the socket does not know: it is one of a splice.
+    """
 
     brings: ClassVar[bool] = True
+
     data: bytes
+    peer: tuple[str, int] = ("", 0)
+    local: tuple[str, int] = ("", 0)
 
 
 class Booked(msgspec.Struct, frozen=True, array_like=True):

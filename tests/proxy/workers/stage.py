@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
@@ -169,6 +170,7 @@ class Stage:
     folder: Path
     vendor: Vendor
     running: Running
+    trusting: ssl.SSLContext | None = None
     connections: list[Connection] = field(default_factory=list)
 
     @property
@@ -186,7 +188,7 @@ class Stage:
         return dict(sorted((line["worker"], line["pid"]) for line in told))
 
     async def connect(self) -> Connection:
-        connection = Connection(*await asyncio.open_connection("127.0.0.1", self.port))
+        connection = Connection(*await asyncio.open_connection("127.0.0.1", self.port, ssl=self.trusting))
         self.connections.append(connection)
         return connection
 
@@ -231,15 +233,17 @@ openai-compatibility:
 
 
 @asynccontextmanager
-async def staged(folder: Path, more: str = "", *, workers: int = 3) -> AsyncIterator[Stage]:
-    """When all are there."""
+async def staged(
+    folder: Path, more: str = "", *, workers: int = 3, trusting: ssl.SSLContext | None = None
+) -> AsyncIterator[Stage]:
+    """When all are there. `trusting`: with TLS."""
     vendor = Vendor()
     application = web.Application(client_max_size=1 << 26)
     application.router.add_post("/v1/chat/completions", vendor.answer)
     async with TestServer(application) as server:
         (folder / "config.yaml").write_text(config(str(server.make_url("/v1")), more, workers))
         async with started(folder) as running:
-            stage = Stage(folder, vendor, running)
+            stage = Stage(folder, vendor, running, trusting)
             await running.logged("management.key_hashed")
             if workers > 1:
                 await running.logged("worker.started", count=workers - 1)

@@ -13,9 +13,14 @@ import uvloop
 
 from proxy.workers.handover import Departure, arrive
 from proxy.workers.messages import Handover
+from proxy.workers.splice import Splice
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 LARGE = 20_000_000
+
+
+def nobody(_splice: Splice) -> None:
+    """There is none without TLS."""
 
 
 class First(asyncio.Protocol):
@@ -51,9 +56,9 @@ async def _goes_over(size: int) -> None:
 
     def send(handover: Handover, descriptor: int) -> None:
         brought = socket.socket(fileno=os.dup(descriptor))
-        arriving.append(loop.create_task(arrive(brought, handover.data, Second)))
+        arriving.append(loop.create_task(arrive(brought, handover, Second)))
 
-    server = await loop.create_server(lambda: First(size, lambda: Departure(send, 5.0)), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: First(size, lambda: Departure(send, 5.0, nobody)), "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     writer.write(b"hello")
     assert await reader.readexactly(size + 6) == b"1" * size + b"2hello"
@@ -76,7 +81,7 @@ def test_a_connection_goes_over_when_all_that_was_said_has_left(loop: str, size:
 async def test_who_does_not_read_is_dropped() -> None:
     sent: list[Handover] = []
     loop = asyncio.get_running_loop()
-    departure = Departure(lambda handover, _: sent.append(handover), 0.05)
+    departure = Departure(lambda handover, _: sent.append(handover), 0.05, nobody)
     server = await loop.create_server(lambda: First(LARGE, lambda: departure), "127.0.0.1", 0)
     with socket.create_connection(server.sockets[0].getsockname()) as client:
         client.sendall(b"hello")
@@ -96,7 +101,7 @@ async def test_who_does_not_read_is_dropped() -> None:
 async def test_a_client_that_is_gone_meanwhile_is_nobody() -> None:
     near, far = socket.socketpair()
     near.close()
-    await arrive(far, b"hello", Second)
+    await arrive(far, Handover(data=b"hello"), Second)
     await asyncio.sleep(0)
 
 
@@ -105,7 +110,7 @@ async def test_what_cannot_be_sent_is_closed() -> None:
         raise OSError(24, "Too many open files")
 
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: First(0, lambda: Departure(fail, 5.0)), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: First(0, lambda: Departure(fail, 5.0, nobody)), "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     writer.write(b"hello")
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
