@@ -6,15 +6,21 @@ privilege) says which files may be read, written and run. All else is refused to
 other files, other programs, ports to listen on (but those that it cannot do without), signals to others. It may connect
 to anybody: it talks to its provider. When the server dies it is killed, too: a CLI that is asked to end may first ask
 its provider once more.
+
+Where the kernel has no Landlock, bubblewrap builds the box, if it is there and may: the CLI sees the same files, none
+of the other processes, and may listen.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
+import shutil
 import signal
 import struct
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +38,13 @@ _OF_FILES = _EXECUTE | _WRITE | _READ | _TRUNCATE
 _HANDLED = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}
 """By version, what is refused unless it is allowed."""
 _THEN = "--"
+_BUBBLE = "bubblewrap"
+_BUBBLE_SECONDS_MAX = 10.0
+_BUBBLING = (
+    "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--proc", "/proc", "--dev", "/dev",
+)  # fmt: skip
+_ITS_OWN = ("/proc", "/dev")
+"""Those that it makes."""
 _LISTEN = 1
 _LISTENING = "port"
 _SCOPES = 3
@@ -66,6 +79,22 @@ def version() -> int:
     return max(0, int(_kernel().syscall(_CREATE, None, 0, _ASK_VERSION)))
 
 
+@functools.cache
+def bubblewrap() -> str:
+    """The program; empty: it is not there, or may not do anything here."""
+    found = shutil.which("bwrap") if sys.platform.startswith("linux") else None
+    if found is None:
+        return ""
+    try:
+        tried = subprocess.run(  # noqa: S603 - its own name, and nobody's words
+            [found, *_BUBBLING, "--ro-bind", "/", "/", found, "--version"],
+            capture_output=True, check=False, timeout=_BUBBLE_SECONDS_MAX,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return found if tried.returncode == 0 else ""
+
+
 def boxed(
     program: Sequence[str],
     *,
@@ -75,13 +104,34 @@ def boxed(
     listens: Iterable[int] = (),
 ) -> list[str]:
     """The command that starts `program` in its box, which holds what is named and all below it; whatever may be run or
-    written may be read. `listens`: the ports; 0: any that the system gives. Without a box where there is no Landlock.
+    written may be read. `listens`: the ports; 0: any that the system gives. Without a box where nobody builds one.
     """
-    if not version():
-        return [*program]
     rights = {str(path): right for paths, right in ((reads, READS), (runs, RUNS), (writes, WRITES)) for path in paths}
+    if not version():
+        bubble = bubblewrap()
+        return [*_bubbled(bubble, {**SYSTEM, program[0]: RUNS, **rights}), *program] if bubble else [*program]
     told = [*(f"{right}:{path}" for path, right in rights.items()), *(f"{_LISTENING}:{port}" for port in listens)]
     return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), *told, _THEN, *program]
+
+
+def _bubbled(bubble: str, rights: Mapping[str, int]) -> list[str]:
+    """It is started in our name, so that the limits of the process are there before it is, and it dies with us."""
+    mounts = []
+    for path, right in rights.items():
+        if not path.startswith(_ITS_OWN):
+            mounts += ["--bind" if right & _WRITE else "--ro-bind-try", path, path]
+    return [
+        sys.executable,
+        "-I",
+        "-S",
+        str(Path(__file__).resolve()),
+        _BUBBLE,
+        _THEN,
+        bubble,
+        *_BUBBLING,
+        *mounts,
+        _THEN,
+    ]
 
 
 def _kernel() -> ctypes.CDLL:
@@ -117,9 +167,10 @@ def main() -> None:
     then = sys.argv.index(_THEN)
     told, program = sys.argv[1:then], sys.argv[then + 1 :]
     named = [(right, path) for right, _, path in (each.partition(":") for each in told)]
-    rights = {path: int(right) for right, path in named if right != _LISTENING}
+    rights = {path: int(right) for right, path in named if right.isdecimal()}
     _kernel().prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
-    _restrict({**SYSTEM, **rights}, [int(port) for right, port in named if right == _LISTENING])
+    if told != [_BUBBLE]:
+        _restrict({**SYSTEM, **rights}, [int(port) for right, port in named if right == _LISTENING])
     os.execv(program[0], program)  # noqa: S606 - no shell is wanted
 
 

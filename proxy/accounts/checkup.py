@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from auth.cli.confine import version as landlock
+from auth.cli import confine
 from auth.cli.install import CLI_TABLE, CLIS, Cli, CliMissing, find, pinned, version_of
 from auth.cli.process import CliProcess, Ended
 from auth.homes import Homes
@@ -108,7 +108,8 @@ async def gathered(desk: Desk, config: Config, where: str, warnings: tuple[str, 
         rows=rows,
         resting=resting(folder, unix=now),
         clis=clis,
-        landlock=landlock(),
+        landlock=(landlock := confine.version()),
+        bubblewrap="" if landlock else confine.bubblewrap(),
         doors={port: "" if is_free(port) else owner_of(port) for port in ports},
         memory_bytes=memory_bytes(),
         files_max=_files_max(),
@@ -138,7 +139,8 @@ def bare(where: str, error: str) -> Facts:
     return Facts(
         config=where,
         config_error=error,
-        landlock=landlock(),
+        landlock=(landlock := confine.version()),
+        bubblewrap="" if landlock else confine.bubblewrap(),
         memory_bytes=memory_bytes(),
         files_max=_files_max(),
         now=time.time(),

@@ -74,6 +74,8 @@ class Facts:
     resting: Mapping[str, str] = field(default_factory=dict)
     clis: Sequence[CliFact] = ()
     landlock: int = 0
+    bubblewrap: str = ""
+    """The program, where it works and is needed."""
     doors: Mapping[int, str] = field(default_factory=dict)
     memory_bytes: int = 0
     files_max: int = 0
@@ -222,8 +224,9 @@ def _of_cli(cli: CliFact) -> tuple[State, str]:
 
 
 def _box(facts: Facts) -> Iterator[Finding]:
-    is_whole = facts.landlock >= BOX_VERSION
-    yield Finding(check="sandbox", state="good" if is_whole else "note", says=box(facts.landlock))
+    is_whole = facts.landlock >= BOX_VERSION or bool(facts.bubblewrap)
+    says = box(facts.landlock, bubblewrap=facts.bubblewrap)
+    yield Finding(check="sandbox", state="good" if is_whole else "note", says=says)
 
 
 def _doors(facts: Facts) -> Iterator[Finding]:

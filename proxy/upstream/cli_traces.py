@@ -110,12 +110,15 @@ def is_alive(pid: int, start: int) -> bool:
 
 
 def resident_bytes(pid: int) -> int:
-    """0: not known."""
+    """With what it has started: a box may be a process of its own, around the CLI's. 0: not known."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_bytes().split()[1])
     except (OSError, IndexError):
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    own = pages * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError):
+        return own + sum(map(resident_bytes, map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())))
+    return own
 
 
 def memory_bytes() -> int:

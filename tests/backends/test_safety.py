@@ -7,15 +7,17 @@ import itertools
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 
-from auth.cli.confine import version
+from auth.cli.confine import bubblewrap, version
 from tests.backends.backend import Request
-from tests.backends.stage import Stage
+from tests.backends.stage import KEY, Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 
@@ -167,6 +169,31 @@ async def settled(trace: Path) -> None:
         while sizes[-1] != sizes[-2]:
             await asyncio.sleep(0.5)
             sizes.append(await asyncio.to_thread(lambda: trace.stat().st_size))
+
+
+@pytest.mark.skipif(not bubblewrap(), reason="needs bubblewrap, and leave to use it")
+async def test_without_landlock_bubblewrap_builds_the_box(stage: Stage) -> None:
+    await stage.restart(sys.executable, str(Path(__file__).with_name("no_landlock.py")))
+    stage.backend.in_turn(stage.says.calls("tide", {}), stage.says.said("It is low."))
+    answer = await stage.asked(tools=[tool("tide")])
+    assert [call.function.name for call in answer.choices[0].message.tool_calls] == ["tide"]
+    roots = [Path("/proc") / str(pid) / "root" for pid in stage.servants()]
+    boxes = [root for root in roots if not await asyncio.to_thread((root / "etc" / "shadow").exists)]
+    assert boxes, "it stands in no box"
+    for root in boxes:
+        assert not (root / "bin" / "sh").exists()
+        assert not (root / str(stage.folder).lstrip("/") / "config.yaml").exists()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{stage.url}/health?detail=1", headers={"authorization": f"Bearer {KEY}"}) as told,
+    ):
+        assert (await told.json())["clis"]["box"].startswith("bubblewrap: ")
+    before = {*stage.processes()}
+    await stage.kill()
+    async with asyncio.timeout(60):
+        while before & {*stage.processes()}:  # noqa: ASYNC110 - nobody tells us when a process is gone
+            await asyncio.sleep(0.02)
+    await stage.start()  # and clear what is left
 
 
 async def test_it_sees_nothing_of_the_server_or_the_account(stage: Stage) -> None:

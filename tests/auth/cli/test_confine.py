@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from auth.cli.confine import boxed, version
+from auth.cli import confine
+from auth.cli.confine import boxed, bubblewrap, version
 
 PYTHON = Path(sys.executable).resolve()
 needs_landlock = pytest.mark.skipif(version() < 6, reason="this kernel has no Landlock of version 6")
@@ -76,6 +78,58 @@ async def test_it_cannot_leave_the_box_by_what_it_starts(tmp_path: Path) -> None
     assert "PermissionError" in said
 
 
-def test_without_landlock_there_is_no_box(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auth.cli.confine.version", lambda: 0)
+def test_without_landlock_and_bubblewrap_there_is_no_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confine, "version", lambda: 0)
+    monkeypatch.setattr(confine, "bubblewrap", lambda: "")
     assert boxed(["claude", "-p"], runs=[PYTHON]) == ["claude", "-p"]
+
+
+@pytest.mark.skipif(not bubblewrap(), reason="needs bubblewrap, and leave to use it")
+class TestBubblewrap:
+    @pytest.fixture(autouse=True)
+    def no_landlock(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(confine, "version", lambda: 0)
+
+    async def test_what_is_in_the_box_works(self, tmp_path: Path) -> None:
+        code = f"import ssl; p = open({str(tmp_path / 'x')!r}, 'w+'); p.write('in the box'); p.seek(0); print(p.read())"
+        assert await run(code, writes=tmp_path) == (0, "in the box\n")
+        assert (tmp_path / "x").read_text() == "in the box"
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "open('/etc/shadow')",
+            f"open('/proc/{os.getpid()}/environ')",
+            f"open({str(Path(__file__))!r})",
+            "open('/etc/passwd', 'a')",
+            "import os; os.execv('/bin/sh', ['sh', '-c', 'true'])",
+            "import subprocess; subprocess.run(['/usr/bin/env'])",
+            f"import os; os.kill({os.getpid()}, 0)",
+        ],
+        ids=lambda code: code.replace(str(os.getpid()), "ours"),
+    )
+    async def test_what_is_outside_is_out_of_reach(self, code: str, tmp_path: Path) -> None:
+        box = tmp_path / "box"
+        box.mkdir()
+        status, said = await run(code, writes=box)
+        assert status == 1
+        assert "Error" in said.splitlines()[-1]
+
+    async def test_it_ends_with_whoever_started_it(self, tmp_path: Path) -> None:
+        code = f"import time; open({str(tmp_path / 'here')!r}, 'w'); time.sleep(600)"
+        command = boxed([str(PYTHON), "-I", "-c", code], runs=[PYTHON.parents[1]], writes=[tmp_path])
+        process = await asyncio.create_subprocess_exec(*command)
+        async with asyncio.timeout(30):
+            while not (tmp_path / "here").exists():  # noqa: ASYNC110 - nobody tells us
+                await asyncio.sleep(0.01)
+        process.kill()
+        await process.wait()
+        async with asyncio.timeout(30):
+            while any(str(tmp_path / "here").encode() in line for line in commands()):  # noqa: ASYNC110 - nor that
+                await asyncio.sleep(0.01)
+
+
+def commands() -> Iterator[bytes]:
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            yield (process / "cmdline").read_bytes()
