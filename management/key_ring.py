@@ -234,7 +234,8 @@ class KeyRing:
         if len(self._waiting) > WAITING_MAX:
             last = max(self._waiting, key=self._rank)
             self._waiting.remove(last)
-            last.future.set_result("busy")
+            if not last.future.done():  # whoever asked may be going just now
+                last.future.set_result("busy")
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         try:

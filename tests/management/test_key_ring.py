@@ -254,6 +254,20 @@ async def test_those_who_guess_most_are_sent_away_first(ring: KeyRing, monkeypat
     assert set(told) == {"busy", "wrong"}
 
 
+async def test_who_goes_away_while_others_crowd_in_is_nobody_s_fault(
+    ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_ring, "matches", lambda key, _stored: time.sleep(0.005) or key == KEY)
+    gone = [asyncio.create_task(ring.judge(f"gone {n}", AWAY)) for n in range(key_ring.WAITING_MAX)]
+    await asyncio.sleep(0)
+    crowd = [asyncio.create_task(ring.judge(f"{n}", HOME)) for n in range(20)]
+    for task in gone:
+        task.cancel()  # which they notice only after the others have come
+    told = await asyncio.gather(*crowd)
+    assert set(told) <= {"busy", "wrong"}
+    await asyncio.gather(*gone, return_exceptions=True)
+
+
 async def test_who_goes_away_is_not_judged(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     monkeypatch.setattr(key_ring, "matches", lambda key, _stored: seen.append(key) or time.sleep(0.02) or False)
