@@ -124,6 +124,8 @@ class Dispatcher:
     async def resume(self, pursuit: Pursuit) -> Outcome:
         """As `open`."""
         try:
+            if pursuit.inquiry.is_stream:
+                return await self._open_stream(self._snapshot(), pursuit)
             return _outcome(pursuit, await pursuit.run())
         except ProxyError as error:
             raise Refused.because(error, pursuit.report) from None

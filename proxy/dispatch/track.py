@@ -73,7 +73,7 @@ class Leg:
 class Track:
     """What the requests of one head for one model have in common, under one `snapshot`."""
 
-    __slots__ = ("_ask", "_is_named", "_is_shared", "_legs", "found", "shared", "snapshot", "wire")
+    __slots__ = ("_ask", "_is_named", "_is_shared", "_legs", "found", "is_stream", "shared", "snapshot", "wire")
 
     def __init__(self, shared: Shared, snapshot: Snapshot, asked: Asked) -> None:
         """`asked`: the first of them."""
@@ -82,6 +82,7 @@ class Track:
         self.snapshot = snapshot
         self.found = found
         self.wire = asked.wire
+        self.is_stream = asked.inquiry.is_stream
         self._ask = Ask(group=found.group, strategy=snapshot.strategy)
         self._is_shared = routing.session_affinity and len(found.candidates) > 1
         self._is_named = bool(asked.inquiry.named) or routing.prefix_affinity
@@ -105,8 +106,8 @@ class Track:
     def depart(
         self, body: bytes, names: frozenset[str], tell: Callable[[], None], inquire: Callable[[], Inquiry]
     ) -> Trip | None:
-        """Sends it, if that takes no waiting: `tell` tells of it, `finish` takes its answer. `names`: of the members at
-        the top of `body`. None: nothing was done.
+        """Sends it, if that takes no waiting: `tell` tells of it, `finish` takes its answer; that of a stream is waited
+        for. `names`: of the members at the top of `body`. None: nothing was done.
         """
         shared, ask = self.shared, self._ask
         if shared.waiting.has_line(ask.group):
@@ -147,7 +148,7 @@ class Track:
         """None: nobody sends to it at once. Raises `ProxyError`."""
         plan = self.plan(self.asked(inquiry), candidate)
         prompt = self.shared.prompts.get(plan.call.executor)
-        if prompt is None:
+        if prompt is None or plan.call.spoken is not None:
             return None
         is_alike = isinstance(plan, RelayPlan) and self._changes_nothing_else(candidate, plan)
         return Leg(candidate, prompt, prompt.ready(plan.call) if is_alike else None, inquiry.model)
@@ -157,7 +158,8 @@ class Track:
         provider = candidate.provider
         edits = self.snapshot.edits(candidate.model, provider.wire)
         is_changed = bool(provider.patches or edits or plan.losses or self.found.reasoning)
-        return self.wire.name in GLANCES and not (is_changed or provider.is_enveloped or plan.call.spoken)
+        is_asked_more = self.is_stream or provider.is_enveloped  # of a stream its usage, where the client did not
+        return self.wire.name in GLANCES and not (is_changed or is_asked_more)
 
     def asked(self, inquiry: Inquiry) -> Asked:
         return Asked(inquiry, self.found, self.wire, created=int(self.shared.clock.unix()))
@@ -184,7 +186,7 @@ class Trip:
 
     def __init__(self, track: Track, leg: Leg, decision: Decision, lease: Lease, begun: Begun, began: float) -> None:
         self.leg = leg
-        self.needs_run = False
+        self.needs_run = track.is_stream
         self.status = 0
         self.passed: Headers = ()
         self.first_byte_seconds = 0.0
@@ -200,8 +202,8 @@ class Trip:
     def finish(self, request_id: str) -> Whole | None:
         """The answer. None: it is waited for, or it `needs_run`."""
         begun = self._begun
-        if not begun.is_complete:
-            self.needs_run = begun.needs_waiting
+        if self.needs_run or not begun.is_complete:
+            self.needs_run = self.needs_run or begun.needs_waiting
             return None
         whole = self._read(begun.look()) if self._is_good(begun) else None
         if whole is None:

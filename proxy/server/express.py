@@ -127,15 +127,14 @@ class Ride:
             return
         if not app.limits.are_none(terms.caller):
             self.grant = app.limits.admit(terms.caller, self._asked())
-        if not self._peek.is_stream:  # whose exchange begins with what is known by now
-            self._trip = way.track.depart(self._content, self._peek.names or frozenset(), self.look, self._asked)
+        self._trip = way.track.depart(self._content, self._peek.names or frozenset(), self.look, self._asked)
         self.is_over = False
         app.metrics.in_flight.inc()
         app.rides.add(self)
 
     def _found(self) -> Way | None:
-        ways, model = self.terms.ways, self._peek.model
-        way = ways.get(model)
+        ways, key = self.terms.ways, (self._peek.model, self._peek.is_stream)
+        way = ways.get(key)
         if way is not None and self._starter.is_current(way.track):
             return way
         track = self._starter.track(self._asked())
@@ -143,7 +142,7 @@ class Ride:
             return None
         if len(ways) >= WAYS_MAX:
             ways.clear()
-        way = ways[model] = Way(track, {})
+        way = ways[key] = Way(track, {})
         return way
 
     def _asked(self) -> Inquiry:

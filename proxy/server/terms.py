@@ -45,7 +45,7 @@ class Terms:
 
     `request_id`: as the client gave it; empty: it gave none that can be used. `headers`, `query`: as they go on.
     `named`: the session, as they name it. `cors`: the headers that an answer has for a web page. `framing`: of a
-    streamed one. `ways`: by model.
+    streamed one. `ways`: by model, and whether it is streamed.
     """
 
     edition: Edition
@@ -60,7 +60,7 @@ class Terms:
     cors: Mapping[str, str]
     framing: str
     bytes_max: int
-    ways: dict[str, Way] = field(default_factory=dict)
+    ways: dict[tuple[str, bool], Way] = field(default_factory=dict)
 
 
 def visitor_of(visit: Visit, config: Config) -> Visitor:

@@ -58,6 +58,11 @@ def told(body: bytes, *lines: bytes, status: bytes = b"200 OK") -> bytes:
     return b"\r\n".join(head) + b"\r\n\r\n" + body
 
 
+def streamed(*frames: bytes) -> bytes:
+    """A stream that is there at once."""
+    return told(b"".join(frames)).replace(b"application/json", b"text/event-stream")
+
+
 class Last(bytes):
     """After it the vendor hangs up."""
 
@@ -227,7 +232,14 @@ class Client:
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
             first, *lines = head.split("\r\n")[:-2]
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+            if "transfer-encoding" in headers:
+                return int(first.split()[1]), headers, b"".join([chunk async for chunk in self.chunks()])
             return int(first.split()[1]), headers, await self.reader.readexactly(int(headers["content-length"]))
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while size := int(await self.reader.readline(), 16):
+            yield (await self.reader.readexactly(size + 2))[:-2]
+        await self.reader.readline()
 
     async def ask(self, *lines: bytes, **more: object) -> tuple[int, dict[str, str], bytes]:
         self.writer.write(self.request(*lines, **more))  # type: ignore[arg-type]  # as the caller names them
@@ -403,9 +415,8 @@ class TestFlow:
     async def chunks(self, client: Client) -> AsyncIterator[bytes]:
         """Of an answer, each as soon as it is there."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while size := int(await client.reader.readline(), 16):
-                yield (await client.reader.readexactly(size + 2))[:-2]
-            await client.reader.readline()
+            async for chunk in client.chunks():
+                yield chunk
 
     async def begun(self, client: Client, vendor: Vendor) -> AsyncIterator[bytes]:
         vendor.lines = [STREAM]
@@ -742,6 +753,12 @@ LINES = st.sampled_from(
         told(zlib.compress(completion("packed")), b"Content-Encoding: deflate"),
         told(b""),
         Last(),
+        *[streamed(frame("a"), frame(str(number)), END) for number in range(6)],
+        streamed(END),
+        streamed(b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n'),
+        streamed(frame("a"), b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n'),
+        streamed(frame("cut off"), b"data: {"),
+        streamed(),
     ]
 )
 ASKED = st.fixed_dictionaries(
@@ -752,6 +769,8 @@ ASKED = st.fixed_dictionaries(
         "prompt_cache_key": st.sampled_from(["a", "b"]),
         "metadata": st.just({"user_id": "somebody"}),
         "temperature": st.sampled_from([0, 2.5]),
+        "stream": st.sampled_from([True, False]),
+        "stream_options": st.just({"include_usage": True}),
         "stop": st.just(["."]),
     },
 )
