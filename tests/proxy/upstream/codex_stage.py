@@ -8,9 +8,9 @@ import os
 import stat
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ import msgspec
 import structlog
 from multidict import CIMultiDict
 
-from proxy.errors import Broken, UpstreamError
+from proxy.errors import UpstreamError
 from proxy.upstream.base import Answer, Call, CliAccount
 from proxy.upstream.cli_choice import Room
 from proxy.upstream.cli_pool import CliPool
 from proxy.upstream.cli_traces import CliTraces
 from proxy.upstream.codex import Codex
+from tests.proxy.upstream.reply import Reply
 
 STAND_IN = Path(__file__).with_name("codex_stand_in.py")
 LOGIN = {"access_token": "at-harbour", "refresh_token": "rt-harbour", "account_id": "harbour"}
@@ -42,36 +43,6 @@ def answered(*items: Mapping[str, Any]) -> tuple[bytes, ...]:
     done = [{"type": "response.output_item.done", "item": item} for item in items]
     response = {"id": f"resp_{next(_numbers)}", "status": "completed", "output": [], "usage": {"input_tokens": 3}}
     return frames({"type": "response.created"}, *done, {"type": "response.completed", "response": response})
-
-
-@dataclass(eq=False)
-class Reply:
-    """`proxy.upstream.base.Answer`. `held`: set, and the rest comes."""
-
-    pieces: tuple[bytes, ...]
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=lambda: CIMultiDict({"content-type": "text/event-stream"}))
-    held: asyncio.Event | None = None
-    is_aborted: bool = False
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        for piece in self.pieces:
-            yield piece
-            if self.held is not None:
-                await self.held.wait()
-            if self.is_aborted:
-                raise Broken("cut")
-
-    async def read(self, bytes_max: int) -> bytes:
-        return b"".join(self.pieces)[:bytes_max]
-
-    async def release(self) -> None:
-        pass
-
-    def abort(self) -> None:
-        self.is_aborted = True
-        if self.held is not None:
-            self.held.set()
 
 
 class Backend:

@@ -23,6 +23,7 @@ from proxy.observe.recording import Recording
 from proxy.upstream.http import AiohttpUpstream, HttpUpstream
 from proxy.upstream.replay import Deck
 from proxy.upstream.replay_server import ReplayServer
+from tests.proxy.upstream.codex_stage import Stage, staged
 
 
 def pytest_asyncio_loop_factories(config: object, item: object) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:  # noqa: ARG001 - a hook
@@ -198,3 +199,10 @@ async def egress(certificate: Certificate) -> AsyncIterator[Callable[[str], Awai
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """Of Codex."""
+    async with staged(tmp_path) as stage:
+        yield stage

@@ -22,7 +22,7 @@ from proxy.upstream.base import Answer, Call, CliAccount
 from proxy.upstream.cli_choice import Room
 from proxy.upstream.cli_pool import CliPool
 from proxy.upstream.cli_traces import CliTraces
-from tests.proxy.upstream.codex_stage import Reply
+from tests.proxy.upstream.reply import Reply
 
 STAND_IN = Path(__file__).with_name("acp_stand_in.py")
 MODEL = "gemini-3-pro-preview"

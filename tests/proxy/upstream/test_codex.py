@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import msgspec
 import pytest
 
@@ -13,15 +10,8 @@ from proxy.upstream.base import Call
 from tests.proxy.upstream.codex_stage import (
     Stage,
     assistant,
-    staged,
     user,
 )
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(tmp_path) as stage:
-        yield stage
 
 
 async def test_a_conversation_is_resumed_by_its_name(stage: Stage) -> None:

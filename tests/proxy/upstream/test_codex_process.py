@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -21,15 +19,8 @@ from tests.proxy.upstream.codex_stage import (
     answered,
     assistant,
     said,
-    staged,
     user,
 )
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(tmp_path) as stage:
-        yield stage
 
 
 async def test_a_call_of_what_nobody_offered_ends_the_thread(stage: Stage) -> None:

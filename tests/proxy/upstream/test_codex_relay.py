@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,40 +13,14 @@ from multidict import CIMultiDict
 from proxy.errors import Broken, Unreachable, UpstreamError
 from proxy.upstream.base import Answer, Call
 from proxy.upstream.codex_relay import CodexRelay, Exchange, Line, Way
+from tests.proxy.upstream.reply import Reply
 
 BASE = "https://chatgpt.test/backend-api"
 LOGIN = {"authorization": "Bearer at-harbour", "chatgpt-account-id": "harbour"}
 COMPLETED = b'data: {"type":"response.completed","response":{"id":"resp_1"}}\n\n'
 
 
-@dataclass(eq=False)
-class Said:
-    """`proxy.upstream.base.Answer`."""
-
-    status: int = 200
-    body: tuple[bytes, ...] = (b'data: {"type":"response.created"}\n\n', COMPLETED)
-    headers: Mapping[str, str] = field(default_factory=lambda: CIMultiDict({"content-type": "text/event-stream"}))
-    is_aborted: bool = False
-    held: asyncio.Event | None = None
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        for piece in self.body:
-            yield piece
-            if self.held is not None:
-                await self.held.wait()
-            if self.is_aborted:
-                raise Broken("cut")
-
-    async def read(self, bytes_max: int) -> bytes:
-        return b"".join(self.body)[:bytes_max]
-
-    async def release(self) -> None:
-        pass
-
-    def abort(self) -> None:
-        self.is_aborted = True
-        if self.held is not None:
-            self.held.set()
+BEGUN = b'data: {"type":"response.created"}\n\n'
 
 
 class Http:
@@ -54,7 +28,7 @@ class Http:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
-        self.answer: Said | UpstreamError = Said()
+        self.answer: Reply | UpstreamError = Reply((BEGUN, COMPLETED))
         self.held: asyncio.Event | None = None
         self.is_asked = asyncio.Event()
         self.is_cancelled = False
@@ -117,7 +91,7 @@ async def test_a_turn_goes_on_as_it_is_and_its_answer_comes_to_both(quay: Quay) 
     exchange = quay.line.expect("thread-1", quay.call())
     async with quay.asking("thread-1") as response:
         caller = asyncio.create_task(told(exchange))
-        assert await response.read() == await caller == b"".join(Said().body)
+        assert await response.read() == await caller == BEGUN + COMPLETED
         assert response.headers["content-type"] == "text/event-stream"
     (call,) = quay.http.calls
     headers = CIMultiDict(call.headers)
@@ -142,7 +116,7 @@ async def test_what_nobody_has_asked_for_goes_nowhere(quay: Quay) -> None:
 
 async def test_a_second_try_goes_nowhere(quay: Quay) -> None:
     exchange = quay.line.expect("thread-1", quay.call())
-    quay.http.answer = Said(status=500, body=(b"oops",))
+    quay.http.answer = Reply((b"oops",), status=500)
     async with quay.asking("thread-1") as response:
         assert response.status == 400
     answer = await exchange.answered
@@ -171,12 +145,12 @@ async def test_a_backend_that_cannot_be_reached_is_the_caller_s_to_know(quay: Qu
 
 
 async def test_a_caller_that_is_gone_ends_both_ends(quay: Quay) -> None:
-    said = quay.http.answer = Said(held=asyncio.Event())
+    said = quay.http.answer = Reply((BEGUN, COMPLETED), held=asyncio.Event())
     exchange = quay.line.expect("thread-1", quay.call())
     async with quay.asking("thread-1") as response:
         await exchange.answered
         pieces = exchange.chunks()
-        assert await anext(pieces) == said.body[0]
+        assert await anext(pieces) == BEGUN
         exchange.abort()
         assert said.is_aborted
         with pytest.raises(aiohttp.ClientError):
@@ -199,7 +173,7 @@ async def test_a_caller_that_does_not_wait_for_the_head_ends_the_request(quay: Q
 
 async def test_a_caller_that_has_heard_the_end_leaves_codex_its_own(quay: Quay) -> None:
     """The connection to the backend may stay open after the last event."""
-    quay.http.answer = Said(body=(COMPLETED,), held=asyncio.Event())
+    quay.http.answer = Reply((COMPLETED,), held=asyncio.Event())
     exchange = quay.line.expect("thread-1", quay.call())
     async with quay.asking("thread-1") as response:
         await exchange.answered
@@ -209,7 +183,7 @@ async def test_a_caller_that_has_heard_the_end_leaves_codex_its_own(quay: Quay) 
 
 
 async def test_what_is_told_about_an_account_is_believed_for_a_while(quay: Quay) -> None:
-    quay.http.answer = Said(body=(b'{"a":1}',), headers={"content-type": "application/json"})
+    quay.http.answer = Reply((b'{"a":1}',), headers={"content-type": "application/json"})
 
     async def about(path: str = "wham/settings/user?x=1", **headers: str) -> tuple[int, bytes]:
         url = f"{quay.line.address}/backend-api/{path}"
@@ -224,7 +198,7 @@ async def test_what_is_told_about_an_account_is_believed_for_a_while(quay: Quay)
     quay.now = 1000.0
     await about()
     assert len(quay.http.calls) == 3
-    quay.http.answer = Said(status=503, body=(b"busy",))
+    quay.http.answer = Reply((b"busy",), status=503)
     assert await about("wham/accounts/check") == (503, b"busy")
     quay.http.answer = Unreachable("nobody is there")
     assert (await about("wham/accounts/check"))[0] == 502

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -22,15 +20,8 @@ from tests.proxy.upstream.codex_stage import (
     assistant,
     frames,
     said,
-    staged,
     user,
 )
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(tmp_path) as stage:
-        yield stage
 
 
 async def test_an_answer_comes_as_the_backend_says_it(stage: Stage) -> None:
