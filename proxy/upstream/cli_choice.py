@@ -52,11 +52,12 @@ def room_for(memory_bytes: int) -> Room:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seats:
     """What one process of a kind can do. `at_once`: turns under way. `conversations_max`: over its whole life; Claude
-    Code has one, as nothing makes it forget.
+    Code has one, as nothing makes it forget. `counts_for`: so many others, in the room that there is.
     """
 
     at_once: int = 1
     conversations_max: int = 1
+    counts_for: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,11 +178,15 @@ def choose(wish: Wish, standing: Sequence[Standing], room: Room) -> Choice:
     if open_ones:  # the busiest first, so that the others may fall idle and leave; of equals, the oldest
         return Begin(max(open_ones, key=lambda each: (each.turns, each.begun, -each.serial)).serial)
     account = [each for each in standing if _is_same_account(each.home, wish.home)]
-    if len(account) >= room.account_processes_max:
+    if _taken(account) >= room.account_processes_max:
         return _instead_of(account)
-    if len(standing) >= room.processes_max:
+    if _taken(standing) >= room.processes_max:
         return _instead_of(standing)
     return Start()
+
+
+def _taken(standing: Iterable[Standing]) -> int:
+    return sum(each.seats.counts_for for each in standing)
 
 
 def _continued(wish: Wish, mine: Iterable[Standing]) -> Continue | None:
@@ -224,7 +229,7 @@ def place_for_spare(home: Home, standing: Sequence[Standing], room: Room) -> Sta
     the one spare of a home takes that of whoever was silent longest: the next who begins would, and wait for the start.
     """
     account = [each for each in standing if _is_same_account(each.home, home)]
-    if len(account) < room.account_processes_max and len(standing) < room.processes_max - 1:
+    if _taken(account) < room.account_processes_max and _taken(standing) < room.processes_max - 1:
         return Start()
     idle = [each for each in account if each.is_idle]
     if not idle or any(each.is_spare and each.home == home for each in account):

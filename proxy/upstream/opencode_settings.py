@@ -109,7 +109,7 @@ PROFILE = AcpProfile(
     name="opencode",
     cli=OPENCODE,
     version_min=(1, 18, 33),
-    seats=Seats(at_once=8, conversations_max=12),  # it begins with 600 MB, and each folder adds 26
+    seats=Seats(at_once=8, conversations_max=12, counts_for=3),  # it begins with 600 MB, and each folder adds 26
     shares_folders=True,
     arguments=("acp", "--hostname", "127.0.0.1"),
     listens=(0, 4096),

@@ -197,3 +197,11 @@ def test_no_account_gets_another_s_process_and_no_limit_is_passed(there: list[St
             assert known[other].turns == 0
         case Wait():
             assert len(there) >= ROOM.account_processes_max
+
+
+def test_what_is_large_counts_for_several() -> None:
+    large = Seats(counts_for=3)
+    crowd = [process(serial, seats=large, begun=1, turns=1) for serial in (1, 2)]
+    assert choose(wish(), crowd[:1], Room(account_processes_max=4)) == Start()
+    assert choose(wish(), crowd, Room(account_processes_max=4)) == Wait()
+    assert choose(wish(home=QUAY), crowd, Room(processes_max=6)) == Wait()
