@@ -17,11 +17,14 @@ SEATS = Seats(at_once=32, conversations_max=150)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a CLI's own request says of itself: its conversation, its model, its instructions."""
+    """What a CLI's own request says of itself: its conversation, its model, its instructions, and the names of the
+    tools that it offers.
+    """
 
     conversation: str
     model: str
     instructions: str
+    tools: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,8 @@ class AcpProfile:
     """
     server: str
     """What the server of the caller's tools is called."""
+    prefix: str
+    """Of their names, as the model knows them."""
     turn_path: str
     """How the path ends at which it asks for an answer; what stands there about the relay's own address before it does
     not matter.

@@ -146,7 +146,8 @@ class AcpRelay:
             return f"it asks {asked.model} where {conversation.model} is asked"
         if asked.instructions != conversation.instructions:
             return "it asks under other instructions than the caller's"
-        return None
+        strange = asked.tools - {f"{self._profile.prefix}{tool['name']}" for tool in conversation.tools}
+        return f"it offers tools of its own: {', '.join(sorted(strange))}" if strange else None
 
     def _headers(self, request: web.BaseRequest, call: Call) -> tuple[tuple[str, str], ...]:
         """Its own, in their order; those of the account are the call's, those of the connection made anew

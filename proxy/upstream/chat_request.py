@@ -239,9 +239,19 @@ def digest(parts: Iterable[JsonObject]) -> bytes:
 # what it asks
 
 
+class _Function(msgspec.Struct):
+    name: str = ""
+
+
+class _Tool(msgspec.Struct):
+    type: str = ""
+    function: _Function = msgspec.field(default_factory=_Function)
+
+
 class _Request(msgspec.Struct):
     model: str
     messages: list[msgspec.Raw]
+    tools: list[_Tool] = []
 
 
 _read_request = msgspec.json.Decoder(_Request).decode
@@ -256,7 +266,12 @@ def asked(body: bytes, headers: Mapping[str, str], *, session: str, until: str =
     instructions = _text(first) if first.get("role") in _SYSTEM else ""
     if until and until in instructions:
         instructions = instructions.rpartition(until)[0]
-    return Asked(conversation=headers.get(session, ""), model=request.model, instructions=instructions)
+    return Asked(
+        conversation=headers.get(session, ""),
+        model=request.model,
+        instructions=instructions,
+        tools=frozenset(tool.function.name or tool.type for tool in request.tools),
+    )
 
 
 def refusal(status: int, message: str) -> bytes:

@@ -19,7 +19,7 @@ from proxy.upstream.acp_profile import AcpProfile, Asked, Place
 from proxy.upstream.acp_script import Turn
 from proxy.upstream.base import Call
 from proxy.upstream.gemini_answer import WAIT, GeminiListener
-from proxy.upstream.gemini_request import OWN_TOOLS, digest, read_turn, resumed, said
+from proxy.upstream.gemini_request import OWN_TOOLS, TOOL_PREFIX, digest, read_turn, resumed, said
 
 _VERB = "v1internal:"
 _SETTINGS: JsonObject = {
@@ -93,8 +93,17 @@ class _Content(msgspec.Struct):
     parts: list[_Part] = []
 
 
+class _Function(msgspec.Struct):
+    name: str
+
+
+class _Tools(msgspec.Struct):
+    functionDeclarations: list[_Function] = []  # noqa: N815 - Google's spelling
+
+
 class _Inner(msgspec.Struct):
     session_id: str
+    tools: list[_Tools] = []
     systemInstruction: _Content = msgspec.field(default_factory=_Content)  # noqa: N815 - Google's spelling
 
 
@@ -109,7 +118,8 @@ _read_request = msgspec.json.Decoder(_Request).decode
 def _asked(body: bytes, _headers: Mapping[str, str]) -> Asked:
     request = _read_request(body)
     instructions = "".join(part.text for part in request.request.systemInstruction.parts)
-    return Asked(conversation=request.request.session_id, model=request.model, instructions=instructions)
+    tools = frozenset(each.name for group in request.request.tools for each in group.functionDeclarations)
+    return Asked(conversation=request.request.session_id, model=request.model, instructions=instructions, tools=tools)
 
 
 def _address(call: Call) -> str:
@@ -143,6 +153,7 @@ PROFILE = AcpProfile(
     settings=".gemini/settings.json",
     rereading=("default", "yolo"),
     server="mcp",
+    prefix=TOOL_PREFIX,
     turn_path=f"{_VERB}streamGenerateContent",
     about={
         "loadCodeAssist": _load,

@@ -117,6 +117,7 @@ PROFILE = AcpProfile(
     files=_NOTHING,
     settings=f"../{_SETTINGS}",
     server=_SERVER,
+    prefix=TOOL_PREFIX,
     turn_path="chat/completions",
     about={},
     account_headers=frozenset({"authorization"}),

@@ -108,6 +108,7 @@ PROFILE = AcpProfile(
     settings=".qwen/settings.json",
     empty_files=(".qwen/output-language.md",),
     server=_SERVER,
+    prefix=TOOL_PREFIX,
     turn_path="chat/completions",
     about={},
     account_headers=frozenset({"authorization"}),

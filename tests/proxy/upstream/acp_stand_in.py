@@ -2,7 +2,7 @@
 
 It asks its provider, over HTTP, at each prompt, with all that was said in that conversation. ``told.jsonl`` in its home
 holds what it was told. What it does wrong is named by the last text that it hears: ``die``, ``fall silent``, ``ask
-nobody``, ``ask another model``.
+nobody``, ``ask another model``, ``offer a shell``.
 """
 
 from __future__ import annotations
@@ -75,11 +75,13 @@ class Server:
 
     def ask(self, name: str, text: str) -> list[Any]:
         instructions = Path(os.environ["GEMINI_SYSTEM_MD"]).read_text()
-        inner = {
+        inner: dict[str, Any] = {
             "session_id": name,
             "contents": self.said[name],
             "systemInstruction": {"parts": [{"text": instructions}]},
         }
+        if text == "offer a shell":
+            inner["tools"] = [{"functionDeclarations": [{"name": "run_shell_command"}]}]
         model = "another" if text == "ask another model" else self.models[name]
         body = json.dumps({"model": model, "request": inner}).encode()
         headers = {"authorization": f"Bearer {os.environ['GOOGLE_CLOUD_ACCESS_TOKEN']}", "x-own": "yes"}

@@ -171,7 +171,12 @@ async def test_the_provider_s_refusal_is_the_caller_s_and_asked_for_once(stage: 
 
 @pytest.mark.parametrize(
     ("how", "why"),
-    [("die", "ended"), ("ask nobody", "asked nobody"), ("ask another model", "it asks another where gemini-3-pro")],
+    [
+        ("die", "ended"),
+        ("ask nobody", "asked nobody"),
+        ("ask another model", "it asks another where gemini-3-pro"),
+        ("offer a shell", "it offers tools of its own: run_shell_command"),
+    ],
 )
 async def test_one_that_does_not_ask_what_is_asked_is_another_account_s_chance(
     stage: Stage, how: str, why: str

@@ -158,7 +158,8 @@ def test_what_a_cli_s_own_request_says_of_itself() -> None:
     body = msgspec.json.encode({"model": "big", "messages": [system, WHO]})
     found = asked(body, {"x-session": "s1"}, session="x-session", until="\nIts own: ")
     assert (found.conversation, found.model, found.instructions) == ("s1", "big", "Be kind.\nIts own: yes.")
-    bare = asked(msgspec.json.encode({"model": "big", "messages": [WHO]}), {}, session="x-session")
-    assert (bare.conversation, bare.instructions) == ("", "")
+    tools = [{"type": "function", "function": {"name": "api_tide"}}, {"type": "web_search"}]
+    bare = asked(msgspec.json.encode({"model": "big", "messages": [WHO], "tools": tools}), {}, session="x-session")
+    assert (bare.conversation, bare.instructions, bare.tools) == ("", "", {"api_tide", "web_search"})
     with pytest.raises(ValueError, match="messages"):
         asked(b'{"model": "big"}', {}, session="x-session")
