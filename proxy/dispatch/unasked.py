@@ -21,9 +21,9 @@ _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 
 
 def is_unasked(asked: Asked, candidate: Candidate) -> bool:
-    """An official CLI's own request to its own provider stays as it is."""
+    """An official CLI's own request to its provider stays as it is; one that it makes for somebody else always asks."""
     inquiry = asked.inquiry
-    if candidate.provider.own_cli:
+    if candidate.provider.own_cli and candidate.provider.official:
         return False
     if inquiry.wire != "openai_chat" or inquiry.operation != "generate" or not inquiry.is_stream:
         return False

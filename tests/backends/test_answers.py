@@ -54,6 +54,22 @@ async def test_what_is_said_comes_as_it_is_said(stage: Stage) -> None:
     assert "".join(told) == WORDS * 4
 
 
+async def test_usage_in_a_stream_is_told_to_whoever_asks(stage: Stage) -> None:
+    """Most users of the Chat API take it for granted that each chunk has a choice."""
+    messages: Any = [{"role": "user", "content": "Who is there?"}]
+    model = stage.says.MODEL
+    async with stage.clients() as clients:
+        create = clients.openai.chat.completions.create
+        bare = [chunk async for chunk in await create(model=model, messages=messages, stream=True)]
+        asked: Any = {"include_usage": True}
+        full = [
+            chunk async for chunk in await create(model=model, messages=messages, stream=True, stream_options=asked)
+        ]
+    assert [chunk for chunk in bare if not chunk.choices] == []
+    assert full[-1].usage is not None
+    assert full[-1].usage.prompt_tokens > 0
+
+
 async def test_a_conversation_goes_on_where_it_is_known(stage: Stage) -> None:
     stage.backend.in_turn(*(stage.says.said(f"Answer {number}.") for number in range(5)))
     async with stage.clients() as clients:
