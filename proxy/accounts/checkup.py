@@ -176,12 +176,12 @@ async def _cli(cli: Cli, folder: Path, ours: Mapping[str, str], is_needed: bool)
 
 
 async def _help(command: list[str], home: Path, ours: Mapping[str, str]) -> bytes:
-    """Nothing, where it says nothing."""
+    """Wherever it says it; nothing, where it says nothing."""
     with contextlib.suppress(Ended, TimeoutError):
         process = await CliProcess.start(command, home=home, ours=ours)
         try:
             async with asyncio.timeout(HELP_SECONDS_MAX):
-                return await process.read()
+                return await process.read() + process.told.encode()
         finally:
             await process.close()
     return b""
