@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 
 class Note(NamedTuple):
-    """`client`: its key's name or digest. `message`: what a failure said. `limit`: the client's own, that refused it.
-    `is_quiet`: it is asked every few seconds for ever, and nothing is wrong.
+    """`client`: its key's name or digest. `is_served`: somebody has answered. `message`: what a failure said. `limit`:
+    the client's own, that refused it. `is_quiet`: nobody need read of it.
     """
 
     used: Used
     client: str
+    is_served: bool = True
     message: str | None = None
     limit: str | None = None
     is_quiet: bool = False
@@ -58,7 +59,7 @@ class Books:
 def _line(note: Note) -> RequestLine:
     """Where nobody has answered it names nobody: the ledger's row says who was tried last."""
     used = note.used
-    is_served, first = used.wire_out is not None, used.first_byte_seconds
+    is_served, first = note.is_served, used.first_byte_seconds
     return RequestLine(
         request_id=used.request_id,
         route=used.route,

@@ -9,9 +9,9 @@ from proxy.dispatch.inquiry import AttemptRecord, Inquiry, Report
 from proxy.dispatch.refusal import CLIENT_BUDGET, CLIENT_LIMIT
 from proxy.hub.events import Failure
 from proxy.observe.casebook import Case
-from proxy.observe.request_line import RequestLine, through
 from proxy.observe.usage import Tokens, Tried, Used
 from proxy.server.app import App
+from proxy.server.books import Note
 from proxy.server.limits import Grant
 from proxy.server.routes import MANAGEMENT
 
@@ -48,19 +48,21 @@ SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "session_id", "x-se
 
 
 def tell_end(app: App, report: Report, ended: Ended) -> None:
-    inquiry, now = ended.inquiry, app.now()
-    used = used_by(inquiry, report, ended, at=now)
+    inquiry = ended.inquiry
+    used = used_by(inquiry, report, ended, at=app.now())
     if ended.grant is not None:
         ended.grant.settle(used)
-    line = _line(report, ended, used.tokens)
-    if ended.is_quiet:
-        through(app.log.debug)(line)
-    else:
-        (app.tell or through(app.log.info))(line)
-    app.metrics.request_finished(used, limit=_limit(report.failure))
-    if inquiry is not None and app.ledger is not None and app.edition().config.usage_statistics_enabled:
-        app.ledger.record(used)
     failure = report.failure or ended.failure
+    app.books.note(
+        Note(
+            used,
+            client=ended.client,
+            is_served=report.model_served is not None,
+            message=None if failure is None else failure.message,
+            limit=_limit(report.failure),
+            is_quiet=ended.is_quiet,
+        )
+    )
     is_case = failure is not None and _limit(failure) is None  # of a client's own limits its line says enough
     if inquiry is not None and failure is not None and is_case and app.cases is not None:
         app.cases.note(
@@ -78,28 +80,6 @@ def _limit(failure: Failure | None) -> str | None:
     return failure.code if failure is not None and failure.code in LIMITS else None
 
 
-def _line(report: Report, ended: Ended, tokens: Tokens) -> RequestLine:
-    failure = report.failure or ended.failure
-    first = report.first_byte_seconds
-    return RequestLine(
-        request_id=report.request_id,
-        route=ended.route,
-        status=ended.status,
-        seconds=round(ended.seconds, 4),
-        client=ended.client,
-        model=report.model_asked,
-        model_served=report.model_served,
-        provider=report.provider,
-        credential=report.credential,
-        first_byte_seconds=first and (round(first, 4) or None),
-        tokens=tokens.counted() or None,
-        retries=max(0, len(report.attempts) - 1),
-        finish=report.finish,
-        losses=[str(loss) for loss in report.losses] or None,
-        error=None if failure is None else failure.message or None,
-    )
-
-
 def used_by(inquiry: Inquiry | None, report: Report, ended: Ended, *, at: float) -> Used:
     """The ledger's row; `inquiry`: None: it gets none. Where nobody answered it belongs to the one who was tried
     last.
@@ -107,7 +87,7 @@ def used_by(inquiry: Inquiry | None, report: Report, ended: Ended, *, at: float)
     if inquiry is None:
         return Used(
             at=at, request_id=report.request_id, route=ended.route, operation="", status=ended.status,
-            seconds=ended.seconds,
+            seconds=ended.seconds, model_asked=report.model_asked,
         )  # fmt: skip
     failure = report.failure or ended.failure
     last = report.attempts[-1] if report.attempts else None

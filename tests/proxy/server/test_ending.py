@@ -106,6 +106,7 @@ async def test_a_stream_that_its_client_left(house: Any, ledger: Ledger) -> None
         await body.closed.wait()
         while house.app.exchanges:
             await asyncio.wait({each.task for each in house.app.exchanges})
+    house.app.books.flush()
     assert [(row["status"], row["input_uncached"]) for row in kept(ledger)] == [(499, 3)]
 
 

@@ -271,6 +271,7 @@ class TestTheEnd:
             await ended.wait()
         while house.app.exchanges:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0)
+        house.app.books.flush()
         assert house.log()[-1]["status"] == 499
 
     async def test_a_reader_that_stalls_is_dropped(self, open_house: Open) -> None:
