@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import segno
-
 from auth.cli.install import CliMissing
 from auth.flow import Aborted, Done, Enter, Reason, ShowCode, Step, Visit, Waiting
 from auth.refusal import Refused
@@ -204,6 +202,8 @@ class Terminal:
 
 def qr_code(url: str) -> str:
     """In half blocks: dark on light where the terminal is dark, too, as the quiet zone is drawn."""
+    import segno  # noqa: PLC0415 - a megabyte, which a server has no use for
+
     drawn = io.StringIO()
     segno.make(url, error="l", micro=False).terminal(drawn, compact=True)
     return drawn.getvalue()
