@@ -218,13 +218,15 @@ async def test_many_who_hang_up_at_any_moment_leave_nothing_behind(stage: Stage)
 
     async with stage.clients() as clients:
         await asyncio.gather(*(leave(number) for number in range(ROUNDS)))
+    seen = {*stage.processes()}
     held.set()
     stage.backend.in_turn(says.said("Still here."))
     assert await text_of(stage) == "Still here."
     async with asyncio.timeout(60):
         while len([*stage.servants()]) > 4:  # noqa: ASYNC110 - the answer's own, and spares
             await asyncio.sleep(0.05)
-    assert [pid for pid in stage.processes() if is_zombie(pid)] == []
+        while any(map(is_zombie, seen)):  # noqa: ASYNC110 - each is one for the moment between its end and its burial
+            await asyncio.sleep(0.05)
 
 
 def is_zombie(pid: int) -> bool:
