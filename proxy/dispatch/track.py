@@ -174,20 +174,19 @@ class Track:
 
 
 class Trip:
-    """One request under way. `plan`: None: that of all that are alike; `tether`: None: nothing ties it. `status`,
-    `passed` and `first_byte_seconds`: of its answer, when that is there. Exactly one of an answer of `finish`, of
-    `drop` and of `pursuit` ends it.
+    """One request under way. `plan`: None: that of all that are alike; `tether`: None: nothing ties it. `passed` and
+    `first_byte_seconds`: of its answer, a 200, when that is there. Exactly one of an answer of `finish`, of `drop` and
+    of `pursuit` ends it.
     """
 
     __slots__ = (
         "_began", "_begun", "_decision", "_has_windows", "_lease", "_track", "first_byte_seconds", "leg", "needs_run",
-        "passed", "plan", "status", "tether",
+        "passed", "plan", "tether",
     )  # fmt: skip
 
     def __init__(self, track: Track, leg: Leg, decision: Decision, lease: Lease, begun: Begun, began: float) -> None:
         self.leg = leg
         self.needs_run = track.is_stream
-        self.status = 0
         self.passed: Headers = ()
         self.first_byte_seconds = 0.0
         self._has_windows = False
@@ -209,7 +208,6 @@ class Trip:
         if whole is None:
             self.needs_run = True
             return None
-        self.status = begun.status
         candidate, shared = self.leg.candidate, self._track.shared
         if self._has_windows:
             observe(shared, candidate, self._lease, begun.headers, None)

@@ -22,3 +22,18 @@ class Residue:
     wire: str
     fields: Mapping[str, JsonValue] = field(default_factory=dict)
     shape: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+def list_in(value: JsonValue) -> list[JsonValue]:
+    """Nothing, where it is no list."""
+    return value if isinstance(value, list) else []
+
+
+def object_in(value: JsonValue) -> JsonObject:
+    """An empty one, where it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects_in(value: JsonValue) -> list[JsonObject]:
+    """Of a list; what else is in it is left out."""
+    return [each for each in list_in(value) if isinstance(each, dict)]

@@ -20,7 +20,7 @@ from proxy.errors import Untranslatable
 from proxy.hub.loss import Loss
 from proxy.hub.names import NameMap
 from proxy.hub.profile import Profile
-from proxy.hub.residue import JsonObject, JsonValue
+from proxy.hub.residue import JsonObject, JsonValue, objects_in
 from proxy.providers.base import Limited, Provider
 from proxy.providers.profiles import profiles
 from proxy.upstream import opencode_settings, qwen_settings
@@ -106,7 +106,7 @@ def limits(body: JsonObject, *, asker: _Asker) -> Limited:
 def _offer(body: JsonObject, asker: _Asker, losses: list[Loss]) -> None:
     if "functions" in body:
         raise Untranslatable(f"functions: {asker.whose} knows them as tools", path="functions")
-    tools = _objects(body.get("tools"))
+    tools = objects_in(body.get("tools"))
     for at, tool in enumerate(tools):
         if tool.get("type") != "function":
             raise Untranslatable(
@@ -139,8 +139,8 @@ class _History:
     """
 
     def __init__(self, body: JsonObject, asker: _Asker, losses: list[Loss]) -> None:
-        self._messages = _objects(body.get("messages"))
-        self._offered = {str(_function(each).get("name")) for each in _objects(body.get("tools"))}
+        self._messages = objects_in(body.get("messages"))
+        self._offered = {str(_function(each).get("name")) for each in objects_in(body.get("tools"))}
         self._asker = asker
         self._losses = losses
         self._unknown: dict[str, str] = {}
@@ -167,7 +167,7 @@ class _History:
     def _said(self, message: JsonObject, at: int) -> JsonObject:
         if (tool := self._unknown.get(str(message.get("tool_call_id")))) is not None:
             return {"role": "user", "content": f"[{tool} answered {_text(message)}]"}
-        calls = _objects(message.get("tool_calls"))
+        calls = objects_in(message.get("tool_calls"))
         strange = [call for call in calls if not self._is_known(call)]
         if not strange:
             return message
@@ -193,12 +193,12 @@ class _History:
 
 def _named(body: JsonObject, asker: _Asker) -> NameMap:
     """Under the names by which the model knows them, in place."""
-    functions = [_function(each) for each in _objects(body.get("tools"))]
+    functions = [_function(each) for each in objects_in(body.get("tools"))]
     legal = NameMap.within(
         (str(each.get("name")) for each in functions), legal=_LEGAL, length_max=_NAME_CHARS_MAX - len(asker.prefix)
     )
     sent = {str(each.get("name")): asker.prefix + legal.to_upstream(str(each.get("name"))) for each in functions}
-    calls = [call for each in _objects(body.get("messages")) for call in _objects(each.get("tool_calls"))]
+    calls = [call for each in objects_in(body.get("messages")) for call in objects_in(each.get("tool_calls"))]
     chosen = body.get("tool_choice")
     for use in [*functions, *map(_function, calls), *([_function(chosen)] if isinstance(chosen, dict) else [])]:
         if "name" in use:
@@ -208,13 +208,9 @@ def _named(body: JsonObject, asker: _Asker) -> NameMap:
 
 def _text(message: JsonObject) -> str:
     content = message.get("content")
-    return content if isinstance(content, str) else "".join(str(part.get("text") or "") for part in _objects(content))
+    return content if isinstance(content, str) else "".join(str(part.get("text") or "") for part in objects_in(content))
 
 
 def _function(holder: JsonObject) -> JsonObject:
     function = holder.get("function")
     return function if isinstance(function, dict) else {}
-
-
-def _objects(value: JsonValue) -> list[JsonObject]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from proxy.errors import Untranslatable
 from proxy.hub.loss import Loss
 from proxy.hub.names import NameMap
-from proxy.hub.residue import JsonObject, JsonValue
+from proxy.hub.residue import JsonObject, JsonValue, list_in
 
 _RESERVED = re.compile(r"mcp|mcp__.*|exec_command|shell_command", re.DOTALL)
 """Names that it keeps for itself: refused, or left out without a word."""
@@ -26,7 +26,7 @@ _MAPS = frozenset({"$defs", "definitions", "properties"})
 
 def cut_tools(body: JsonObject, losses: list[Loss]) -> NameMap:
     """In place; what the caller's choice allows is offered. The names that had to change. Raises `Untranslatable`."""
-    tools = [tool for tool in _list(body.pop("tools", None)) if isinstance(tool, dict)]
+    tools = [tool for tool in list_in(body.pop("tools", None)) if isinstance(tool, dict)]
     names = _renamed(_names(body, tools))
     offered = _offered(body.get("tool_choice"), tools, losses)
     written: list[JsonValue] = [
@@ -58,7 +58,7 @@ def _label(tool: JsonObject) -> str:
 
 def _names(body: JsonObject, tools: Collection[JsonObject]) -> Iterator[str]:
     yield from (str(tool["name"]) for tool in tools if isinstance(tool.get("name"), str))
-    for item in _list(body.get("input")):
+    for item in list_in(body.get("input")):
         if isinstance(item, dict) and item.get("type") == "function_call" and isinstance(item.get("name"), str):
             yield str(item["name"])
 
@@ -75,7 +75,7 @@ def _offered(choice: JsonValue, tools: Collection[JsonObject], losses: list[Loss
     if choice.get("type") == "allowed_tools":
         if choice.get("mode") == "required":
             losses.append(Loss("tool_choice.mode", "required", free))
-        return {_label(tool) for tool in _list(choice.get("tools")) if isinstance(tool, dict)}
+        return {_label(tool) for tool in list_in(choice.get("tools")) if isinstance(tool, dict)}
     losses.append(Loss("tool_choice", _label(choice), f"{free}; it is the only one that is offered"))
     return {_label(choice)} & {_label(tool) for tool in tools}
 
@@ -115,7 +115,3 @@ def _unsaid(schema: JsonValue) -> Iterator[str]:
         else:
             for inner in value if isinstance(value, list) else [value]:
                 yield from _unsaid(inner)
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []

@@ -16,7 +16,7 @@ from proxy.errors import Untranslatable
 from proxy.hub.loss import Loss
 from proxy.hub.names import NameMap
 from proxy.hub.profile import Profile
-from proxy.hub.residue import JsonObject, JsonValue
+from proxy.hub.residue import JsonObject, objects_in
 from proxy.providers.base import Limited
 from proxy.upstream.gemini_request import OWN_TOOLS, TOOL_PREFIX
 from proxy.wire.base import dumps
@@ -73,7 +73,7 @@ def limits(body: JsonObject) -> Limited:
 
 def _declared(body: JsonObject) -> frozenset[str]:
     """The names of the functions; their parameters in JSON Schema's words. Raises `Untranslatable` for other tools."""
-    for at, group in enumerate(_objects(body.get("tools"))):
+    for at, group in enumerate(objects_in(body.get("tools"))):
         for kind in group:
             if kind != "functionDeclarations":
                 raise Untranslatable(
@@ -87,8 +87,8 @@ def _declared(body: JsonObject) -> frozenset[str]:
 
 
 def _functions(body: JsonObject) -> Iterator[JsonObject]:
-    for group in _objects(body.get("tools")):
-        yield from _objects(group.get("functionDeclarations"))
+    for group in objects_in(body.get("tools")):
+        yield from objects_in(group.get("functionDeclarations"))
 
 
 def _instructions(body: JsonObject, losses: list[Loss]) -> None:
@@ -96,7 +96,7 @@ def _instructions(body: JsonObject, losses: list[Loss]) -> None:
     given = body.get("systemInstruction")
     if isinstance(given, str):
         given = body["systemInstruction"] = {"parts": [{"text": given}]}
-    parts = _objects(given.get("parts")) if isinstance(given, dict) else []
+    parts = objects_in(given.get("parts")) if isinstance(given, dict) else []
     for at, part in enumerate(parts):
         text = part.get("text")
         if not isinstance(text, str):
@@ -108,7 +108,7 @@ def _instructions(body: JsonObject, losses: list[Loss]) -> None:
 
 
 def _contents(body: JsonObject, declared: frozenset[str], losses: list[Loss]) -> None:
-    contents = _objects(body.get("contents"))
+    contents = objects_in(body.get("contents"))
     while contents and contents[-1].get("role") == "model":
         contents.pop()
         why = "Gemini CLI begins each answer itself"
@@ -117,7 +117,7 @@ def _contents(body: JsonObject, declared: frozenset[str], losses: list[Loss]) ->
         contents.insert(0, dict(_OPENING))
     for at, content in enumerate(contents):
         said = _SAID_BY_MODEL if content.get("role") == "model" else _SAID_BY_USER
-        parts = _objects(content.get("parts"))
+        parts = objects_in(content.get("parts"))
         told = [_part(part, f"messages[{at}].content[{each}]", said, losses) for each, part in enumerate(parts)]
         content["parts"] = [_in_words(part, declared, losses, at) for part in told if part is not None]
         if not content["parts"]:
@@ -176,9 +176,5 @@ def _sent(legal: Sequence[str], functions: Sequence[JsonObject]) -> dict[str, st
 
 
 def _parts(body: JsonObject) -> Iterator[JsonObject]:
-    for content in _objects(body.get("contents")):
-        yield from _objects(content.get("parts"))
-
-
-def _objects(value: JsonValue) -> list[JsonObject]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    for content in objects_in(body.get("contents")):
+        yield from objects_in(content.get("parts"))

@@ -7,6 +7,7 @@ under load several at once, of which all but the first find everything at hand.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.observe.request_line import RequestLine, through
@@ -45,15 +46,19 @@ class Books:
     def flush(self) -> None:
         notes, self._notes = self._notes, []
         app = self._app
-        for note in notes:
-            app.metrics.request_finished(note.used, limit=note.limit)
-        if app.ledger is not None and app.edition().config.usage_statistics_enabled:
-            rows = [note.used for note in notes if note.used.operation]  # others asked nothing of a model
-            if rows:
-                app.ledger.record(*rows)
+        self.enter([(note.used, note.limit) for note in notes])
         tell = app.tell or through(app.log.info)
         for note in notes:
             (through(app.log.debug) if note.is_quiet else tell)(_line(note))
+
+    def enter(self, ended: Sequence[tuple[Used, str | None]]) -> None:
+        """In the figures and the ledger. With each request: the client's own limit that refused it."""
+        app = self._app
+        for used, limit in ended:
+            app.metrics.request_finished(used, limit=limit)
+        rows = [used for used, _ in ended if used.operation]  # others asked nothing of a model
+        if rows and app.ledger is not None and app.edition().config.usage_statistics_enabled:
+            app.ledger.record(*rows)
 
 
 def _line(note: Note) -> RequestLine:

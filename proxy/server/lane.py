@@ -5,6 +5,7 @@ is noted of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from msgspec.structs import replace
 from multidict import CIMultiDict
@@ -52,7 +53,7 @@ class Lane:
     def answer(self, trip: Trip, whole: Whole, request_id: str, grant: Grant | None) -> Answer:
         headers = self._headers.copy()
         headers.extend(self._more(trip, request_id, grant))
-        return Answer(200, headers, whole.body)
+        return Answer(HTTPStatus.OK.value, headers, whole.body)
 
     def bytes_of(self, trip: Trip, whole: Whole, request_id: str, grant: Grant | None) -> bytes:
         """The same, over HTTP/1.1 and a connection that stays."""
@@ -64,13 +65,13 @@ class Lane:
         """`at`: Unix seconds. `seconds`: it took, all in all."""
         first, finish, tokens = trip.first_byte_seconds, whole.seen.finish, Tokens.of(whole.seen.usage)
         tried = replace(
-            self._used.attempts[0], status=trip.status, seconds=first, first_byte_seconds=first, tokens=tokens
+            self._used.attempts[0], status=HTTPStatus.OK.value, seconds=first, first_byte_seconds=first, tokens=tokens
         )
         return replace(
             self._used,
             at=at,
             request_id=request_id,
-            status=trip.status if has_arrived else CLIENT_GONE,
+            status=HTTPStatus.OK.value if has_arrived else CLIENT_GONE,
             seconds=seconds,
             tokens=tokens,
             first_byte_seconds=first,

@@ -53,10 +53,8 @@ class Begun:
 
     @property
     def needs_waiting(self) -> bool:
-        """Its answer is not one that can be taken here, or not soon."""
+        """Of an answer that is not complete: it is not one that can be taken here, or not soon."""
         connection = self._connection
-        if connection.is_complete:
-            return not self._is_plain()
         return connection.is_done or connection.is_paused or (bool(connection.status) and not self._is_plain())
 
     def _is_plain(self) -> bool:

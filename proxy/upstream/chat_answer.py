@@ -10,7 +10,7 @@ from typing import cast
 
 import msgspec
 
-from proxy.hub.residue import JsonObject, JsonValue
+from proxy.hub.residue import JsonObject, JsonValue, object_in, objects_in
 from proxy.upstream.acp_script import Called
 
 _END = re.compile(rb"\r?\n\r?\n")
@@ -87,10 +87,10 @@ class ChatListener:
             self._note(told)
 
     def _note(self, told: JsonObject) -> None:
-        choices = _objects(told.get("choices"))
+        choices = objects_in(told.get("choices"))
         self._last.update({key: value for key, value in told.items() if value is not None})
         for choice in choices[:1]:
-            self._speak(_object(choice.get("delta")))
+            self._speak(object_in(choice.get("delta")))
             self.finish = str(choice.get("finish_reason") or self.finish)
             self._weigh(choice.get("logprobs"))
 
@@ -99,7 +99,7 @@ class ChatListener:
             if key in _TEXTS and isinstance(value, str):
                 self.message[key] = str(self.message.get(key) or "") + value
             elif key == "tool_calls":
-                for call in _objects(value):
+                for call in objects_in(value):
                     self._call(call)
             elif value is not None:
                 self.message[key] = value
@@ -107,14 +107,14 @@ class ChatListener:
     def _call(self, delta: JsonObject) -> None:
         at = delta.get("index")
         known = self._calls.setdefault(at if isinstance(at, int) else len(self._calls), {"type": "function"})
-        function, said = _object(known.get("function")), _object(delta.get("function"))
+        function, said = object_in(known.get("function")), object_in(delta.get("function"))
         known.update({key: value for key, value in delta.items() if key not in {"index", "function"} and value})
         arguments = str(function.get("arguments") or "") + str(said.get("arguments") or "")
         known["function"] = {"name": said.get("name") or function.get("name"), "arguments": arguments}
         self.message["tool_calls"] = [self._calls[each] for each in sorted(self._calls)]
 
     def _weigh(self, logprobs: JsonValue) -> None:
-        for key, value in _object(logprobs).items():
+        for key, value in object_in(logprobs).items():
             if isinstance(value, list):
                 known = self._others.setdefault(key, [])
                 assert isinstance(known, list)
@@ -136,17 +136,17 @@ class ChatListener:
 def calls_of(message: JsonObject) -> tuple[Called, ...]:
     return tuple(
         Called(
-            str(_object(call.get("function")).get("name")),
+            str(object_in(call.get("function")).get("name")),
             str(call.get("id") or ""),
             arguments_of(call),
         )
-        for call in _objects(message.get("tool_calls"))
+        for call in objects_in(message.get("tool_calls"))
     )
 
 
 def arguments_of(call: JsonObject) -> JsonValue:
     """As JSON, where it is any."""
-    written = str(_object(call.get("function")).get("arguments") or "{}")
+    written = str(object_in(call.get("function")).get("arguments") or "{}")
     try:
         return cast("JsonValue", msgspec.json.decode(written))
     except msgspec.DecodeError:
@@ -160,7 +160,7 @@ def canned(message: JsonObject) -> bytes:
 
 def _chunks(message: JsonObject) -> Iterator[JsonObject]:
     said = {key: value for key, value in message.items() if key != "tool_calls" and value is not None}
-    calls = _objects(message.get("tool_calls"))
+    calls = objects_in(message.get("tool_calls"))
     delta: JsonObject = {**said, "role": "assistant"}
     if calls:
         delta["tool_calls"] = [{**call, "index": at} for at, call in enumerate(calls)]
@@ -171,11 +171,3 @@ def _chunks(message: JsonObject) -> Iterator[JsonObject]:
 def _frame(chunk: JsonObject) -> bytes:
     about: JsonObject = {"id": "chatcmpl-known", "object": "chat.completion.chunk", "created": 0, "model": ""}
     return b"data: %b\n\n" % msgspec.json.encode({**about, **chunk})
-
-
-def _objects(value: JsonValue) -> list[JsonObject]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-
-
-def _object(value: JsonValue) -> JsonObject:
-    return value if isinstance(value, dict) else {}

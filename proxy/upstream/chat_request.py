@@ -11,7 +11,7 @@ from typing import cast
 
 import msgspec
 
-from proxy.hub.residue import JsonObject, JsonValue
+from proxy.hub.residue import JsonObject, JsonValue, list_in, object_in
 from proxy.upstream.acp_profile import Asked
 from proxy.upstream.acp_script import Called, Fate, Results, Say, Step, Turn
 from proxy.upstream.base import Call
@@ -61,7 +61,7 @@ class _Said:
 def read_turn(call: Call, dialect: Dialect) -> Turn:
     """Raises `ValueError` (of which `msgspec.DecodeError` is one) for what is no request."""
     body = _decode(call.body)
-    messages = [_object(each) for each in _list(body.get("messages"))]
+    messages = [object_in(each) for each in list_in(body.get("messages"))]
     instructions = "\n\n".join(_text(each) for each in _leading(messages)) or dialect.no_instructions
     told = tuple(_told(messages))
     if not told or told[-1].by_model:
@@ -85,7 +85,7 @@ def read_turn(call: Call, dialect: Dialect) -> Turn:
 def resumed(body: bytes, before: Sequence[JsonObject]) -> bytes:
     """With what was said before in front, unless it tells a history of its own. Raises `ValueError`."""
     told = _decode(body)
-    messages = [_object(each) for each in _list(told.get("messages"))]
+    messages = [object_in(each) for each in list_in(told.get("messages"))]
     if any(each.get("role") == "assistant" for each in messages):
         return body
     system = len(_leading(messages))
@@ -94,7 +94,7 @@ def resumed(body: bytes, before: Sequence[JsonObject]) -> bytes:
 
 def said(body: bytes, parts: Sequence[JsonObject]) -> list[JsonObject]:
     """All that a request tells but its instructions, with the model's answer to it, for `resumed`."""
-    messages = [_object(each) for each in _list(_decode(body).get("messages"))]
+    messages = [object_in(each) for each in list_in(_decode(body).get("messages"))]
     return [*messages[len(_leading(messages)) :], *parts]
 
 
@@ -124,7 +124,7 @@ def _told(messages: Sequence[JsonObject]) -> Iterator[_Said]:
 
 def _joined(one: JsonObject, other: JsonObject) -> JsonObject:
     """Two messages of the model's as one."""
-    calls = [*_list(one.get("tool_calls")), *_list(other.get("tool_calls"))]
+    calls = [*list_in(one.get("tool_calls")), *list_in(other.get("tool_calls"))]
     told: JsonObject = {**one, **other, "content": _text(one) + _text(other)}
     return {**told, "tool_calls": calls} if calls else told
 
@@ -133,7 +133,7 @@ def _content(message: JsonObject) -> Iterator[JsonObject]:
     content = message.get("content")
     if isinstance(content, str):
         yield {"type": "text", "text": content}
-    yield from map(_object, _list(content))
+    yield from map(object_in, list_in(content))
 
 
 def _text(message: JsonObject) -> str:
@@ -141,9 +141,9 @@ def _text(message: JsonObject) -> str:
 
 
 def _tools(value: JsonValue, dialect: Dialect) -> Iterator[JsonObject]:
-    for each in _list(value):
-        function = _object(_object(each).get("function"))
-        schema = _object(function.get("parameters")) or _NO_PARAMETERS
+    for each in list_in(value):
+        function = object_in(object_in(each).get("function"))
+        schema = object_in(function.get("parameters")) or _NO_PARAMETERS
         yield {
             "name": str(function.get("name")).removeprefix(dialect.prefix),
             "description": str(function.get("description") or ""),
@@ -277,11 +277,3 @@ def asked(body: bytes, headers: Mapping[str, str], *, session: str, until: str =
 def refusal(status: int, message: str) -> bytes:
     kind = "invalid_request_error" if status < 500 else "server_error"
     return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": None}})
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []
-
-
-def _object(value: JsonValue) -> JsonObject:
-    return value if isinstance(value, dict) else {}

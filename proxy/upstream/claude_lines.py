@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from proxy.hub.residue import JsonObject, JsonValue
+from proxy.hub.residue import JsonObject, JsonValue, object_in
 
 SYNTHETIC = "<synthetic>"
 """The model of a message that the CLI has made up."""
@@ -160,20 +160,20 @@ class Message:
         index = event.get("index")
         match kind:
             case "message_start":
-                self.head = _object(event.get("message"))
+                self.head = object_in(event.get("message"))
                 self._add_usage(self.head)
             case "content_block_start" if isinstance(index, int):
-                self.blocks[index] = _object(event.get("content_block"))
+                self.blocks[index] = object_in(event.get("content_block"))
             case "content_block_delta" if isinstance(index, int):
-                self._grow(index, _object(event.get("delta")))
+                self._grow(index, object_in(event.get("delta")))
             case "message_delta":
                 self._add_usage(event)
                 more = {key: value for key, value in event.items() if key not in {"type", "delta", "usage"}}
-                self.tail |= {**more, **_object(event.get("delta"))}
+                self.tail |= {**more, **object_in(event.get("delta"))}
 
     def _add_usage(self, holder: Mapping[str, JsonValue]) -> None:
         """The later reading counts, but for what it does not tell."""
-        usage = _object(holder.get("usage"))
+        usage = object_in(holder.get("usage"))
         self.usage |= {key: value for key, value in usage.items() if value is not None or key not in self.usage}
 
     def _grow(self, index: int, delta: Mapping[str, JsonValue]) -> None:
@@ -202,10 +202,6 @@ class Message:
     def whole(self) -> JsonObject:
         """As the API answers where it does not stream."""
         return {**self.head, "content": list[JsonValue](self.content()), **self.tail, "usage": self.usage}
-
-
-def _object(value: JsonValue) -> JsonObject:
-    return value if isinstance(value, dict) else {}
 
 
 @dataclass(slots=True)
@@ -295,8 +291,8 @@ def limit_headers(info: Mapping[str, JsonValue]) -> dict[str, str]:
         "-reset": info.get("resetsAt"),
         "-representative-claim": info.get("rateLimitType"),
     }
-    for name, value in _object(info.get("unifiedWindows")).items():
-        slot, window = _WINDOWS.get(name, name.replace("seven_day_", "7d_")), _object(value)
+    for name, value in object_in(info.get("unifiedWindows")).items():
+        slot, window = _WINDOWS.get(name, name.replace("seven_day_", "7d_")), object_in(value)
         told[f"-{slot}-status"] = window.get("status", "allowed")
         told[f"-{slot}-utilization"] = window.get("utilization")
         told[f"-{slot}-reset"] = window.get("resetsAt")

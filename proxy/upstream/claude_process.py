@@ -29,6 +29,7 @@ from proxy.upstream.claude_request import (
     tool_answer,
 )
 from proxy.upstream.cli_traces import CliTraces, resident_bytes
+from proxy.upstream.egress import by_way_of
 
 FLAGS = (
     "-p",
@@ -71,14 +72,13 @@ ENVIRONMENT: Mapping[str, str] = {
     "MAX_MCP_OUTPUT_TOKENS": "100000000",
     "CLAUDE_CODE_SKIP_MCP_DEBUG_LOG_FILES": "1",
 }  # fmt: skip
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
 _encode = msgspec.json.encode
 
 
 def variables(config: Mapping[str, str], work: Path, proxy_url: str) -> dict[str, str]:
     """`config`: leads to its home. `work`: for its temporary files. `proxy_url`: http(s), or empty."""
-    egress = dict.fromkeys(_PROXIES, proxy_url) if proxy_url else {}
+    egress = by_way_of(proxy_url) if proxy_url else {}
     return {**ENVIRONMENT, **config, **egress, "TMPDIR": str(work), "CLAUDE_CODE_TMPDIR": str(work)}
 
 

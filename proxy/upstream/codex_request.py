@@ -14,7 +14,7 @@ from typing import TypedDict, cast
 
 import msgspec
 
-from proxy.hub.residue import JsonObject, JsonValue
+from proxy.hub.residue import JsonObject, JsonValue, list_in, object_in
 
 _CALLS = frozenset({"function_call", "custom_tool_call"})
 _RESULTS = frozenset({"function_call_output", "custom_tool_call_output"})
@@ -82,7 +82,7 @@ def _digests(items: Iterable[JsonObject]) -> Iterator[tuple[bytes, int]]:
         if item.get("type") == "reasoning":
             continue
         if item.get("type") == "message" and item.get("role") == "assistant":
-            words += _list(item.get("content"))
+            words += list_in(item.get("content"))
             place = at
             continue
         if words:
@@ -106,14 +106,14 @@ def read_turn(body: bytes) -> Turn:
         terms=hashlib.sha256(_canonical(sticky)).digest(),
         thread=thread,
         turn=turn,
-        tools=frozenset(name for name in map(_name, _list(thread.get("dynamicTools"))) if name),
+        tools=frozenset(name for name in map(_name, list_in(thread.get("dynamicTools"))) if name),
     )
 
 
 def _items(value: JsonValue) -> Iterator[JsonObject]:
     if isinstance(value, str):
         value = [{"role": "user", "content": value}]
-    for item in _list(value):
+    for item in list_in(value):
         if isinstance(item, dict):
             yield _message(item) if item.get("type", "message") == "message" else item
 
@@ -127,8 +127,8 @@ def _message(item: JsonObject) -> JsonObject:
 
 
 def _thread(request: JsonObject) -> JsonObject:
-    reasoning, text = _object(request.get("reasoning")), _object(request.get("text"))
-    tools = [_object(tool) for tool in _list(request.get("tools"))]
+    reasoning, text = object_in(request.get("reasoning")), object_in(request.get("text"))
+    tools = [object_in(tool) for tool in list_in(request.get("tools"))]
     settings: JsonObject = {}
     if text.get("verbosity"):
         settings["model_verbosity"] = text["verbosity"]
@@ -159,9 +159,9 @@ def _dynamic(tool: JsonObject) -> JsonObject:
 def _turn(request: JsonObject) -> JsonObject:
     """An effort holds for the turns after it, too; so do the thread's terms (`read_turn`)."""
     turn: JsonObject = {"input": []}
-    if effort := _object(request.get("reasoning")).get("effort"):
+    if effort := object_in(request.get("reasoning")).get("effort"):
         turn["effort"] = effort
-    schema = _object(_object(request.get("text")).get("format")).get("schema")
+    schema = object_in(object_in(request.get("text")).get("format")).get("schema")
     if isinstance(schema, dict):
         turn["outputSchema"] = schema
     return turn
@@ -175,11 +175,11 @@ def digest(item: JsonObject) -> bytes:
     told = {key: value for key, value in item.items() if key not in _BOOK_KEEPING}
     kind = item.get("type")
     if kind == "message":
-        told = {"type": kind, "role": item.get("role"), "content": [*_joined(map(_part, _list(item.get("content"))))]}
+        told = {"type": kind, "role": item.get("role"), "content": [*_joined(map(_part, list_in(item.get("content"))))]}
     elif kind == "function_call":
         told["arguments"] = _arguments(item.get("arguments"))
     elif kind in _RESULTS and isinstance(item.get("output"), list):
-        told["output"] = [_part(part) for part in _list(item["output"])]
+        told["output"] = [_part(part) for part in list_in(item["output"])]
     return hashlib.sha256(_canonical(told)).digest()
 
 
@@ -193,7 +193,7 @@ def _joined(parts: Iterable[JsonValue]) -> Iterator[JsonValue]:
 
 
 def _part(value: JsonValue) -> JsonValue:
-    part = _object(value)
+    part = object_in(value)
     kind = str(part.get("type"))
     if kind.endswith("text"):
         return part.get("text")
@@ -242,14 +242,6 @@ def results(items: Sequence[JsonObject], pending: Collection[str]) -> Mapping[st
     return found if len(found) == len(pending) else None
 
 
-def _list(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []
-
-
-def _object(value: JsonValue) -> JsonObject:
-    return value if isinstance(value, dict) else {}
-
-
 def _name(tool: JsonValue) -> str:
-    name = _object(tool).get("name")
+    name = object_in(tool).get("name")
     return name if isinstance(name, str) else ""

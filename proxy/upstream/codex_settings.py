@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from proxy.hub.residue import JsonObject
+from proxy.upstream.egress import by_way_of_but_here
 
 VERSION_MIN = (0, 169, 0)
 """Earlier ones lack some of these settings. A later one that has lost one refuses to start (``--strict-config``)."""
@@ -78,9 +79,8 @@ def variables(folder: Path, *, proxy: str) -> dict[str, str]:
     """Its databases, which repeat what is said, are private and as short-lived as it is itself. `proxy`: whom it asks
     for all the world but this machine.
     """
-    egress = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy)
-    away = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1")
-    return {"CODEX_HOME": str(folder), "CODEX_SQLITE_HOME": str(folder), "RUST_LOG": "off", **egress, **away}
+    own = {"CODEX_HOME": str(folder), "CODEX_SQLITE_HOME": str(folder), "RUST_LOG": "off"}
+    return {**own, **by_way_of_but_here(proxy)}
 
 
 def models(bundled: bytes) -> bytes:

@@ -11,7 +11,7 @@ from typing import cast
 
 import msgspec
 
-from proxy.hub.residue import JsonObject, JsonValue
+from proxy.hub.residue import JsonObject, JsonValue, objects_in
 from proxy.upstream.acp_script import Called
 
 CONTENT_TYPE = "text/event-stream"
@@ -98,9 +98,9 @@ class GeminiListener:
 
     def _note(self, response: JsonObject) -> None:
         self._last.update(response)
-        for candidate in _objects(response.get("candidates"))[:1]:
+        for candidate in objects_in(response.get("candidates"))[:1]:
             content = candidate.get("content")
-            parts = _objects(content.get("parts")) if isinstance(content, dict) else []
+            parts = objects_in(content.get("parts")) if isinstance(content, dict) else []
             for part in parts:
                 call = part.get("functionCall")
                 if isinstance(call, dict) and not self._waits:
@@ -110,7 +110,7 @@ class GeminiListener:
 
     def whole(self) -> JsonObject | None:
         """The answer as one that was not streamed; None: its end is missing."""
-        candidates = _objects(self._last.get("candidates"))
+        candidates = objects_in(self._last.get("candidates"))
         if self.has_failed or not (self.finish or "promptFeedback" in self._last):
             return None
         if not candidates:
@@ -144,7 +144,3 @@ def canned(parts: Sequence[JsonObject]) -> bytes:
     """What the model once said, as the provider would send it again."""
     candidate = {"content": {"role": "model", "parts": [*parts]}, "finishReason": "STOP", "index": 0}
     return b"data: %b\r\n\r\n" % msgspec.json.encode({"response": {"candidates": [candidate]}})
-
-
-def _objects(value: JsonValue) -> list[JsonObject]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

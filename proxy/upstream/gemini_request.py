@@ -12,7 +12,7 @@ from typing import cast
 
 import msgspec
 
-from proxy.hub.residue import JsonObject, JsonValue
+from proxy.hub.residue import JsonObject, JsonValue, list_in, object_in
 from proxy.upstream.acp_script import Called, Fate, Results, Say, Step, Turn
 from proxy.upstream.acp_words import spelled_out
 from proxy.upstream.base import Call
@@ -57,7 +57,7 @@ class _Content:
 
     @property
     def calls(self) -> tuple[Called, ...]:
-        calls = (_object(part.get("functionCall")) for part in self.parts if "functionCall" in part)
+        calls = (object_in(part.get("functionCall")) for part in self.parts if "functionCall" in part)
         return tuple(Called(str(call.get("name")), str(call.get("id") or "")) for call in calls)
 
 
@@ -69,7 +69,7 @@ def read_turn(call: Call) -> Turn:
         raise ValueError("contents: the last one is not the user's")
     tools = tuple(_tools(body.get("tools")))
     settings = _settings(call.model, body)
-    instructions = as_instructions(_text(_object(body.get("systemInstruction")).get("parts")))
+    instructions = as_instructions(_text(object_in(body.get("systemInstruction")).get("parts")))
     terms: JsonObject = {"instructions": instructions, "tools": [*tools], "settings": settings.decode()}
     return Turn(
         model=call.model,
@@ -86,15 +86,15 @@ def read_turn(call: Call) -> Turn:
 def resumed(body: bytes, before: Sequence[JsonObject]) -> bytes:
     """With what was said before in front, unless it tells a history of its own. Raises `ValueError`."""
     told = _decode(body)
-    contents = _list(told.get("contents"))
-    if any(_object(content).get("role") == "model" for content in contents):
+    contents = list_in(told.get("contents"))
+    if any(object_in(content).get("role") == "model" for content in contents):
         return body
     return msgspec.json.encode({**told, "contents": [*before, *contents]})
 
 
 def said(body: bytes, parts: Sequence[JsonObject]) -> list[JsonObject]:
     """All that a request tells, with the model's answer to it, for `resumed`."""
-    contents = [_object(content) for content in _list(_decode(body).get("contents"))]
+    contents = [object_in(content) for content in list_in(_decode(body).get("contents"))]
     kept: list[JsonValue] = [part for part in parts if _says(part)]
     return [*contents, {"role": "model", "parts": kept}]
 
@@ -107,10 +107,10 @@ def as_instructions(text: str) -> str:
 def _contents(value: JsonValue) -> Iterator[_Content]:
     """Those of one role that follow each other are one."""
     last: _Content | None = None
-    for each in _list(value):
-        content = _object(each)
+    for each in list_in(value):
+        content = object_in(each)
         role = "model" if content.get("role") == "model" else "user"
-        parts = tuple(_object(part) for part in _list(content.get("parts")) if _says(_object(part)))
+        parts = tuple(object_in(part) for part in list_in(content.get("parts")) if _says(object_in(part)))
         if last is not None and last.role == role:
             last = replace(last, parts=(*last.parts, *parts))
             continue
@@ -127,21 +127,21 @@ def _says(part: JsonObject) -> bool:
 
 
 def _tools(value: JsonValue) -> Iterator[JsonObject]:
-    for group in _list(value):
-        for each in _list(_object(group).get("functionDeclarations")):
-            tool = _object(each)
+    for group in list_in(value):
+        for each in list_in(object_in(group).get("functionDeclarations")):
+            tool = object_in(each)
             schema = tool.get("parametersJsonSchema") or tool.get("parameters") or _NO_PARAMETERS
             yield {
                 "name": str(tool.get("name")).removeprefix(TOOL_PREFIX),
                 "description": str(tool.get("description") or ""),
-                "inputSchema": {**_object(schema), "type": "object", "$schema": _DRAFT},
+                "inputSchema": {**object_in(schema), "type": "object", "$schema": _DRAFT},
             }
 
 
 def _settings(model: str, body: JsonObject) -> bytes:
     """A model of the conversation's own, by the name that it has anyway: nothing of what the CLI would add to it."""
     generation: JsonObject = {
-        **_object(body.get("generationConfig")),
+        **object_in(body.get("generationConfig")),
         **{key: value for key, value in body.items() if key not in _KEPT_APART},
     }
     alias: JsonObject = {"modelConfig": {"model": model, "generateContentConfig": spelled_out(generation)}}
@@ -172,7 +172,7 @@ def _steps(contents: Sequence[_Content], pending: Sequence[Called], loses_media:
 
 def _answers(content: _Content, pending: Sequence[Called]) -> list[JsonObject]:
     """One for each call, in their order. Raises `ValueError`."""
-    answers = [_object(part["functionResponse"]) for part in content.parts if "functionResponse" in part]
+    answers = [object_in(part["functionResponse"]) for part in content.parts if "functionResponse" in part]
     if len(answers) != len(pending):
         raise ValueError(f"contents: {len(pending)} calls have {len(answers)} results")
     ids = [call.id for call in pending]
@@ -187,14 +187,14 @@ def _answers(content: _Content, pending: Sequence[Called]) -> list[JsonObject]:
 
 def _result(answer: JsonObject, *, shows: bool) -> JsonObject:
     text: JsonValue = {"type": "text", "text": _told(answer.get("response"))}
-    return {"content": [text, *(_media(_object(part)) for part in _list(answer.get("parts")) if shows)]}
+    return {"content": [text, *(_media(object_in(part)) for part in list_in(answer.get("parts")) if shows)]}
 
 
 def _shown(answers: Iterable[JsonObject]) -> Iterator[JsonObject]:
     for answer in answers:
-        for part in _list(answer.get("parts")):
+        for part in list_in(answer.get("parts")):
             yield {"type": "text", "text": f"[shown by {answer.get('name')}]"}
-            yield _media(_object(part))
+            yield _media(object_in(part))
 
 
 def _told(response: JsonValue) -> str:
@@ -224,7 +224,7 @@ def _blocks(content: _Content) -> Iterator[JsonObject]:
 
 def _media(part: JsonObject) -> JsonObject:
     """Raises `ValueError`."""
-    data = _object(part.get("inlineData"))
+    data = object_in(part.get("inlineData"))
     if not data:
         raise ValueError(f"contents: {', '.join(part)} cannot be said to Gemini CLI")
     media_type = str(data.get("mimeType") or "application/octet-stream")
@@ -244,20 +244,12 @@ def digest(role: str, parts: Sequence[JsonObject]) -> bytes:
     for part in parts:
         for kind in ("functionCall", "functionResponse"):
             if kind in part:
-                named = {key: value for key, value in _object(part[kind]).items() if key != "id"}
+                named = {key: value for key, value in object_in(part[kind]).items() if key != "id"}
                 others.append({kind: without_waits(named) if kind == "functionCall" else named})
         if "inlineData" in part:
-            others.append(_object(part["inlineData"]).get("data"))
+            others.append(object_in(part["inlineData"]).get("data"))
     return hashlib.sha256(_canonical([role, text, others])).digest()
 
 
 def _text(parts: JsonValue) -> str:
-    return "\n\n".join(str(_object(part).get("text") or "") for part in _list(parts))
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []
-
-
-def _object(value: JsonValue) -> JsonObject:
-    return value if isinstance(value, dict) else {}
+    return "\n\n".join(str(object_in(part).get("text") or "") for part in list_in(parts))

@@ -18,6 +18,7 @@ from proxy.upstream import acp_words
 from proxy.upstream.acp_profile import AcpProfile, Asked, Place
 from proxy.upstream.acp_script import Turn
 from proxy.upstream.base import Call
+from proxy.upstream.egress import by_way_of_but_here
 from proxy.upstream.gemini_answer import WAIT, GeminiListener
 from proxy.upstream.gemini_request import OWN_TOOLS, TOOL_PREFIX, digest, read_turn, resumed, said
 
@@ -50,15 +51,13 @@ _SETTINGS: JsonObject = {
 
 def _variables(place: Place) -> dict[str, str]:
     """Whatever it would ask of others goes to the relay, which serves no proxies."""
-    egress = place.relay.rpartition("/")[0]
     return {
         "CODE_ASSIST_ENDPOINT": place.relay,
         "GOOGLE_GENAI_USE_GCA": "true",
         "GOOGLE_CLOUD_ACCESS_TOKEN": place.key,
         "GEMINI_SYSTEM_MD": place.instructions,
         **acp_words.VARIABLES,
-        **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), egress),
-        **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1"),
+        **by_way_of_but_here(place.relay.rpartition("/")[0]),
     }
 
 

@@ -19,6 +19,7 @@ from proxy.upstream.acp_profile import AcpProfile, Place
 from proxy.upstream.chat_answer import ChatListener
 from proxy.upstream.chat_request import Dialect, asked, digest, read_turn, refusal, resumed, said
 from proxy.upstream.cli_choice import Seats
+from proxy.upstream.egress import by_way_of_but_here
 
 TOOL_PREFIX = "api_"
 _SERVER = "api"
@@ -78,7 +79,6 @@ def _settings(model: str, instructions: str, rest: JsonObject) -> bytes:
 
 def _variables(place: Place) -> dict[str, str]:
     """Whatever it would ask of others goes to the relay, which serves no proxies."""
-    egress = place.relay.rpartition("/")[0]
     provider: JsonObject = {
         "npm": "@ai-sdk/openai-compatible",
         "options": {"baseURL": place.relay, "apiKey": place.key},
@@ -97,8 +97,7 @@ def _variables(place: Place) -> dict[str, str]:
             ),
             "1",
         ),
-        **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), egress),
-        **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1"),
+        **by_way_of_but_here(place.relay.rpartition("/")[0]),
     }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from proxy.upstream.acp_profile import AcpProfile, Place
 from proxy.upstream.acp_words import spelled_out
 from proxy.upstream.chat_answer import ChatListener
 from proxy.upstream.chat_request import Dialect, asked, digest, read_turn, refusal, resumed, said
+from proxy.upstream.egress import by_way_of_but_here
 
 TOOL_PREFIX = "mcp__api__"
 _SERVER = "api"
@@ -77,7 +78,6 @@ def _settings(model: str, _instructions: str, rest: JsonObject) -> bytes:
 
 def _variables(place: Place) -> dict[str, str]:
     """Whatever it would ask of others goes to the relay, which serves no proxies."""
-    egress = place.relay.rpartition("/")[0]
     return {
         _RELAY: place.relay,
         _KEY: place.key,
@@ -91,8 +91,7 @@ def _variables(place: Place) -> dict[str, str]:
             "1",
         ),
         **dict.fromkeys(("QWEN_CODE_TOOL_EXECUTION_TIMEOUT_MS", "QWEN_CODE_MCP_TOOL_IDLE_TIMEOUT_MS"), f"{_WAIT_MS}"),
-        **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), egress),
-        **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1"),
+        **by_way_of_but_here(place.relay.rpartition("/")[0]),
     }  # fmt: skip
 
 

@@ -32,13 +32,11 @@ class Parcels:
         app = self._app
         if parcel.lines:
             self._write(parcel.lines)
+        app.books.enter([(each.used, each.limit) for each in parcel.booked])
         for each in parcel.booked:
-            app.metrics.request_finished(each.used, limit=each.limit)
-        rows = [each.used for each in parcel.booked if each.used.operation]  # others asked nothing of a model
-        for used in rows:
-            app.limits.count(self._caller(used.key), used)
+            if each.used.operation:
+                app.limits.count(self._caller(each.used.key), each.used)
         if app.ledger is not None and app.edition().config.usage_statistics_enabled:
-            app.ledger.record(*rows)
             app.ledger.dropped += parcel.lost
         for decided in parcel.decided:
             decision = self._decision(decided)

@@ -10,7 +10,7 @@ from proxy.dispatch.reach import Reach
 from proxy.dispatch.splice import members
 from proxy.errors import UnknownModel
 from proxy.server.continuation import PREVIOUS, is_stored
-from proxy.server.limits import Caller
+from proxy.server.limits import Caller, Limits
 from proxy.server.references import MARK
 from proxy.server.terms import WHOLE
 from proxy.workers.papers import Standpoint
@@ -41,9 +41,7 @@ class Scope:
         self._remembered: dict[tuple[str, str, Reach], bool] = {}
 
     def admits(self, caller: Caller) -> bool:
-        client = caller.client
-        is_limited = client.rates is not None or client.budgets or caller.ip is not None or caller.session is not None
-        return not (self._is_closed or is_limited)
+        return not self._is_closed and Limits.are_none(caller)
 
     def serves(self, model: str, wire: str, reach: Reach) -> bool:
         """`wire`: the client's."""

@@ -10,7 +10,7 @@ from proxy.hub.events import Event, Failure, OpaqueEvent, PartDelta, PartEnd, Pa
 from proxy.hub.fold import StreamCorrupt, opened
 from proxy.hub.names import synthetic_call_id
 from proxy.hub.parts import Opaque, Part, Text, Thinking, ToolCall
-from proxy.hub.residue import JsonObject, JsonValue, Residue
+from proxy.hub.residue import JsonObject, JsonValue, Residue, list_in
 from proxy.hub.response import Finish, Usage
 from proxy.wire.base import dumps
 from proxy.wire.fault import fault_of
@@ -98,7 +98,7 @@ class AnswerReader:
         if self._response_id is None:
             events.append(self._start(chunk))
         try:
-            for candidate in _list(chunk.get("candidates")):
+            for candidate in list_in(chunk.get("candidates")):
                 if isinstance(candidate, dict):
                     self._candidate(candidate, events)
         except (BrokenPath, StreamCorrupt) as error:
@@ -166,7 +166,7 @@ class AnswerReader:
         content = candidate.get("content")
         if isinstance(content, dict):
             self._seen.update(content)
-            for at, value in enumerate(_list(content.get("parts"))):
+            for at, value in enumerate(list_in(content.get("parts"))):
                 self._part(value, events, is_first=at == 0)
         if candidate.get("finishReason") is not None:
             self._finish = candidate["finishReason"]
@@ -297,10 +297,6 @@ class AnswerReader:
 _EXPECTED = (
     "candidates", "content", "parts", "role", "index", "finishReason", "usageMetadata", "modelVersion", "responseId",
 )  # fmt: skip
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []
 
 
 def _text_of(value: JsonValue) -> str:
