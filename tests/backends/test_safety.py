@@ -143,23 +143,45 @@ async def test_nothing_is_run_and_nothing_read_outside_its_places(stage: Stage) 
 
 def done_by(serving: str, trace: Path) -> tuple[list[str], set[str]]:
     """What was run by the processes that ask for others, and what they have opened with success."""
-    ours: set[str] = set()
+    threads = calls_by_thread(trace)
+    left = [
+        (thread, number)
+        for thread, calls in threads.items()
+        for number, call in enumerate(calls)
+        if re.match(r"execve\(.* = 0$", call) and serving in call and "confine.py" not in call
+    ]
+    assert left, "it was not seen"
     opened, run = set(), []
+    done: set[str] = set()
+    for thread, start in left:
+        if thread in done:
+            continue
+        done.add(thread)
+        for call in threads.get(thread, [])[start + 1 :]:
+            if re.match(r"execve\(.* = 0$", call):
+                run.append(call)
+            elif born := re.search(r"^(?:clone3?|v?fork)\(.*= (\d+)$", call):
+                left.append((born[1], -1))
+            elif read := re.match(r'open(?:at)?\((?:AT_FDCWD, )?"([^"]+)".* = \d+$', call):
+                opened.add(read[1])
+    return run, opened
+
+
+def calls_by_thread(trace: Path) -> dict[str, list[str]]:
+    """What each has called, in its order; a call that others have interrupted in the trace is put together again."""
+    threads: dict[str, list[str]] = {}
+    begun: dict[str, str] = {}
     with trace.open(errors="replace") as lines:
         for line in lines:
             thread, _, call = line.strip().partition(" ")
             call = call.strip()
-            if re.match(r"execve\(.* = 0$", call):
-                if serving in call and "confine.py" not in call:
-                    ours.add(thread)
-                elif thread in ours:
-                    run.append(call)
-            elif thread in ours and (born := re.search(r"(?:clone3?|v?fork)\(.*= (\d+)$", call)):
-                ours.add(born[1])
-            elif thread in ours and (read := re.match(r'open(?:at)?\((?:AT_FDCWD, )?"([^"]+)".* = \d+$', call)):
-                opened.add(read[1])
-    assert ours, "it was not seen"
-    return run, opened
+            if call.endswith("<unfinished ...>"):
+                begun[thread] = call.removesuffix("<unfinished ...>")
+                continue
+            if rest := re.match(r"<\.\.\. \w+ resumed>", call):
+                call = begun.pop(thread, "") + call[rest.end() :]
+            threads.setdefault(thread, []).append(call)
+    return threads
 
 
 async def settled(trace: Path) -> None:
