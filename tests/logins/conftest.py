@@ -19,19 +19,27 @@ from proxy.accounts.desk import Desk
 from proxy.accounts.logins import LoginRun, LoginWish
 from proxy.config.schema import Config
 from tests.logins.person import Act, Login
-from tests.logins.stage import Server
+from tests.logins.stage import SECONDS_MAX, Server
 from tests.logins.vendor import Vendor
 
-MODULES = Path(os.environ.get("PROXY_CLIENT_MODULES", Path(__file__).parents[1] / "clients" / "node_modules"))
+HERE = Path(__file__).parent
+MODULES = Path(os.environ.get("PROXY_CLIENT_MODULES", HERE.parent / "clients" / "node_modules"))
 collect_ignore_glob = [] if (MODULES / ".installed").exists() else ["test_*.py"]
 """``make test-clients`` installs the CLIs."""
 
 
-async def until(is_so: Callable[[], bool], seconds: float = 30) -> None:
+async def until(is_so: Callable[[], bool]) -> None:
     """Of what nobody tells us: when a process is gone, when a file is there."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(SECONDS_MAX):
         while not is_so():  # noqa: ASYNC110 - as said
             await asyncio.sleep(0.02)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever waits for the ports does not use up a test's own time by that."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.timeout(func_only=True))
 
 
 @pytest.fixture(autouse=True)

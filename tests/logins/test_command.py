@@ -17,10 +17,8 @@ from auth.tokens import mark_refused, read_token
 from proxy.accounts.login_terminal import Place, qr_code
 from tests.logins.conftest import MODULES, House, until
 from tests.logins.person import comes_back
-from tests.logins.stage import Server
+from tests.logins.stage import SECONDS_MAX, Server
 from tests.logins.vendor import ASKED, Vendor
-
-SECONDS_MAX = 60
 
 
 class Shell:

@@ -8,6 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -15,6 +18,7 @@ from auth.homes import Busy, Homes
 from auth.refresh import Kept, run_child
 from auth.refusal import Refused
 from auth.tokens import Token
+from tests.folders import contents
 from tests.logins.conftest import House
 from tests.logins.stage import MODELS, SECONDS_MAX, Server, asks, served
 from tests.logins.test_campaign import refresh_token, shorten
@@ -23,6 +27,7 @@ from tests.logins.vendor import GOOGLE_S, Vendor
 
 SERVERS = 2
 ROUNDS = int(os.environ.get("PROXY_FAULT_ROUNDS", "3"))
+T = TypeVar("T")
 
 
 async def replaced(house: House, login: Kept, before: Token) -> None:
@@ -37,23 +42,29 @@ async def replaced(house: House, login: Kept, before: Token) -> None:
             await asyncio.sleep(0.05)
 
 
+async def alone(house: House, login: Kept, act: Callable[[Path], T]) -> T:
+    """With its home, while nobody refreshes it: a CLI that does writes its file in pieces."""
+    async with asyncio.timeout(SECONDS_MAX):
+        while True:
+            with contextlib.suppress(Busy), Homes(house.folder).owned(login.home) as home:
+                return act(home)
+            await asyncio.sleep(0.05)
+
+
 async def aged(house: House, login: Kept) -> None:
-    """While nobody refreshes it."""
-    while login.kind != "codex":
-        with contextlib.suppress(Busy), Homes(house.folder).owned(login.home) as home:
-            age(login.kind, home)
-            return
-        await asyncio.sleep(0.05)
+    if login.kind != "codex":
+        await alone(house, login, lambda home: age(login.kind, home))
+
+
+async def kept_now(house: House, login: Kept) -> tuple[str, str]:
+    """The refresh token, and the digest of the access token."""
+    return await alone(house, login, lambda _home: (refresh_token(house, login), token_of(house, login).access.digest))
 
 
 def in_reach(house: House) -> str:
-    """Of the CLIs that serve: all that stands in their folders, and their environments."""
-    found = [
-        path.read_bytes()
-        for path in (house.folder / "state" / "clis").rglob("*")
-        if path.is_file() and path.stat().st_size < 1_000_000
-    ]
-    return b"\n".join(found).decode(errors="replace")
+    """Of the CLIs that serve: all that stands in their folders."""
+    found = contents(house.folder / "state" / "clis", bytes_max=1_000_000)
+    return b"\n".join(raw for _, raw in found).decode(errors="replace")
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -73,8 +84,9 @@ async def test_F1_a_refresh_while_a_turn_runs_loses_nothing(
         thinking = asyncio.create_task(vendor.is_thinking.wait())
         await asyncio.wait({turn, thinking}, timeout=SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
         assert thinking.done(), f"round {number}: {turn.result() if turn.done() else turn}"
-        assert refresh_token(house, login) not in in_reach(house), f"round {number}"
-        told = await run_child(house.folder, login, token_of(house, login).access.digest)
+        renewing, digest = await kept_now(house, login)
+        assert renewing not in in_reach(house), f"round {number}"
+        told = await run_child(house.folder, login, digest)
         assert told.outcome in {"refreshed", "fresh"}, f"round {number}: {told}"
         vendor.thinking.set()
         assert "Ahoy from the quay." in await turn, f"round {number}"

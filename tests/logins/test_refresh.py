@@ -22,6 +22,7 @@ from auth.refresh_child import ROOM_BYTES_MIN
 from auth.tokens import TOKEN_FILES, Token, read_token
 from tests.logins.conftest import House
 from tests.logins.person import comes_back
+from tests.logins.stage import SECONDS_MAX
 from tests.logins.vendor import Vendor
 
 KINDS = ("claude-code", "codex", "gemini-cli")
@@ -145,7 +146,7 @@ async def test_F1_whoever_asked_is_killed_and_nothing_is_lost(house: House, vend
     task = {"data": str(house.folder), "login": fields, "digest": before.access.digest}
     asker.stdin.write(msgspec.json.encode(task))
     asker.stdin.close()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         await vendor.is_holding.wait()
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
@@ -153,7 +154,7 @@ async def test_F1_whoever_asked_is_killed_and_nothing_is_lost(house: House, vend
     await asyncio.to_thread(asker.wait)
     vendor.held.set()
     after = before
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         while after.access == before.access:
             await asyncio.sleep(0.05)
             with contextlib.suppress(Exception):  # it is being written
@@ -174,7 +175,7 @@ async def test_the_keeper_does_it_in_time(house: House) -> None:
     keeper = Keeper(house.folder, on_change=on_change)
     keeper.keep([login])
     keeper.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         await changed.wait()
     assert keeper.status("one").why == ""
     await keeper.close()

@@ -143,7 +143,10 @@ async def test_codex_asks_with_a_token_that_was_not_refreshed_for_long(house: Ho
 async def test_a_login_made_while_the_server_runs_is_an_account_of_it(house: House, server: Server) -> None:
     await server.start()
     await house.login("claude-code", comes_back()).finish()
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session, asyncio.timeout(10):
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session,
+        asyncio.timeout(SECONDS_MAX),
+    ):
         while True:
             async with session.get(f"{server.url}/health", params={"detail": "1"}) as response:
                 if "claude-code" in await response.text():
