@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.backends.stage import STAGES, Stage
+from tests.backends.stage import SECONDS_MAX, STAGES, Stage
 
 MODULES = Path(os.environ.get("PROXY_CLIENT_MODULES", Path(__file__).parents[1] / "clients" / "node_modules"))
 LOG_CHARACTERS_SHOWN = 8000
@@ -68,7 +68,7 @@ async def played(name: str, folder: Path, **more: Any) -> AsyncIterator[Stage]:
             yield stage
         finally:
             await stage.close()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(SECONDS_MAX):
             while stage.processes():  # noqa: ASYNC110 - nobody tells us when a process is gone
                 await asyncio.sleep(0.02)
         assert [*stage.leftovers()] == []

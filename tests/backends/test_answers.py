@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.backends.backend import Request
-from tests.backends.stage import Stage
+from tests.backends.stage import SECONDS_MAX, Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 
@@ -40,7 +40,7 @@ async def test_what_is_said_comes_as_it_is_said(stage: Stage) -> None:
             told.append(words)
             held.set()
 
-    async with stage.clients() as clients, asyncio.timeout(120):
+    async with stage.clients() as clients, asyncio.timeout(SECONDS_MAX):
         messages: Any = [{"role": "user", "content": "Who is there?"}]
         async for chunk in await clients.openai.chat.completions.create(model=model, messages=messages, stream=True):
             hear(chunk.choices[0].delta.content if chunk.choices else None)
@@ -140,7 +140,7 @@ async def test_many_conversations_at_once_in_one_process_are_not_mixed(stage: St
         return [everybody, stage.says.said(f"You said: {turn.asked}")]
 
     stage.backend.plays = echo
-    async with stage.clients() as clients, asyncio.timeout(120):
+    async with stage.clients() as clients, asyncio.timeout(SECONDS_MAX):
 
         async def talk(number: int) -> None:
             messages: Any = [{"role": "user", "content": f"I am {number}."}]

@@ -9,9 +9,7 @@ from typing import Any
 import msgspec
 
 from tests.backends.claude_backend import MODEL, Turn, called, said
-from tests.backends.stage import KEY, ClaudeStage
-
-SECONDS_MAX = 120
+from tests.backends.stage import KEY, SECONDS_MAX, ClaudeStage
 
 
 async def run(claude: ClaudeStage, *command: str, **environment: str) -> str:

@@ -6,9 +6,7 @@ import asyncio
 import os
 
 from tests.backends.codex_backend import MODEL, Turn, called, said
-from tests.backends.stage import KEY, CodexStage
-
-SECONDS_MAX = 120
+from tests.backends.stage import KEY, SECONDS_MAX, CodexStage
 
 
 async def test_claude_code_reads_a_file_for_a_model_of_codex_s(codex: CodexStage) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.backends.backend import Refuse
 from tests.backends.codex_backend import Turn, said
-from tests.backends.stage import CodexStage
+from tests.backends.stage import SECONDS_MAX, CodexStage
 from tests.backends.test_faults import WORDS, text_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
@@ -18,7 +18,7 @@ async def test_a_killed_cli_is_left_for_another_account(codex: CodexStage) -> No
     """It is killed before it has asked for an answer: its first question about the account is not answered."""
     codex.backend.held_about = asyncio.Event()
     asking = asyncio.create_task(text_of(codex))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(SECONDS_MAX):
         await codex.backend.is_holding_about.wait()
     codex.kill_servants()
     codex.backend.held_about.set()

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from tests.backends.conftest import played
 from tests.backends.matrix import ALIAS, BACKINGS, Backing
-from tests.backends.stage import STAGES, Stage
+from tests.backends.stage import SECONDS_MAX, STAGES, Stage
 from tests.contract.carried import Carried, outline
 from tests.contract.clients import CONTRACT, Clients
 from tests.contract.judge import Judge
@@ -28,7 +28,7 @@ from tests.contract.stage import FORMATS
 from tests.contract.test_thinking import BLOBS, KINDS, TURNS, check_turn
 from tests.contract.test_translation import ERRORS, SHOWN_UNASKED, THINKING
 
-pytestmark = [*CONTRACT, pytest.mark.timeout(180)]
+pytestmark = CONTRACT
 Enter = Callable[[str], Awaitable[tuple[Stage, Clients]]]
 
 
@@ -135,7 +135,7 @@ async def test_who_leaves_early_is_not_answered_any_further(enter: Enter, cli: s
     stage.backend.in_turn([*words, asyncio.Event()])
     judge = JUDGES[client](clients)
     await judge.leave_early(judge.words(SCENARIOS["text"].ask, ALIAS))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(SECONDS_MAX):
         await stage.backend.dropped.wait()
 
 

@@ -7,14 +7,16 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from openai import APIError, RateLimitError
 
 from tests.backends.backend import CUT, Request
-from tests.backends.stage import Stage
+from tests.backends.stage import SECONDS_MAX, Stage, written
+from tests.pace import slowness
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 
@@ -26,6 +28,8 @@ TURNS_MAX = 10
 INTERRUPT_SECONDS_MAX = 0.1
 LEAVERS_MAX = 20
 """One of so many is as fast as that, whatever else the machine does."""
+KILLS_MAX = 20
+"""One of so many is early enough."""
 
 
 def tool(name: str) -> Any:
@@ -100,13 +104,20 @@ async def test_a_provider_that_breaks_in_mid_answer_is_told_of_and_not_asked_aga
 
 
 async def test_a_cli_that_is_killed_before_it_has_asked_is_left_for_another_account(stage: Stage) -> None:
-    asking = asyncio.create_task(text_of(stage))
-    async with asyncio.timeout(60):
-        while not [*stage.servants()]:  # noqa: ASYNC110 - nobody tells us that it has been started
-            await asyncio.sleep(0.01)
-    stage.kill_servants()
-    assert await asking == WORDS
-    assert [turn.account for turn in stage.backend.turns] == ["quay"]
+    for _ in range(KILLS_MAX):
+        asking = asyncio.create_task(text_of(stage))
+        async with asyncio.timeout(SECONDS_MAX):
+            while not [*stage.servants()]:  # noqa: ASYNC110 - nobody tells us that it has been started
+                await asyncio.sleep(0.01)
+        stage.kill_servants()
+        assert await asking == WORDS
+        asked = [turn.account for turn in stage.backend.turns]
+        if "harbour" not in asked:
+            break
+        assert asked in (["harbour"], ["harbour", "quay"]), "it had asked by then, and nobody asks there once more"
+        stage.backend.turns.clear()
+        await stage.restart()  # nobody rests any more
+    assert asked == ["quay"]
 
 
 @pytest.mark.parametrize("stage", ["codex", "gemini", "qwen", "opencode"], indirect=True)
@@ -121,11 +132,22 @@ async def test_an_answer_outlives_the_cli_that_asked_for_it(stage: Stage) -> Non
         held.set()
         finishes = [chunk.choices[0].finish_reason async for chunk in stream if chunk.choices]
     assert finishes[-1] == "stop"
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(SECONDS_MAX):
         while [*stage.servants()]:  # noqa: ASYNC110 - whoever has much memory is long in dying
             await asyncio.sleep(0.01)
     assert await text_of(stage) == "Still here."
     assert [turn.account for turn in stage.backend.turns] == ["harbour", "harbour"]
+
+
+async def leave(stage: Stage, clients: Any) -> float:
+    """In mid answer; when, on the clock. The provider has seen it at the end."""
+    stage.backend.dropped.clear()
+    stream = await begun(stage, clients)
+    left = time.perf_counter()
+    await stream.close()
+    async with asyncio.timeout(SECONDS_MAX):
+        await stage.backend.dropped.wait()
+    return left
 
 
 async def test_who_hangs_up_is_not_answered_any_further(stage: Stage) -> None:
@@ -134,7 +156,7 @@ async def test_who_hangs_up_is_not_answered_any_further(stage: Stage) -> None:
     async with stage.clients() as clients:
         stream = await begun(stage, clients)
         await stream.close()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(SECONDS_MAX):
             await stage.backend.dropped.wait()
     assert await text_of(stage) == "Still here."
     assert len(stage.backend.turns) == 2
@@ -146,13 +168,8 @@ async def test_the_provider_sees_within_a_tenth_of_a_second_that_nobody_listens_
     seconds: list[float] = []
     async with stage.clients() as clients:
         while not seconds or (min(seconds) > INTERRUPT_SECONDS_MAX and len(seconds) < LEAVERS_MAX):
-            stage.backend.dropped.clear()
-            stream = await begun(stage, clients)
-            left = time.perf_counter()
-            await stream.close()
-            async with asyncio.timeout(60):
-                await stage.backend.dropped.wait()
-            seconds.append(stage.backend.dropped_at - left)
+            left = await leave(stage, clients)
+            seconds.append((stage.backend.dropped_at - left) / slowness())
     assert min(seconds) <= INTERRUPT_SECONDS_MAX
 
 
@@ -165,35 +182,43 @@ async def test_a_cli_is_told_at_once_when_nobody_listens_any_more(stage: Stage) 
     await stage.restart("strace", "-D", "-qq", "-s", "300", "-e", "trace=read,write,epoll_wait,epoll_pwait", "-ttt",
                         "-o", str(trace))  # fmt: skip
     stage.backend.plays = lambda _turn: [*stage.says.pieces(WORDS)[:-1], asyncio.Event()]
+    slow: list[float] = []
     async with stage.clients() as clients:
-        for _ in range(2):  # the second finds all loaded that is loaded once
-            stage.backend.dropped.clear()
-            stream = await begun(stage, clients)
-            await stream.close()
-            async with asyncio.timeout(60):
-                await stage.backend.dropped.wait()
+        while len(slow) < 2 or (not any(soon(stage, trace, slow)) and len(slow) < LEAVERS_MAX):
+            await leave(stage, clients)
+            slow.append(slowness())
     await stage.close()
-    told = [*told_after(stage.interrupt, trace.read_text(errors="replace").splitlines())]
-    assert len(told) >= 2, "it was not interrupted"
+    await written(trace)
+    told = told_after(stage.interrupt, trace)
+    assert len(told) >= len(slow), "it was not interrupted"
     assert [turns for _, turns in told if any(turns)] == []
     assert max(len(turns) for _, turns in told) <= TURNS_MAX
-    assert min(seconds for seconds, _ in told) <= INTERRUPT_SECONDS_MAX
+    assert any(soon(stage, trace, slow))
 
 
-def told_after(interrupt: str, calls: Iterable[str]) -> Iterator[tuple[float, list[int]]]:
+def soon(stage: Stage, trace: Path, slow: Sequence[float]) -> list[bool]:
+    """Which leavers were told of in a tenth of a second, but for how busy the machine was."""
+    told = told_after(stage.interrupt, trace)
+    return [seconds / each <= INTERRUPT_SECONDS_MAX for (seconds, _), each in zip(told, slow, strict=False)]
+
+
+def told_after(interrupt: str, trace: Path) -> list[tuple[float, list[int]]]:
     """For each interrupt, how many seconds after a client left, and for how long (ms) the loop was ready to sleep in
     each of its turns between the two.
     """
+    told: list[tuple[float, list[int]]] = []
     turns: list[int] = []
     left = 0.0
-    for line in calls:
+    whole, _, _ = trace.read_text(errors="replace").rpartition("\n")  # another line may be on its way
+    for line in whole.splitlines():
         at, _, call = line.partition(" ")
         if re.match(r"read\(\d+, .*, 256000\) += (0$|-1 ECONNRESET)", call):
             left, turns = float(at), []
         elif sleep := re.match(r"epoll_p?wait\(.*\], \d+, (-?\d+), ", call):
             turns.append(int(sleep[1]))
         elif call.startswith("write(") and interrupt in call:
-            yield float(at) - left, [*turns]
+            told.append((float(at) - left, [*turns]))
+    return told
 
 
 async def test_many_who_hang_up_at_any_moment_leave_nothing_behind(stage: Stage) -> None:
@@ -222,7 +247,7 @@ async def test_many_who_hang_up_at_any_moment_leave_nothing_behind(stage: Stage)
     held.set()
     stage.backend.in_turn(says.said("Still here."))
     assert await text_of(stage) == "Still here."
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(SECONDS_MAX):
         while len([*stage.servants()]) > 4:  # noqa: ASYNC110 - the answer's own, and spares
             await asyncio.sleep(0.05)
         while any(map(is_zombie, seen)):  # noqa: ASYNC110 - each is one for the moment between its end and its burial
@@ -310,12 +335,12 @@ async def test_nothing_is_left_of_a_server_that_was_killed(stage: Stage) -> None
     await stage.asked()
     assert [*stage.leftovers()]
     await stage.kill()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         while stage.processes():  # noqa: ASYNC110 - nobody tells us when a process is gone
             await asyncio.sleep(0.02)
     left = [*stage.leftovers()]
     await stage.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         while {*left} & {*stage.leftovers()}:  # noqa: ASYNC110 - nor a folder
             await asyncio.sleep(0.05)
     stage.backend.in_turn(stage.says.said(WORDS))

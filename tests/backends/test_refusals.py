@@ -23,6 +23,7 @@ from auth.cli.install import COPILOT, GROK, KIMI, Cli, find
 from auth.cli.process import CliProcess
 from proxy.providers.enrolled import NOT_SERVED
 from tests.backends.chat_backend import said
+from tests.backends.stage import SECONDS_MAX
 
 MODULES = Path(os.environ.get("PROXY_CLIENT_MODULES", Path(__file__).parents[1] / "clients" / "node_modules"))
 SYSTEM = "Be the harbour master."
@@ -159,7 +160,7 @@ def tools_of(turn: Mapping[str, Any]) -> set[str]:
 
 
 async def test_kimi_code_keeps_its_own_tools_and_instructions(tmp_path: Path) -> None:
-    async with provider() as playing, asyncio.timeout(120):
+    async with provider() as playing, asyncio.timeout(SECONDS_MAX):
         turn, *_ = await asked(kimi(playing.url), playing, "Who is there?", tmp_path)
     assert {"Bash", "Write"} < tools_of(turn)
     assert SYSTEM not in system_of(turn)
@@ -169,7 +170,7 @@ async def test_kimi_code_keeps_its_own_tools_and_instructions(tmp_path: Path) ->
 async def test_grok_reads_what_a_text_names_and_hides_a_caller_s_tools(tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("the tide is at four")
-    async with provider() as playing, asyncio.timeout(120):
+    async with provider() as playing, asyncio.timeout(SECONDS_MAX):
         turns = await asked(grok(playing.url), playing, f"Who is there? @{secret}", tmp_path)
     assert "the tide is at four" in str(turns)
     assert {"use_tool"} <= set().union(*map(tools_of, turns))
@@ -179,7 +180,7 @@ async def test_grok_reads_what_a_text_names_and_hides_a_caller_s_tools(tmp_path:
 
 async def test_copilot_keeps_its_own_instructions_and_its_login_to_itself(tmp_path: Path) -> None:
     """By a key it can be led here, under its own instructions; there is no base URL for its login."""
-    async with provider() as playing, asyncio.timeout(120):
+    async with provider() as playing, asyncio.timeout(SECONDS_MAX):
         turn, *_ = await asked(copilot(playing.url), playing, "Who is there?", tmp_path)
     assert "Copilot" in system_of(turn)
     assert len(system_of(turn)) > 1000

@@ -17,7 +17,8 @@ import pytest
 
 from auth.cli.confine import bubblewrap, version
 from tests.backends.backend import Request
-from tests.backends.stage import KEY, Stage
+from tests.backends.stage import KEY, SECONDS_MAX, Stage, written
+from tests.folders import contents
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 
@@ -131,7 +132,7 @@ async def test_nothing_is_run_and_nothing_read_outside_its_places(stage: Stage) 
     answers = await ask_all(stage, prompts_of(stage), tools=[tool("tide")])
     assert all(answer.choices[0].message.tool_calls for answer in answers)
     await stage.close()
-    await settled(trace)
+    await written(trace)
     run, opened = await asyncio.to_thread(done_by, stage.serving, trace)
     assert run == []
     clis = re.escape(str(stage.data / "state" / "clis"))
@@ -184,15 +185,6 @@ def calls_by_thread(trace: Path) -> dict[str, list[str]]:
     return threads
 
 
-async def settled(trace: Path) -> None:
-    """Who traces ends a little later than who is traced."""
-    sizes = [-1, 0]
-    async with asyncio.timeout(60):
-        while sizes[-1] != sizes[-2]:
-            await asyncio.sleep(0.5)
-            sizes.append(await asyncio.to_thread(lambda: trace.stat().st_size))
-
-
 @pytest.mark.skipif(not bubblewrap(), reason="needs bubblewrap, and leave to use it")
 async def test_without_landlock_bubblewrap_builds_the_box(stage: Stage) -> None:
     await stage.restart(sys.executable, str(Path(__file__).with_name("no_landlock.py")))
@@ -212,7 +204,7 @@ async def test_without_landlock_bubblewrap_builds_the_box(stage: Stage) -> None:
         assert (await told.json())["clis"]["box"].startswith("bubblewrap: ")
     before = {*stage.processes()}
     await stage.kill()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(SECONDS_MAX):
         while before & {*stage.processes()}:  # noqa: ASYNC110 - nobody tells us when a process is gone
             await asyncio.sleep(0.02)
     await stage.start()  # and clear what is left
@@ -242,8 +234,7 @@ async def test_it_sees_nothing_of_the_server_or_the_account(stage: Stage) -> Non
         assert (place / "cwd").resolve().is_relative_to(stage.data / "state" / "clis")
         assert b"Who is there?" not in (place / "cmdline").read_bytes()
     renewing = stage.says.renewing("harbour").encode()
-    kept = [path for path in (stage.data / "state").rglob("*") if path.is_file()]
-    assert [path for path in kept if renewing in path.read_bytes()] == []
+    assert [path for path, raw in contents(stage.data / "state") if renewing in raw] == []
     assert renewing in (home / stage.login_file).read_bytes()
     assert {each.path for each in stage.backend.asked} <= stage.says.ABOUT
     assert not (stage.folder / "mark").exists()

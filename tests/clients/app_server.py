@@ -10,9 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tests.clients.stage import Stage, killed
-
-CALL_SECONDS_MAX = 60
+from tests.clients.stage import SECONDS_MAX, Stage, killed
 
 
 @dataclass(slots=True)
@@ -26,7 +24,7 @@ class AppServer:
     async def ask(self, method: str, **parameters: object) -> Any:
         """The result. Fails where it refuses."""
         number = self.say(method, **parameters)
-        async with asyncio.timeout(CALL_SECONDS_MAX):
+        async with asyncio.timeout(SECONDS_MAX):
             while (message := await self._hear()).get("id") != number or "method" in message:
                 self.heard.append(message)
         assert "error" not in message, message
@@ -41,7 +39,7 @@ class AppServer:
 
     async def until(self, method: str) -> dict[str, Any]:
         """Its next notification of that name: its parameters."""
-        async with asyncio.timeout(CALL_SECONDS_MAX):
+        async with asyncio.timeout(SECONDS_MAX):
             while (message := await self._hear()).get("method") != method:
                 self.heard.append(message)
         self.heard.append(message)

@@ -6,11 +6,11 @@ from tests.clients.answers import Say, exhausted
 from tests.clients.scenes import (
     ANSWER,
     AWAY_SECONDS,
-    PROMPT_SECONDS_MAX,
     Cli,
     Live,
     Scenes,
     Settled,
+    check_at_once,
     check_own_request,
     prompted,
 )
@@ -62,7 +62,7 @@ class TestClaude(Scenes, Settled, Live):
             ANTHROPIC_BASE_URL=stage.url, CLAUDE_CODE_OAUTH_TOKEN=CLIENT_KEY, ANTHROPIC_MODEL="claude-sonnet-5",
             CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
         )  # fmt: skip
-        assert ran.ended_at - stage.upstream.answered_at < PROMPT_SECONDS_MAX, ran
+        check_at_once(ran, stage)
         assert "limit" in ran.out
         assert "resets" in ran.out
 

@@ -10,9 +10,14 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from tests.clients.scenes import PROMPT, Cli, Live, Scenes, Settled, until_said
-from tests.clients.stage import CLIENT_KEY, MODELS, Stage, killed
+from tests.clients.stage import CLIENT_KEY, MODELS, SECONDS_MAX, Stage, killed
 
 ROUTES = {"anthropic": "/v1/messages", "openai_responses": "/v1/responses", "gemini": "/v1/chat/completions"}
+
+
+def asked_of(stage: Stage) -> list[str]:
+    """The routes by which models were asked."""
+    return [each["route"] for each in stage.log if each["event"] == "request.finished" and each.get("model")]
 
 
 class TestOpenCode(Scenes, Settled, Live):
@@ -23,8 +28,11 @@ class TestOpenCode(Scenes, Settled, Live):
     async def test_a_model_of_another_vendor(self, stage: Stage, other: str) -> None:
         """Each is spoken to as its vendor does, where OpenCode can."""
         await super().test_a_model_of_another_vendor(stage, other)
-        asked = {each["route"] for each in stage.log if each["event"] == "request.finished" and each.get("model")}
-        assert asked == {ROUTES[other]}
+        count = len(stage.upstream.asked) + len(stage.upstream.aside)
+        async with asyncio.timeout(SECONDS_MAX):
+            while len(asked := asked_of(stage)) < count:  # noqa: ASYNC110 - the log is written a little later
+                await asyncio.sleep(0.02)
+        assert {*asked} == {ROUTES[other]}
 
     @asynccontextmanager
     async def showing(self, stage: Stage, words: str) -> AsyncIterator[None]:
@@ -33,7 +41,7 @@ class TestOpenCode(Scenes, Settled, Live):
         process = await stage.started("proxy", "run", *wish, "opencode", "serve", "--port", "0", PROXY_KEY=CLIENT_KEY)
         try:
             assert process.stdout is not None
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(SECONDS_MAX):
                 while (found := re.search(rb"http://\S+", await process.stdout.readline())) is None:
                     assert not process.stdout.at_eof()
             async with aiohttp.ClientSession(found[0].decode()) as session, session.get("/event") as events:

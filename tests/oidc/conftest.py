@@ -23,6 +23,7 @@ from auth.secret import Secret
 HERE = Path(__file__).parent
 NODE = HERE.parent / "clients" / "node_modules" / ".bin"
 collect_ignore_glob = [] if (HERE / "node_modules" / ".installed").exists() else ["test_*.py"]
+SECONDS_MAX = 240
 CONFIDENTIAL = "a +secret/of:its own%"
 
 
@@ -39,7 +40,7 @@ class Provider:
 
     async def _line(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             return msgspec.json.decode(await self.process.stdout.readline(), type=dict[str, Any])
 
     def client(self, name: str = "public") -> OidcClient:

@@ -13,11 +13,10 @@ from playwright.async_api import Page, async_playwright, expect
 
 from management import key_ring
 from tests.management.conftest import KEY, opened
-from tests.oidc.conftest import CONFIDENTIAL, Provider
+from tests.oidc.conftest import CONFIDENTIAL, SECONDS_MAX, Provider
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="`make test-clients` installs it")
-SECONDS_MAX = 60
 expect.set_options(timeout=SECONDS_MAX * 1000)
 
 

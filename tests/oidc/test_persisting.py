@@ -18,6 +18,7 @@ from auth import oidc_tokens
 from auth.oidc_tokens import OidcTokens, put_tokens, read_tokens
 from auth.seal import PLAIN
 from auth.secret import Secret
+from tests.oidc.conftest import SECONDS_MAX
 from tests.oidc.persisting import BEGIN, NEW
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,6 @@ CALLS = (
     "unlinkat", "close", "newfstatat", "fstat", "read", "getdents64",
 )  # fmt: skip
 ERRORS = ("EIO", "ENOSPC", "EROFS") if "PROXY_FAULT_ROUNDS" in os.environ else ("EIO",)
-SECONDS_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)
