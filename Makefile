@@ -87,7 +87,7 @@ test-browser: $(VENV)/.dev chromium
 	@$(BIN)/pytest tests/browser
 
 faults: $(VENV)/.dev $(OIDC)/node_modules/.installed strace
-	@PROXY_FAULT_ROUNDS=500 PROXY_POOL_STEPS=60000 $(BIN)/pytest --timeout 0 tests/faults/test_pool_machine.py $(OIDC) tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py tests/faults/test_guesses.py tests/faults/test_openapi_document.py tests/faults/test_timing.py tests/proxy/dispatch/test_rehearsal.py
+	@PROXY_FAULT_ROUNDS=500 PROXY_POOL_STEPS=60000 $(BIN)/pytest --timeout 0 tests/faults/test_pool_machine.py $(OIDC) tests/auth/test_atomic.py tests/management/test_editing.py tests/management/test_openapi.py tests/faults/test_guesses.py tests/faults/test_openapi_document.py tests/faults/test_timing.py tests/proxy/dispatch/test_rehearsal.py tests/proxy/server/test_rehearsal.py
 	@$(BIN)/python -m pytest -p tests.canaries.plugin $(SUITE)
 	@test ! -e $(MODULES)/.installed || PROXY_FAULT_ROUNDS=500 $(BIN)/python $(CLIENTS)/offline.py $(BIN)/pytest --timeout 0 tests/logins/test_campaign.py
 	@[ ! -e $(MODULES)/.installed ] || PROXY_FAULT_ROUNDS=200 $(BIN)/python $(CLIENTS)/offline.py \

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
@@ -19,37 +18,20 @@ from proxy.config.account_files import AccountFile
 from proxy.config.schema import Config
 from proxy.dispatch.clock import Clock
 from proxy.dispatch.decision import Decision
+from proxy.dispatch.draft import Draft
 from proxy.dispatch.failover import Dispatcher
 from proxy.dispatch.snapshot import Snapshot
 from proxy.observe.ledger import Ledger
-from proxy.providers.base import Operation
 from proxy.providers.enrolled import Enrolled
-
-
-class Rehearse(Protocol):
-    """A dry run of a request: `proxy.server.rehearsal`."""
-
-    def __call__(
-        self,
-        body: bytes,
-        *,
-        model: str,
-        wire: str,
-        operation: Operation,
-        is_stream: bool,
-        headers: Mapping[str, str],
-        key: str,
-    ) -> Decision:
-        """Raises `ProxyError`, and `LookupError` where there is no such key."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """`config`: in force. `check`: raises `ConfigError` for one that could not be. `reload`: looks at the file, now;
-    `reload_error`: why that is not in force. `look`: looks at the auth-dir, now. `password`: one more management key,
-    or empty. `logs`: the folder of logs. `writing`: held by whoever changes config.yaml. `listeners`: to live
-    events. `clients`: each client key's state, as JSON.
+    `reload_error`: why that is not in force. `rehearse`: a dry run; raises what the client would be told (`ProxyError`,
+    `Refused`), and `LookupError` for a key that there is not. `look`: looks at the auth-dir, now. `password`: one more
+    management key, or empty. `logs`: the folder of logs. `workers`: processes that serve. `writing`: held by whoever
+    changes config.yaml. `listeners`: to live events. `clients`: each client key's state, as JSON.
     """
 
     version: str
@@ -60,7 +42,7 @@ class State:
     reload_error: Callable[[], str | None]
     snapshot: Callable[[], Snapshot]
     dispatcher: Dispatcher
-    rehearse: Rehearse
+    rehearse: Callable[[Draft], Decision]
     pool: Pool
     clock: Clock
     ledger: Ledger
@@ -75,6 +57,7 @@ class State:
     probe: Callable[[str], Awaitable[tuple[bool, str]]] | None = None
     clients: Callable[[], Sequence[Mapping[str, object]]] = tuple
     password: str = ""
+    workers: int = 1
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     listeners: set[object] = field(default_factory=set)
 

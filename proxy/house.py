@@ -221,6 +221,7 @@ class House:
             probe=lambda each: probe_account(self.standpoint.snapshot, each, self._asked["http"]),
             enrolled=lambda: self.enrolment.found,
             password=self._password,
+            workers=1 if self.crew is None else self.crew.asked,
             clients=lambda: self.clientele.standings(self.config),
         )
 

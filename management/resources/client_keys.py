@@ -27,12 +27,15 @@ Item = dict[str, JsonValue]
 
 
 async def get_all(ask: Ask) -> Reply:
+    return Reply(body={"client-keys": told(ask)})
+
+
+def told(ask: Ask) -> list[dict[str, object]]:
     configured = _terms(ask)
-    told = [
+    return [
         {**standing, **{key: value for key, value in configured.get(standing["name"], {}).items() if key not in _TERMS}}
         for standing in ask.state.clients()
     ]
-    return Reply(body={"client-keys": told})
 
 
 async def get_usage(ask: Ask) -> Reply:

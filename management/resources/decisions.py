@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from typing import cast, get_args
 
 import msgspec
 
 from management.refusal import absent, invalid
+from management.resources import client_keys
 from management.resources.usage import asked
 from management.routes import FORM, JSON, Ask, Parameter, Reply, Route, Schema, decoded
 from management.state import State, auth_index
 from proxy.config.settings import JsonValue
 from proxy.dispatch import form
 from proxy.dispatch.decision import Candidate, Decision
-from proxy.errors import ProxyError, UnknownModel
+from proxy.dispatch.draft import Draft
+from proxy.dispatch.inquiry import Refused
+from proxy.errors import AccessDenied, ProxyError, UnknownModel
+from proxy.hub.events import Failure
 from proxy.observe.usage_queries import Filter, requests
 from proxy.providers.base import Operation
 from proxy.wire.table import WIRES
@@ -64,35 +69,81 @@ def _candidate(candidate: Candidate) -> dict[str, object]:
 
 
 async def explain(ask: Ask) -> Reply:
-    """Any request: its body's model and format count, and its headers, as they would come with it. Raises `Refusal`."""
+    """Raises `Refusal`."""
+    draft = await _draft(ask)
+    try:
+        decision = ask.state.rehearse(draft)
+    except LookupError:
+        raise absent(f"there is no client key {draft.key[:100]!r}") from None
+    except Refused as refused:
+        made = _turned_away(ask.state, refused.failure)
+    except AccessDenied as error:
+        made = _turned_away(ask.state, Failure.of(error))
+    except UnknownModel as error:
+        raise absent(error.message) from error
+    except ProxyError as error:
+        raise invalid(error.message) from error
+    else:
+        made = {**told(ask.state, decision), **_turns(ask.state, decision)}
+    if draft.key:
+        made["key"] = next(each for each in client_keys.told(ask) if each["name"] == draft.key)
+    return Reply(body={"model": draft.model, **made})
+
+
+async def _draft(ask: Ask) -> Draft:
+    """Any request: its body's model and format count, and its headers, as they would come with it; whose key it has,
+    and where it comes from. Raises `Refusal`.
+    """
     raw = await ask.raw(ask.state.config().server.body_bytes_max)
     content_type = ask.request.headers.get("content-type", "")
     body = _said(raw, content_type)
     model = ask.query.get("model") or body.get("model")
     if not isinstance(model, str) or not model:
         raise invalid("a body with a model is needed: that of any request; ?model= where its path names it")
-    operation = cast("Operation", ask.word("operation", get_args(Operation), "generate"))
     wire = ask.word("wire", _WIRES, next((wire for member, wire in _TOLD_BY.items() if member in body), "openai_chat"))
-    key = ask.query.get("key") or ""
     if body.keys() <= {"model"} and not form.is_form(content_type):
         raw = msgspec.json.encode({"model": model, **_LEAST[wire]})
+    return Draft(
+        body=raw,
+        model=model,
+        wire=wire,
+        operation=cast("Operation", ask.word("operation", get_args(Operation), "generate")),
+        is_stream=body.get("stream") in (True, "true"),
+        headers=ask.request.headers,
+        key=ask.query.get("key") or "",
+        address=_address(ask),
+    )
+
+
+def _turned_away(state: State, failure: Failure) -> dict[str, object]:
+    """As `told`, where its client is refused before anybody is looked for."""
+    decision = Decision(chosen=None, rule="refused", now=state.clock.monotonic())
+    wait = failure.retry_after_seconds
+    return {
+        **told(state, decision),
+        "returns_at": None if wait is None else round(state.clock.unix() + wait, 3),
+        "refusal": {
+            "status": failure.status,
+            "kind": failure.kind,
+            "code": failure.code,
+            "message": failure.message,
+        },
+    }
+
+
+def _turns(state: State, decision: Decision) -> dict[str, object]:
+    if state.workers == 1 or decision.chosen is None:
+        return {}
+    return {"note": f"each of the {state.workers} workers takes turns of its own: this is the owner's"}
+
+
+def _address(ask: Ask) -> str:
+    """Raises `Refusal`."""
+    said = ask.query.get("address") or ""
     try:
-        decision = ask.state.rehearse(
-            raw,
-            model=model,
-            wire=wire,
-            operation=operation,
-            is_stream=body.get("stream") in (True, "true"),
-            headers=ask.request.headers,
-            key=key,
-        )
-    except LookupError:
-        raise absent(f"there is no client key {key[:100]!r}") from None
-    except UnknownModel as error:
-        raise absent(error.message) from error
-    except ProxyError as error:
-        raise invalid(error.message) from error
-    return Reply(body={"model": model, **told(ask.state, decision)})
+        return said and str(ipaddress.ip_address(said))
+    except ValueError:
+        raise invalid("address must be an IP address: where the request would come from") from None
 
 
 def _said(raw: bytes, content_type: str) -> dict[str, JsonValue]:
@@ -140,14 +191,15 @@ ROUTES = (
         path="/explain",
         handler=explain,
         sentence=(
-            "Who would serve this request, with these headers, now; what stands against each of the others. "
-            "Changes nothing."
+            "Who would serve this request, with these headers, now; what stands against each of the others; or what "
+            "its client would be told instead (refusal). Changes nothing."
         ),
         parameters=(
             Parameter(name="operation", sentence="What is asked.", schema={"enum": [*get_args(Operation)]}),
             Parameter(name="wire", sentence="The client's format.", schema={"enum": [*_WIRES]}),
             Parameter(name="model", sentence="Its model, where the body has none: Gemini's."),
-            Parameter(name="key", sentence="The name of a client key: its accounts, models and conversations."),
+            Parameter(name="key", sentence="The name of a client key: its terms, limits, budgets and conversations."),
+            Parameter(name="address", sentence="Where it comes from: for the key's networks, and limits.ip."),
         ),
         body={"type": "object", "properties": {"model": {"type": "string"}}},
         body_types=(JSON, FORM),

@@ -158,6 +158,8 @@ class ClientKeys:
 
     _by_digest: Mapping[str, Client]
     _refused: Mapping[str, str]
+    _digests: Mapping[str, str]
+    """By the name that is shown of a key."""
     complaints: tuple[str, ...]
     """One line for each key that is refused because it is no secret; for the log at load."""
     is_closed: bool
@@ -168,32 +170,39 @@ class ClientKeys:
         """`general`: the limits of all keys that have none of their own."""
         by_digest: dict[str, Client] = {}
         refused: dict[str, str] = {}
+        digests: dict[str, str] = {}
         complaints = []
         for index, each in enumerate(keys):
             client = Client.of(each, general)
+            digests[client.name] = client.scope
             if fault := weakness_of(each):
                 refused[client.scope] = fault
                 complaints.append(f"api-keys[{index}] is refused: {fault}; take a long random one")
             else:
                 by_digest[client.scope] = client
-        return cls(by_digest, refused, tuple(complaints), is_closed or bool(by_digest or refused))
+        return cls(by_digest, refused, digests, tuple(complaints), is_closed or bool(by_digest or refused))
 
     def __bool__(self) -> bool:
         return self.is_closed
 
-    def clients(self) -> Collection[Client]:
-        """Those that may come in, in the order of the configuration."""
-        return self._by_digest.values()
-
     def find(self, key: str) -> Client | None:
         """Raises `AccessDenied` for a configured key that is no secret."""
         digest = _digest(key)
+        self._check(digest)
+        client = self._by_digest.get(digest)
+        return client if client is not None and hmac.compare_digest(client.scope, digest) else None
+
+    def named(self, name: str) -> Client:
+        """Whoever has the key of that name. Raises as `find` does, and `LookupError` where there is none."""
+        digest = self._digests[name]
+        self._check(digest)
+        return self._by_digest[digest]
+
+    def _check(self, digest: str) -> None:
         if fault := self._refused.get(digest):
             raise AccessDenied(
                 f"this key is refused: {fault}; put a long random one into api-keys", code="invalid_api_key"
             )
-        client = self._by_digest.get(digest)
-        return client if client is not None and hmac.compare_digest(client.scope, digest) else None
 
     def again(self, client: Client) -> Client:
         """Who came in earlier, as the keys are now. Raises `AccessDenied` where it may no more."""

@@ -106,18 +106,30 @@ class Limits:
         budgets, subjects = caller.client.budgets, caller.subjects(inquiry)
         if not (subjects or budgets):
             return Grant(limits=self, caller=caller) if caller.client.is_keyed or self.is_sharing else None
-        believed = Tokens()
-        if budgets or any(subject.rates.tokens_per_minute for subject in subjects):
-            believed = forecast(inquiry)
-        held = Amount(total(believed), self._worth(caller, inquiry, believed))
-        if budgets and (full := overdrawn(self.balances(caller), held)):
-            raise self._refused(over_budget(full, held, self.unix()), caller, inquiry)
+        held = self._affordable(caller, inquiry, subjects)
         stay = self.meters.enter(subjects, held.tokens, self.now())
         if isinstance(stay, Excess):
             raise self._refused(over_limit(stay, held.tokens), caller, inquiry, subjects)
         if budgets:
             self.spending.hold(caller.client.name, held, self.unix())
         return Grant(limits=self, caller=caller, stay=stay, held=held)
+
+    def rehearse(self, caller: Caller, inquiry: Inquiry) -> None:
+        """What `admit` would say; nothing is counted. Raises `Refused`."""
+        subjects = caller.subjects(inquiry)
+        held = self._affordable(caller, inquiry, subjects)
+        if excess := self.meters.excess(subjects, held.tokens, self.now()):
+            raise self._refused(over_limit(excess, held.tokens), caller, inquiry, subjects)
+
+    def _affordable(self, caller: Caller, inquiry: Inquiry, subjects: Collection[Subject]) -> Amount:
+        """What it is believed to take, for which there is room in all budgets. Raises `Refused`."""
+        budgets, believed = caller.client.budgets, Tokens()
+        if budgets or any(subject.rates.tokens_per_minute for subject in subjects):
+            believed = forecast(inquiry)
+        held = Amount(total(believed), self._worth(caller, inquiry, believed))
+        if budgets and (full := overdrawn(self.balances(caller), held)):
+            raise self._refused(over_budget(full, held, self.unix()), caller, inquiry)
+        return held
 
     @staticmethod
     def are_none(caller: Caller) -> bool:

@@ -97,9 +97,8 @@ class Meters:
     def enter(self, subjects: Sequence[Subject], tokens: int, now: float) -> Stay | Excess:
         """Of several limits in the way, the one that is so for longest."""
         of = [(subject, self._meter(subject)) for subject in subjects]
-        found = [excess for subject, meter in of for excess in _excesses(subject, meter, tokens, now)]
-        if found:
-            return max(found, key=lambda each: float("inf") if each.wait is None else each.wait)
+        if excess := _excess(of, tokens, now):
+            return excess
         for subject, meter in of:
             meter.running += 1
             if subject.rates.requests_per_minute:
@@ -107,6 +106,10 @@ class Meters:
             if subject.rates.tokens_per_minute:
                 meter.held += tokens
         return Stay(tokens, of)
+
+    def excess(self, subjects: Iterable[Subject], tokens: int, now: float) -> Excess | None:
+        """What `enter` would say; nothing is counted."""
+        return _excess([(each, self.find(each.kind, each.name) or Meter()) for each in subjects], tokens, now)
 
     def find(self, kind: Kind, name: str) -> Meter | None:
         return self._meters.get((kind, name))
@@ -131,6 +134,11 @@ class Meters:
             key, meter = self._meters.popitem(last=False)
             if meter.running:
                 self._meters[key] = meter
+
+
+def _excess(of: Iterable[tuple[Subject, Meter]], tokens: int, now: float) -> Excess | None:
+    found = [excess for subject, meter in of for excess in _excesses(subject, meter, tokens, now)]
+    return max(found, key=lambda each: float("inf") if each.wait is None else each.wait, default=None)
 
 
 def _excesses(subject: Subject, meter: Meter, tokens: int, now: float) -> Iterator[Excess]:

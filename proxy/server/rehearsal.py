@@ -1,18 +1,19 @@
-"""A dry run of any request, heard as the server would hear it: whose key, what its headers ask for, which conversation
-it goes on with. Nothing is changed, sent or counted; limits and budgets of the key are not looked at.
+"""A dry run of any request, heard as the server would hear it: whose key and from where, what that may still ask for,
+what its headers ask for, which conversation it goes on with. Nothing is changed, sent or counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from multidict import CIMultiDict
 
 from proxy.dispatch.decision import Decision
+from proxy.dispatch.draft import Draft
 from proxy.dispatch.inquiry import Inquiry
 from proxy.errors import Malformed
-from proxy.providers.base import Operation
 from proxy.server import following, wishes
 from proxy.server.access import PRIVATE_HEADERS, Client
 from proxy.server.app import App
@@ -36,32 +37,22 @@ class Rehearsal:
         self._explainer = explainer
         self._now = now
 
-    def explain(
-        self,
-        body: bytes,
-        *,
-        model: str,
-        wire: str,
-        operation: Operation,
-        is_stream: bool,
-        headers: Mapping[str, str],
-        key: str,
-    ) -> Decision:
-        """`headers`: as they would come with it. `key`: the client key's name; empty: nobody's. Raises `ProxyError`,
-        and `LookupError` where there is no such key.
+    def explain(self, draft: Draft) -> Decision:
+        """Raises what its client would be told, a `ProxyError` or `Refused`, and `LookupError` where there is no such
+        key.
         """
-        client = self._client(key)
-        kept = CIMultiDict(headers)
+        client = self._admitted(draft)
+        kept = CIMultiDict(draft.headers)
         for name in (*PRIVATE_HEADERS, MANAGEMENT_KEY):
             kept.popall(name, None)
         strict = client.is_strict or self._app.edition().config.strict or kept.get(STRICT_HEADER, "") in {"1", "true"}
         inquiry = Inquiry(
             request_id="",
-            wire=wire,
-            operation=operation,
-            model=model,
-            is_stream=is_stream,
-            body=body,
+            wire=draft.wire,
+            operation=draft.operation,
+            model=draft.model,
+            is_stream=draft.is_stream,
+            body=draft.body,
             headers=kept,
             query={},
             client=client.name,
@@ -70,15 +61,20 @@ class Rehearsal:
         )
         desk = self._app.desk(self._now())
         desk.sessions = desk.sessions.copy()
-        return self._first(wishes.heeded(inquiry, desk), client)
+        inquiry = wishes.heeded(inquiry, desk)
+        caller = self._app.edition().caller(client, draft.address)
+        self._app.limits.rehearse(caller if draft.address else replace(caller, ip=None), inquiry)
+        return self._first(inquiry, client)
 
-    def _client(self, name: str) -> Client:
-        if not name:
+    def _admitted(self, draft: Draft) -> Client:
+        """Raises `AccessDenied`, and `LookupError`."""
+        if not draft.key:
             return Client()
-        for client in self._app.edition().keys.clients():
-            if client.name == name:
-                return client
-        raise LookupError(name)
+        client = self._app.edition().keys.named(draft.key)
+        if client.guard is not None:
+            guard = client.guard if draft.address else replace(client.guard, networks=())
+            guard.check(draft.address, self._app.now())
+        return client
 
     def _first(self, inquiry: Inquiry, client: Client) -> Decision:
         """Who is asked first, in whichever form."""

@@ -126,3 +126,48 @@ async def test_a_form_is_a_body_too_and_a_large_one_is_none_too_many(open_stage:
         assert (torn.status, "form" in torn.json["error"]) == (400, True)
         large = {"model": "sandbox-gpt", "messages": [{"role": "user", "content": "x" * 3_000_000}]}
         assert (await stage.ask("POST", "/explain", large)).json["chosen"] is not None
+
+
+async def test_a_dry_run_tells_what_the_keys_terms_say(open_stage: Any) -> None:
+    keys = """api-keys:
+  - {name: ann, api-key: the-key-of-ann-1, networks: [10.0.0.0/8], requests-per-minute: 1}
+  - {name: bob, api-key: the-key-of-bob-1, expires: 2026-01-31}
+limits: {ip: {requests-per-minute: 1}}
+"""
+    async with open_stage(keys) as stage:
+        told = (await stage.ask("POST", "/explain?key=ann", BODY)).json
+        assert told["chosen"]["provider"] == "sandbox-gpt", "of networks nothing is said without an address"
+        assert (told["key"]["networks"], told["key"]["limits"]["requests-per-minute"]) == (["10.0.0.0/8"], 1)
+        away = (await stage.ask("POST", "/explain?key=ann&address=192.0.2.7", BODY)).json
+        assert (away["chosen"], away["rule"], away["passed_over"], away["returns_at"]) == (None, "refused", [], None)
+        assert away["refusal"] == {
+            "status": 403,
+            "kind": "permission",
+            "code": "address_not_allowed",
+            "message": "this client key may not be used from 192.0.2.7",
+        }
+        assert (await stage.ask("POST", "/explain?key=ann&address=10.1.2.3", BODY)).json["chosen"] is not None
+        late = (await stage.ask("POST", "/explain?key=bob", BODY)).json["refusal"]
+        assert (late["status"], late["code"]) == (401, "expired_api_key")
+        assert (await stage.ask("POST", "/explain?address=here", BODY)).status == 400
+
+
+async def test_a_dry_run_tells_when_a_limit_has_room_again(open_stage: Any) -> None:
+    keys = "api-keys: [{name: ann, api-key: the-key-of-ann-1, requests-per-minute: 1, budgets: [{tokens: 9000}]}]\n"
+    async with open_stage(keys) as stage:
+        assert (await stage.chat(x_api_key="the-key-of-ann-1")).status == 200
+        told = (await stage.ask("POST", "/explain?key=ann", BODY)).json
+        assert (told["refusal"]["status"], told["refusal"]["code"]) == (429, "client_rate_limit")
+        assert 0 < told["returns_at"] - told["at"] <= 61
+        assert (told["key"]["last_minute"]["requests"], told["key"]["balances"][0]["limit"]) == (1, 9000)
+        large = {"model": "sandbox-gpt", "messages": [{"role": "user", "content": "x " * 40_000}]}
+        over = (await stage.ask("POST", "/explain?key=ann", large)).json["refusal"]
+        assert (over["kind"], over["code"]) == ("quota", "client_budget_exhausted")
+
+
+async def test_of_several_workers_a_dry_run_says_whose_turn_it_tells(open_stage: Any) -> None:
+    async with open_stage("workers: 2\n") as stage:
+        told = (await stage.ask("POST", "/explain", BODY)).json
+        assert told["note"] == "each of the 2 workers takes turns of its own: this is the owner's"
+    async with open_stage("") as stage:
+        assert "note" not in (await stage.ask("POST", "/explain", BODY)).json
