@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from management import key_ring
 from tests.management.conftest import KEY, Stage, opened
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 collect_ignore_glob = [] if CHROMIUM else ["test_*.py"]
+SECONDS_MAX = 120
+"""Of whatever is waited for, on a machine that has ten times as much to do as it can."""
+expect.set_options(timeout=SECONDS_MAX * 1000)
 REBOUND = "rebound.example"
 """A name of the attacker's that leads to this machine."""
 _FLAGS = (
@@ -34,6 +37,7 @@ class Tab:
     complaints: list[str] = field(default_factory=list)
 
     def listen(self) -> None:
+        self.page.set_default_timeout(SECONDS_MAX * 1000)
         self.page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 

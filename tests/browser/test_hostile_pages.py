@@ -14,6 +14,7 @@ from auth.flow import Answer, Ignored, LoginFlow, Visit
 from auth.secret import Secret
 from tests.browser.conftest import REBOUND, Tab
 from tests.management.conftest import KEY
+from tests.pace import slowness
 
 ATTACKS = {
     "T04_plain_post": "fetch(at('/config.yaml'), {method: 'POST', mode: 'no-cors', body: 'debug: true'})",
@@ -76,11 +77,10 @@ async def test_T04_T05_a_page_reads_and_changes_nothing(tab: Tab, stage: Any, el
     if origin == "null":
         await page.goto(elsewhere("<body>"))
         await page.evaluate(
-            "(markup) => {const f = document.createElement('iframe'); f.sandbox = 'allow-scripts'; f.srcdoc = markup; "
-            "document.body.append(f)}",
+            "(markup) => new Promise((done) => {const f = document.createElement('iframe'); f.onload = () => done(); "
+            "f.sandbox = 'allow-scripts'; f.srcdoc = markup; document.body.append(f)})",
             armed(stage.url),
         )
-        await page.wait_for_timeout(300)
         frame = page.frames[-1]
     else:
         await page.goto(elsewhere(armed(stage.url)))
@@ -114,7 +114,8 @@ async def test_T06_a_thousand_keyless_hits_lock_nobody_out(tab: Tab, stage: Any,
     )
     began = time.monotonic()
     answer = await stage.ask("GET", "/config")
-    assert (answer.status, time.monotonic() - began < 1.0) == (200, True)
+    seconds = time.monotonic() - began
+    assert (answer.status, seconds / slowness() < 1.0) == (200, True)
 
 
 async def test_T25_a_page_cannot_end_or_finish_a_login(tab: Tab, elsewhere: Any) -> None:

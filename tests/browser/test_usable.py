@@ -243,6 +243,7 @@ async def test_the_panel_s_own_requests_do_not_fill_its_log(
     async with opened(tmp_path, f"auth-dir: {tmp_path / 'accounts'}\nlogging-to-file: true\n") as stage:
         await stage.chat()
         tab = Tab(await browser.new_page())
+        tab.listen()
         page = await signed_in(tab, stage)
         await view(page, "logs")
         log = page.get_by_role("log")

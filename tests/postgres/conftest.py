@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -14,11 +16,14 @@ import psycopg
 import pytest
 
 from auth.secret import Secret
+from proxy.observe import ledger
 from tests.management.conftest import cheap_hash, open_stage
 
 __all__ = ["cheap_hash", "open_stage"]
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
 collect_ignore_glob = [] if PROGRAMS else ["test_*.py"]
+PORTS = 20_000, 32_000
+SECONDS_MAX = 240
 USER = "postgres"
 """It refuses to run as root; Debian's package has made this user."""
 
@@ -30,9 +35,14 @@ def as_user(*command: str | Path) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """That is still free when the server comes to it, and whenever it comes back: of those that the system gives to
+    nobody who does not ask for it by name.
+    """
+    while True:
+        port = random.randint(*PORTS)  # noqa: S311 - no secret
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Server:
@@ -51,10 +61,15 @@ class Server:
         self._control("stop", "-m", "immediate")
 
     def _control(self, verb: str, *options: str | Path) -> None:
-        as_user(PROGRAMS[0] / "pg_ctl", "-D", self._folder / "data", "-w", *options, verb)
+        as_user(PROGRAMS[0] / "pg_ctl", "-D", self._folder / "data", "-w", "-t", str(SECONDS_MAX), *options, verb)
 
     def address(self, database: str) -> str:
         return f"postgresql://{USER}:a-password-of-mine@127.0.0.1:{self._port}/{database}"
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "FLUSH_SECONDS", SECONDS_MAX)
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ from proxy.observe.usage_queries import (
     tokens_by_hour,
     totals,
 )
-from tests.postgres.conftest import Server
+from tests.postgres.conftest import SECONDS_MAX, Server
 
 NOW = 1_800_000_000.0
 
@@ -108,7 +108,7 @@ def test_the_queue_gives_each_request_once(pair: Pair, url: Secret) -> None:
     lock = threading.Lock()
 
     def drain(ledger: Ledger) -> None:
-        while found := ledger.ask(lambda connection: pop(connection, 3)).result(10):
+        while found := ledger.ask(lambda connection: pop(connection, 3)).result(SECONDS_MAX):
             with lock:
                 popped.extend(str(each["request_id"]) for each in found)
 
@@ -139,7 +139,7 @@ def test_a_server_that_goes_and_comes_back_loses_nothing(
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
     ledger = Ledger(PostgresDatabase(url), now=lambda: NOW)
     ledger.record(used(0))
-    ledger.ask(lambda _connection: None).result(10)
+    ledger.ask(lambda _connection: None).result(SECONDS_MAX)
     server.stop()
     try:
         ledger.record(used(1))
@@ -171,7 +171,7 @@ def test_old_requests_go_and_their_days_stay(url: Secret) -> None:
     for number in range(2):
         ledger = Ledger(PostgresDatabase(url), now=lambda: NOW, retention_days=lambda: 30)
         ledger.record(used(number, at=NOW - 31 * 86400 * (1 - number)))
-        ledger.ask(lambda _connection: None).result(10)
+        ledger.ask(lambda _connection: None).result(SECONDS_MAX)
         ledger.close()
     with psycopg.connect(url.reveal()) as connection:
         assert connection.execute("SELECT request_id FROM request").fetchall() == [("r-1",)]
@@ -211,7 +211,7 @@ async def test_a_whole_server_keeps_its_usage_there(open_stage: Any, url: Secret
     async with open_stage(f"usage-database: {url.reveal()}\n") as stage:
         for _ in range(3):
             assert (await stage.chat()).status == 200
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS_MAX):
             while (told := (await stage.get("/usage"))["totals"])["requests"] < 3:  # noqa: ASYNC110 - the last ones are on their way
                 await asyncio.sleep(0.05)
         assert told["tokens"] > 0
