@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,13 +20,14 @@ def changing(path: Path, *, digest: str) -> Iterator[tuple[bytes, Callable[[byte
     """Gives the file's bytes and a function that replaces them. Raises `ConfigChanged` unless it holds what `digest`
     says, at the beginning and again right before it is replaced; other writers that come through here wait meanwhile.
 
-    A symlink stays one: the file that it leads to is replaced.
+    A symlink stays one: the file that it leads to is replaced. One that everybody could read, which is what a umask
+    leaves, is its owner's alone from then on: it holds keys, or may soon. What a group was given stays.
     """
     target = path.resolve()
     try:
         with locked(target.parent) as folder:
             raw = _unchanged(target, path, digest)
-            like = target.stat() if target.exists() else None
+            like = _closed(target.stat()) if target.exists() else None
 
             def put(new: bytes) -> None:
                 if new != raw:
@@ -33,6 +36,13 @@ def changing(path: Path, *, digest: str) -> Iterator[tuple[bytes, Callable[[byte
             yield raw, put
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}{_advice(error)}") from error
+
+
+def _closed(status: os.stat_result) -> os.stat_result:
+    """Not where the file is somebody else's and would become ours: he could not read it any more."""
+    if not status.st_mode & stat.S_IRWXO or os.geteuid() not in {0, status.st_uid}:
+        return status
+    return os.stat_result((status.st_mode & ~(stat.S_IRWXG | stat.S_IRWXO), *status[1:]))
 
 
 def _advice(error: OSError) -> str:

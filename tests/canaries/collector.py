@@ -1,6 +1,7 @@
 """Notes every secret that a process ever holds, and everything that it lets out: lines of the log (at debug level),
-errors, figures, the names of files that it writes. Installed into the test process (`tests.canaries.plugin`) and into
-each Python process that it starts (``sitecustomize`` beside this file). What was noted is searched at the end.
+errors, figures, what commands print, the names of files that it writes. Installed into the test process
+(`tests.canaries.plugin`) and into each Python process that it starts (``sitecustomize`` beside this file). What was
+noted is searched at the end.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import click
 import msgspec
 import structlog
+from click.testing import CliRunner, Result
 
 from auth.secret import Secret
 from management.refusal import Refusal
@@ -38,7 +41,7 @@ _write = os.write
 
 
 class Note(msgspec.Struct, frozen=True):
-    """`kind`: ``secret``, ``log``, ``error``, ``figures`` or ``file``; of the latter `text` is the path."""
+    """`kind`: ``secret``, ``log``, ``error``, ``figures``, ``printed``, or ``file``, of which `text` is the path."""
 
     kind: str
     test: str
@@ -101,8 +104,8 @@ def _is_ours() -> bool:
 
 
 @functools.cache
-def install(folder: Path) -> None:
-    """Once, although a worker of the tests is a program that they start, too."""
+def install(folder: Path) -> Callable[[str, str | bytes], None]:
+    """Once, although a worker of the tests is a program that they start, too. Gives what takes more notes."""
     collector = Collector(folder)
     note = collector.note
     sys.addaudithook(collector.opened)
@@ -111,6 +114,15 @@ def install(folder: Path) -> None:
     _wrap(Outbox, "write", lambda _self, data: note("log", data))
     _wrap(ProxyError, "__init__", lambda _self, message, **_: note("error", message))
     _wrap(Refusal, "__init__", lambda _self, _status, message, **_: note("error", message))
+    invoke = CliRunner.invoke
+
+    def invoked(self: CliRunner, *arguments: Any, **named: Any) -> Result:
+        result = invoke(self, *arguments, **named)
+        note("printed", result.output)
+        return result
+
+    CliRunner.invoke = invoked  # type: ignore[method-assign]
+    _wrap(click, "echo", lambda message=None, *_, **__: message and note("printed", _raw(message)))
     expose = Metrics.exposition
 
     async def exposition(self: Metrics) -> bytes:
@@ -123,13 +135,27 @@ def install(folder: Path) -> None:
     structlog.make_filtering_bound_logger = lambda level: filtering(  # type: ignore[assignment]
         logging.DEBUG if level == logging.INFO else level
     )
+    return note
+
+
+def note_streams(folder: Path) -> None:
+    """What a program prints, whichever way; a traceback, too."""
+    note = install(folder)
+    for stream in (sys.stdout, sys.stderr):
+        for each in (stream, getattr(stream, "buffer", None)):
+            if each is not None:
+                _wrap(each, "write", lambda data: note("printed", _raw(data)))
+
+
+def _raw(told: object) -> bytes:
+    return bytes(told) if isinstance(told, bytes | bytearray | memoryview) else str(told).encode("utf-8", "replace")
 
 
 def _from_elsewhere() -> bool:
     return sys._getframe(3).f_code.co_name not in _NO_SECRETS
 
 
-def _wrap(owner: type, name: str, look: Callable[..., object]) -> None:
+def _wrap(owner: Any, name: str, look: Callable[..., object]) -> None:
     original = getattr(owner, name)
 
     def wrapped(*arguments: Any, **named: Any) -> Any:

@@ -1,6 +1,7 @@
 """``python -m pytest -p tests.canaries.plugin``: whatever was ever a `Secret` in any test, or in a program that one
-started, is looked for in everything that was let out: each line of the log at debug level, each error, the figures, and
-the files that our own code wrote and others may read. What is found fails the run.
+started, is looked for in everything that was let out: each line of the log at debug level, each error, the figures,
+what commands print, and the files that our own code wrote and others may read, ``config.yaml`` among them. What is
+found fails the run.
 """
 
 from __future__ import annotations

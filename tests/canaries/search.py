@@ -21,10 +21,10 @@ KINDS_MIN = 6
 """Of characters: what has fewer is no secret that anybody would notice."""
 _WINDOW = 8
 _OPEN = 0o077
-_OF_USERS = frozenset({"config.yaml"})
-"""Whoever wrote it has chosen who may read it, and that is kept."""
 _OWN_WORDS = re.compile(rb"there is no (/|client key )")
 """How errors begin that tell whoever asked what he asked for himself; the log has them without secrets."""
+_STATE = re.compile(rb"(?<=[?&]state=)[\w.~-]+")
+"""Whoever logs in is told where to go: that address holds what the way back is known by, once."""
 _FUZZERS = ("test_openapi", "test_garbage", "test_rehearsal", "test_scrub")
 """What these hold are words that they put everywhere."""
 _read = msgspec.json.Decoder(Note).decode
@@ -77,7 +77,8 @@ class Notes:
         elif note.kind == "file":
             self.files.add(note.text.decode("utf-8", "replace"))
         elif not _OWN_WORDS.match(note.text):
-            self.told.setdefault(note.text, (note.kind, note.test))
+            text = _STATE.sub(b"", note.text) if note.kind == "printed" else note.text
+            self.told.setdefault(text, (note.kind, note.test))
 
 
 @dataclass(frozen=True, order=True)
@@ -105,7 +106,7 @@ def searched(notes: Notes) -> list[Found]:
 def _open_files(files: set[str]) -> Iterator[tuple[str, bytes]]:
     """Those that our own code has written, and others may read."""
     for path in map(Path, sorted(files)):
-        if path.name not in _OF_USERS and path.suffix != ".pyc" and path.is_file() and path.stat().st_mode & _OPEN:
+        if path.suffix != ".pyc" and path.is_file() and path.stat().st_mode & _OPEN:
             yield f"file {path}", path.read_bytes()
 
 

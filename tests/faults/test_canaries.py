@@ -298,6 +298,7 @@ def test_whatever_was_a_secret_in_a_program_is_found_in_what_it_let_out(tmp_path
         "log = make_log(io.BytesIO(), redact=lambda _l, _m, event: event, is_json=True)\n"
         "log.debug('x', secret=kept, coded=base64.b64encode(told.reveal().encode()).decode())\n"
         "Malformed('no ' + told.reveal())\n"
+        "print('printed', told.reveal())\n"
         "from auth import atomic\n"
         f"folder = pathlib.Path('{tmp_path}')\n"
         "atomic.replace(folder / 'private', kept.reveal().encode())\n"
@@ -312,6 +313,7 @@ def test_whatever_was_a_secret_in_a_program_is_found_in_what_it_let_out(tmp_path
     assert {(each.where.partition(" ")[0], each.spelling[:6]) for each in found} == {
         ("log", "base64"),
         ("error", "plain"),
+        ("printed", "plain"),
         ("file", "plain"),
     }
     assert [each.where for each in found if kept in each.excerpt] == [f"file {tmp_path / 'open'}"]

@@ -85,11 +85,20 @@ def test_a_missing_file_is_made_for_its_owner_only(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
-def test_the_mode_stays(path: Path, mode: int) -> None:
+@pytest.mark.parametrize(("mode", "after"), [(0o600, 0o600), (0o640, 0o640), (0o644, 0o600), (0o666, 0o600)])
+def test_T11_what_everybody_could_read_is_its_owners_alone_and_else_the_mode_stays(
+    path: Path, mode: int, after: int
+) -> None:
     path.chmod(mode)
     write_back(path, [Put(("port",), 2)], digest=digest(path))
-    assert path.stat().st_mode & 0o777 == mode
+    assert path.stat().st_mode & 0o777 == after
+
+
+def test_whoever_owns_it_can_still_read_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.chmod(0o644)
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    write_back(path, [Put(("port",), 2)], digest=digest(path))
+    assert path.stat().st_mode & 0o777 == 0o644
 
 
 def test_the_file_is_a_new_one_and_complete_before_it_gets_its_name(
