@@ -56,7 +56,8 @@ T = TypeVar("T", bound=Request)
 
 class Backend(Vendor, ABC, Generic[T]):
     """`plays`: what to say to a turn. `turns`: all of them, and their `times`. `dropped`: set when a turn's asker has
-    hung up, `dropped_at` a time. `headers`: of each stream.
+    hung up, `dropped_at` a time. `headers`: of each stream. `keeps_alive`: a connection serves one request after the
+    other, as at the real ones.
     """
 
     place: ClassVar[tuple[str, str]]
@@ -64,6 +65,7 @@ class Backend(Vendor, ABC, Generic[T]):
     headers: ClassVar[Mapping[str, str]] = {}
 
     plays: Callable[[T], Reply]
+    keeps_alive = False
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -86,6 +88,11 @@ class Backend(Vendor, ABC, Generic[T]):
     def _read(self, raw: bytes, headers: Mapping[str, str]) -> T: ...
 
     async def _answer(self, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._answer_one(host, reader, writer)
+        while self.keeps_alive and not writer.is_closing():
+            await self._answer_one(host, reader, writer)
+
+    async def _answer_one(self, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line, headers = await _head(reader)
         method, target, _version = line.split(" ", 2)
         raw = await reader.readexactly(int(headers.get("content-length", 0)))
@@ -119,22 +126,29 @@ class Backend(Vendor, ABC, Generic[T]):
         if isinstance(reply, Refuse):
             raw = msgspec.json.encode(reply.body)
             head = {"content-type": "application/json", "content-length": str(len(raw)), **reply.headers}
-            writer.write(_head_of(reply.status, head) + raw)
+            writer.write(self._head_of(reply.status, head) + raw)
             await writer.drain()
             return
-        writer.write(_head_of(200, {"content-type": "text/event-stream", **self.headers}))
+        packing = {"transfer-encoding": "chunked"} if self.keeps_alive else {}
+        writer.write(self._head_of(200, {"content-type": "text/event-stream", **packing, **self.headers}))
         for step in [reply] if isinstance(reply, bytes) else reply:
             match step:
                 case bytes():
-                    writer.write(step)
+                    writer.write(self._packed(step))
                     await writer.drain()
                 case asyncio.Event():
                     await step.wait()
                 case _:
                     writer.transport.abort()
                     return
+        if self.keeps_alive:
+            writer.write(b"0\r\n\r\n")
 
+    def _packed(self, piece: bytes) -> bytes:
+        return b"%x\r\n%s\r\n" % (len(piece), piece) if self.keeps_alive and piece else piece
 
-def _head_of(status: int, headers: Mapping[str, str]) -> bytes:
-    lines = [f"HTTP/1.1 {status} -", *(f"{name}: {value}" for name, value in headers.items()), "connection: close"]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+    def _head_of(self, status: int, headers: Mapping[str, str]) -> bytes:
+        lines = [f"HTTP/1.1 {status} -", *(f"{name}: {value}" for name, value in headers.items())]
+        if not self.keeps_alive:
+            lines.append("connection: close")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
