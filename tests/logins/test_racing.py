@@ -51,14 +51,15 @@ async def alone(house: House, login: Kept, act: Callable[[Path], T]) -> T:
             await asyncio.sleep(0.05)
 
 
-async def aged(house: House, login: Kept) -> None:
-    if login.kind != "codex":
-        await alone(house, login, lambda home: age(login.kind, home))
+async def aged(house: House, login: Kept) -> str:
+    """The digest of the token whose time comes by that: the server sees it, too, and may replace it at any moment."""
 
+    def act(home: Path) -> str:
+        if login.kind != "codex":
+            age(login.kind, home)
+        return token_of(house, login).access.digest
 
-async def kept_now(house: House, login: Kept) -> tuple[str, str]:
-    """The refresh token, and the digest of the access token."""
-    return await alone(house, login, lambda _home: (refresh_token(house, login), token_of(house, login).access.digest))
+    return await alone(house, login, act)
 
 
 def in_reach(house: House) -> str:
@@ -77,14 +78,14 @@ async def test_F1_a_refresh_while_a_turn_runs_loses_nothing(
     if kind != "codex":  # whose token says itself how long it lasts
         await replaced(house, login, before)
     for number in range(ROUNDS):
-        await aged(house, login)
+        digest = await aged(house, login)
         vendor.thinking, vendor.is_thinking = asyncio.Event(), asyncio.Event()
         vendor.asked.clear()
         turn = asyncio.create_task(asks(server, kind, number))
         thinking = asyncio.create_task(vendor.is_thinking.wait())
         await asyncio.wait({turn, thinking}, timeout=SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
         assert thinking.done(), f"round {number}: {turn.result() if turn.done() else turn}"
-        renewing, digest = await kept_now(house, login)
+        renewing = await alone(house, login, lambda _home: refresh_token(house, login))
         assert renewing not in in_reach(house), f"round {number}"
         told = await run_child(house.folder, login, digest)
         assert told.outcome in {"refreshed", "fresh"}, f"round {number}: {told}"
