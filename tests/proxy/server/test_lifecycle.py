@@ -13,13 +13,22 @@ import pytest
 from proxy.config.schema import Tls
 from proxy.dispatch.inquiry import Inquiry, Outcome, Report
 from proxy.errors import ConfigError
+from proxy.server import lifecycle
 from proxy.server.lifecycle import Listener, serve, tls_context
 from tests.certificates import write_certificate
+from tests.pace import SECONDS_MAX
 
 if TYPE_CHECKING:
     from tests.proxy.server.conftest import House, Open
 
 FRAME = b'data: {"n":1}\n\n'
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits in vain waits for longer than a test lasts."""
+    for name in ("FAREWELL_SECONDS", "LAST_WORDS_SECONDS"):
+        monkeypatch.setattr(lifecycle, name, 3600.0)
 
 
 class Endless:
@@ -72,7 +81,7 @@ class TestDrain:
             await asyncio.open_connection("127.0.0.1", port)
         endless.go_on.set()
         assert (await running)[1] == FRAME * 2
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(SECONDS_MAX):
             await draining
         assert not house.app.exchanges
 
@@ -86,7 +95,7 @@ class TestDrain:
         assert answer.headers["Connection"] == "close"
         told = await house.get("/readyz")
         assert (told.status, told.json) == (503, {"status": "draining"})
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(SECONDS_MAX):
             await draining
 
     async def test_a_stream_that_does_not_end_is_told_so(self, open_house: Open) -> None:
@@ -94,7 +103,7 @@ class TestDrain:
         endless = Endless(house)
         running = asyncio.create_task(post(house))
         await endless.began.wait()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(SECONDS_MAX):
             await house.listener.drain()
         body = (await running)[1]
         assert body.startswith(FRAME + b'event: error\ndata: {"type":"error"')
@@ -117,7 +126,7 @@ class TestDrain:
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % house.port)
         await reader.readuntil(b'{"status":"ok"}')
         await house.listener.drain()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(SECONDS_MAX):
             assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
@@ -127,7 +136,7 @@ class TestServe:
     async def start(self, house: House) -> tuple[asyncio.Task[None], str]:
         urls: asyncio.Queue[Sequence[str]] = asyncio.Queue()
         serving = asyncio.create_task(serve(house.app, host="127.0.0.1", port=0, when_listening=urls.put_nowait))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(SECONDS_MAX):
             (url,) = await urls.get()
         return serving, url
 
@@ -137,7 +146,7 @@ class TestServe:
         async with house.session.get(f"{url}/healthz") as response:
             assert response.status == 200
         signal.raise_signal(number)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(SECONDS_MAX):
             await serving
         assert house.app.is_draining
 
@@ -150,7 +159,7 @@ class TestServe:
             await asyncio.sleep(0.05)
             assert not serving.done()
             signal.raise_signal(signal.SIGTERM)
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(SECONDS_MAX):
                 await serving
             with pytest.raises(aiohttp.ClientPayloadError):
                 await response.read()
