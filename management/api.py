@@ -12,7 +12,7 @@ from multidict import MultiDict
 
 from management.editing import tree_of
 from management.guard import Visitor, admit
-from management.key_ring import SHORT_CHARACTERS, UNPROVED, KeyRing, Peer, hashed, is_hashed
+from management.key_ring import HERE, SHORT_CHARACTERS, UNPROVED, KeyRing, Peer, hashed, is_hashed, network_of
 from management.openapi import document
 from management.panel import Panel
 from management.refusal import Refusal
@@ -106,6 +106,9 @@ class Arrival(Protocol):
     def peer(self) -> Peer: ...
 
     @property
+    def address(self) -> str: ...
+
+    @property
     def is_local(self) -> bool: ...
 
     @property
@@ -121,7 +124,7 @@ class Management:
     def __init__(self, state: State) -> None:
         self._state = state
         sieves = SieveFile(state.store.folder, lambda why: state.log.warning("management.sieve_failed", why=why))
-        self._ring = KeyRing(sieve=sieves.read(), keep=sieves.keep)
+        self._ring = KeyRing(look=sieves.read, keep=sieves.keep)
         self._panel = Panel()
         self._tally = Tally(state.log)
         self._hashing: asyncio.Task[None] | None = None
@@ -162,7 +165,11 @@ class Management:
     async def answer(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse:
         try:
             visitor = Visitor(
-                peer=arrival.peer, is_local=arrival.is_local, method=request.method, headers=request.headers
+                peer=arrival.peer,
+                site=HERE if arrival.is_local else network_of(arrival.address),
+                is_local=arrival.is_local,
+                method=request.method,
+                headers=request.headers,
             )
             allows_remote = self._state.config().remote_management.allow_remote or bool(self._state.password)
             if self._panel.covers(request.path):

@@ -20,9 +20,12 @@ _UNSAFE_TYPES = ("text/plain", "application/x-www-form-urlencoded")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """`is_local`: directly from this machine, as the connection says. `headers`: case-insensitive."""
+    """`site`: what its guesses are counted by. `is_local`: directly from this machine, as the connection says.
+    `headers`: case-insensitive.
+    """
 
     peer: Peer
+    site: str
     is_local: bool
     method: str
     headers: Mapping[str, str]
@@ -36,7 +39,7 @@ async def admit(visitor: Visitor, ring: KeyRing, *, allows_remote: bool) -> None
     key = _offered(visitor.headers)
     if not key:
         raise Refusal(401, "missing management key", headers={"WWW-Authenticate": "Bearer"}, is_usual=True)
-    judgement = await ring.judge(key, visitor.peer)
+    judgement = await ring.judge(key, visitor.peer, visitor.site)
     if judgement == "busy":
         raise Refusal(429, "too many guesses at the management key wait already", headers={"Retry-After": "1"})
     if judgement == "wrong":

@@ -2,9 +2,9 @@
 
 At rest it is a bcrypt hash over its SHA-256, so that long and non-ASCII keys work. A guess takes a quarter of a second
 in a thread; a key that proved right is known for a few minutes by a keyed digest. Of those who wait, the one goes first
-that was right before, then who has guessed least on this connection, then from this network, then who came last. And
-since most guesses cannot be right, which `management.sieve` sees at once, few wait: the owner passes a crowd of
-guessers. Where nothing is known of the key yet (`is_unproved`), he passes it if it is elsewhere.
+that was right before, then who has guessed least on this connection, then from this site, then who is on this machine,
+then who came last. And since most guesses cannot be right, which `management.sieve` sees at once, few wait: the owner
+passes a crowd of guessers. Where nothing is known of the key yet (`is_unproved`), he passes it if it is elsewhere.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import base64
 import functools
 import hmac
 import ipaddress
+import math
 import secrets
 import time
 from collections import OrderedDict
@@ -35,13 +36,19 @@ ROUNDS = 12
 KNOWN_SECONDS = 300.0
 WRONG_SECONDS = 300.0
 REMEMBERED_MAX = 1024
+HERE = "this machine"
+"""The site of who comes directly from it, by whichever of its addresses."""
+HERE_FREE = 16
+"""Guesses from there that count for none: a person mistypes, and a crowd elsewhere has a fresh address for each."""
+LOOK_SECONDS = 0.25
+"""Between two looks at whether the key was proved elsewhere."""
 WAITING_MAX = 64
 KEY_CHARACTERS_MAX = 4096
 SHORT_CHARACTERS = 16
 """Since the right key is let in at once, whatever crowd is guessing, a thousand can be tried in a second."""
 UNPROVED = (
-    "its hash was made elsewhere, and the key was never used here: while many guess, its first use may have to wait. "
-    "Use it once, or write the key itself into secret-key: it becomes a hash again"
+    "its hash was made elsewhere, and the key was never used here: while many guess, its first use from elsewhere may "
+    "have to wait. `proxy keys prove` ends that; so does using it once, or writing the key itself into secret-key"
 )
 DELAY_SECONDS = 0.5
 DELAY_SECONDS_MAX = 4.0
@@ -93,7 +100,10 @@ class _Guess:
     key: str
     digest: bytes
     peer: Peer
-    future: asyncio.Future[Judgement] = field(repr=False)
+    site: str
+    future: asyncio.Future[Judgement] = field(
+        repr=False, default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
 
 
 class _Counts:
@@ -107,11 +117,11 @@ class _Counts:
         count, at = self._counts.get(who, (0, 0.0))
         return count if self._clock() - at < FORGIVEN_SECONDS else 0
 
-    def others(self, who: object) -> int:
+    def others(self, who: object, free: int = 1) -> int:
         """Beside one of them. Who has been forgotten, for there were too many, is not taken for less of a guesser than
         a newcomer.
         """
-        return max(0, self.of(who) - 1)
+        return max(0, self.of(who) - free)
 
     def add(self, who: object) -> int:
         count = self.of(who) + 1
@@ -128,19 +138,22 @@ class _Counts:
 class KeyRing:
     """`use` what is configured, at the start and after each reload; then `judge`. Lives on one event loop.
 
-    `sieve`: what an earlier process has kept; `keep`: blocks, for the next one.
+    `look`: what an earlier process has kept, or another one keeps; `keep`: for the next one. Both block, the former
+    for no longer than it takes to read a few bytes.
     """
 
     def __init__(
         self,
         *,
         clock: Callable[[], float] = time.monotonic,
-        sieve: Sieve | None = None,
+        look: Callable[[], Sieve | None] = lambda: None,
         keep: Callable[[Sieve], object] = lambda _: None,
     ) -> None:
         self._clock = clock
-        self._sieve = sieve
+        self._look = look
         self._keep = keep
+        self._sieve: Sieve | None = None
+        self._looked_at = -math.inf
         self._is_sifting = False
         self._salt = secrets.token_bytes(32)
         self._stored = ""
@@ -148,7 +161,7 @@ class KeyRing:
         self._known: dict[bytes, float] = {}
         self._wrong: OrderedDict[bytes, float] = OrderedDict()
         self._by_connection = _Counts(clock)
-        self._by_network = _Counts(clock)
+        self._by_site = _Counts(clock)
         self._waiting: list[_Guess] = []
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="management-key")
@@ -178,8 +191,18 @@ class KeyRing:
             self._known = {}
         self._wrong.clear()
         self._stored, self._plain = kept, digests
-        self._is_sifting = self._sieve is not None and self._sieve.is_of(kept)
+        self._is_sifting, self._looked_at = self._sieve is not None and self._sieve.is_of(kept), -math.inf
+        self._learn_of_others()
         return True
+
+    def _learn_of_others(self) -> None:
+        """Whether another process has seen the key prove right: not more often than it is worth."""
+        if self._is_sifting or not self._stored or self._clock() - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = self._clock()
+        sieve = self._look()
+        if sieve is not None and sieve.is_of(self._stored):
+            self._sieve, self._is_sifting = sieve, True
 
     async def learn(self, key: str, stored: str) -> None:
         """That `stored` is the hash of `key`: what shows of it at once is kept."""
@@ -192,22 +215,23 @@ class KeyRing:
             self._worker.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def judge(self, key: str, peer: Peer) -> Judgement:
-        """``busy``: too many guesses wait already. Whatever is not right is told late, later each time: so late that
-        nobody sees whether it was weighed.
+    async def judge(self, key: str, peer: Peer, site: str = "") -> Judgement:
+        """`site`: what guesses are counted by; empty: the peer's network. ``busy``: too many guesses wait already.
+        Whatever is not right is told late, later each time: so late that nobody sees whether it was weighed.
         """
         began = self._clock()
         if len(key) > KEY_CHARACTERS_MAX:
             key = ""
         digest = self._digest(key)
-        judgement, network, count = self._at_once(key, digest), network_of(peer[0]), 0
+        site = site or network_of(peer[0])
+        judgement, count = self._at_once(key, digest), 0
         if judgement != "right":  # counted before it is weighed: many are made by who does not wait for an answer
             self._by_connection.add(peer)
-            count = self._by_network.add(network)
-        judgement = judgement or await self._queued(key, digest, peer)
+            count = self._by_site.add(site)
+        judgement = judgement or await self._queued(_Guess(key, digest, peer, site))
         if judgement == "right":
             self._by_connection.forget(peer)
-            self._by_network.forget(network)
+            self._by_site.forget(site)
         else:
             delay = min(DELAY_SECONDS_MAX, DELAY_SECONDS * 2.0 ** min(count - 1, 10))
             await asyncio.sleep(max(0.0, began + delay - self._clock()))
@@ -224,12 +248,12 @@ class KeyRing:
             return "right"
         if not self._stored or now - self._wrong.get(digest, -WRONG_SECONDS) < WRONG_SECONDS:
             return "wrong"
+        self._learn_of_others()
         if self._is_sifting and self._sieve is not None and not self._sieve.lets_pass(key):
             return "wrong"
         return None
 
-    async def _queued(self, key: str, digest: bytes, peer: Peer) -> Judgement:
-        guess = _Guess(key, digest, peer, asyncio.get_running_loop().create_future())
+    async def _queued(self, guess: _Guess) -> Judgement:
         self._waiting.append(guess)
         if len(self._waiting) > WAITING_MAX:
             last = max(self._waiting, key=self._rank)
@@ -244,12 +268,13 @@ class KeyRing:
             if guess in self._waiting:  # nobody waits for it any more
                 self._waiting.remove(guess)
 
-    def _rank(self, guess: _Guess) -> tuple[bool, int, int]:
+    def _rank(self, guess: _Guess) -> tuple[bool, int, int, bool]:
         """The least goes first; among equals who came last: he is the least likely to belong to a crowd."""
         return (
             guess.digest not in self._known,
             self._by_connection.others(guess.peer),
-            self._by_network.others(network_of(guess.peer[0])),
+            self._by_site.others(guess.site, HERE_FREE if guess.site == HERE else 1),
+            guess.site != HERE,
         )
 
     async def _work(self) -> None:

@@ -240,7 +240,7 @@ def build(actions: Actions) -> click.Group:
     root.add_command(cli_group(actions.desk))
     root.add_command(import_command(actions.desk))
     root.add_command(doctor_command(actions.opened))
-    root.add_command(keys_group())
+    root.add_command(keys_group(actions.opened))
     root.add_command(bundle_group(actions.desk))
 
     @root.command("completion")

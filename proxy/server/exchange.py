@@ -161,6 +161,7 @@ class Exchange:
         assert isinstance(visit, AiohttpVisit), "the front hands these on"
         arrival = Arrival(
             peer=(visitor.peer, visit.peer[1] if visit.peer else 0),
+            address=visitor.address,
             is_local=is_local(visitor),
             request_id=self.request_id,
             dressed=self._dressed,

@@ -1,6 +1,7 @@
 """T07: a hundred thousand guesses at the management key, over HTTP: the loop is never late for them, and who has the
 key gets in within a second, although the process has not seen it before; also where nothing is known of it at all, from
-an address that is none of theirs. The short form is some hundred guesses; ``make faults`` has them all.
+an address that is none of theirs, and from one of theirs as soon as it is proved at the machine. The short form is some
+hundred guesses; ``make faults`` has them all.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import bcrypt
 import msgspec
 
 from management import key_ring
+from tests.faults.guessers import PEERS
 from tests.faults.running import started
 from tests.faults.watched import Found
 
@@ -35,19 +37,25 @@ ROOT = Path(__file__).parents[2]
 KEY = "the-management-key-of-the-owner"
 
 
-async def crowd(url: str) -> dict[str, int]:
+async def guessing(url: str, guesses: int) -> asyncio.subprocess.Process:
     port = str(aiohttp.client.URL(url).port)
-    command = (sys.executable, "-m", "tests.faults.guessers", port, str(GUESSES), str(PER_SECOND))
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    command = (sys.executable, "-m", "tests.faults.guessers", port, str(guesses), str(PER_SECOND))
+    return await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+
+
+async def crowd(url: str) -> dict[str, int]:
+    process = await guessing(url, GUESSES)
     assert process.stdout is not None
     told = await process.stdout.read()
     assert await process.wait() == 0
     return msgspec.json.decode(told, type=dict[str, int])
 
 
-async def visit(url: str) -> float:
-    """Seconds until the owner is let in, on a connection of his own."""
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session:
+async def visit(url: str, *, amid: bool = False) -> float:
+    """Seconds until the owner is let in, on a connection of his own; `amid`: from where the guessers are."""
+    headers = {"Authorization": f"Bearer {KEY}", **({"X-Forwarded-For": "127.0.0.1"} if amid else {})}
+    connector = aiohttp.TCPConnector(local_addr=(PEERS[0] if amid else "127.0.0.1", 0))
+    async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
         began = time.monotonic()
         async with session.get(f"{url}/v0/management/version") as answer:
             assert answer.status == 200, await answer.text()
@@ -122,3 +130,27 @@ async def test_T07_the_first_use_of_a_hash_that_was_made_elsewhere(tmp_path: Pat
     found, times, told, waited = await stood(tmp_path, "--unlearned")
     check(found, times, told, waited)
     assert set(told) <= {"401", "429", "gone", "refused"}
+
+
+async def test_T07_who_proves_the_key_at_the_machine_gets_in_from_amid_the_crowd(tmp_path: Path) -> None:
+    """Of a hash that was made elsewhere, and whose key was never used."""
+    configured(tmp_path, bcrypt.hashpw(KEY.encode(), bcrypt.gensalt(key_ring.ROUNDS, prefix=b"2a")).decode())
+    file = tmp_path / "found.json"
+    async with started(tmp_path, "--sandbox", module=("tests.faults.watched", str(file))) as server:
+        guessers = await guessing(server.url, 1_000_000)
+        try:
+            await server.logged("management.refused")
+            proving = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "proxy", "--config", str(tmp_path / "config.yaml"), "keys", "prove"),
+                cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+            await proving.communicate(f"{KEY}\n".encode())
+            assert proving.returncode == 0
+            waited = [await visit(server.url, amid=True) for _ in range(3)]
+            assert guessers.returncode is None, "they go on"
+        finally:
+            guessers.kill()
+            await guessers.wait()
+        assert await server.stop(signal.SIGTERM) == 0
+    found = msgspec.json.decode(file.read_bytes(), type=Found)
+    assert max(waited) <= OWNER_SECONDS_MAX * (1.0 if found.stretch < QUIET else 2 * found.stretch), waited

@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from management.guard import Visitor, admit
-from management.key_ring import KeyRing
+from management.key_ring import HERE, KeyRing
 from management.refusal import Refusal
 
 KEY = "the-right-key"
@@ -25,6 +25,7 @@ async def status(
 ) -> int:
     visitor = Visitor(
         peer=("127.0.0.1", 1),
+        site=HERE,
         is_local=is_local,
         method=method,
         headers=CIMultiDict({"Host": "127.0.0.1:8317", **headers}),
@@ -88,5 +89,5 @@ async def test_T04_a_form_is_no_request_of_the_panel(ring: KeyRing) -> None:
 async def test_T06_a_missing_key_is_no_guess(ring: KeyRing) -> None:
     for _ in range(1000):
         assert await status(ring, {"Sec-Fetch-Site": "none"}) == 401
-    assert ring._by_network.of("127.0.0.1") == 0
+    assert ring._by_site.of(HERE) == 0
     assert await status(ring, WITH_KEY) == 200

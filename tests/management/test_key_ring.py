@@ -13,7 +13,7 @@ import bcrypt
 import pytest
 
 from management import key_ring
-from management.key_ring import KNOWN_SECONDS, ROUNDS, KeyRing, hashed, is_hashed, matches, network_of
+from management.key_ring import HERE, KNOWN_SECONDS, ROUNDS, KeyRing, hashed, is_hashed, matches, network_of
 from management.sieve import Sieve, SieveFile
 
 KEY = "the-right-key-of-this-house"
@@ -207,12 +207,12 @@ async def test_T07_a_crowd_that_was_there_first_does_not_keep_the_owner_waiting(
 
     monkeypatch.setattr(key_ring, "matches", weigh)
     file = SieveFile(tmp_path, pytest.fail)
-    before = KeyRing(sieve=file.read(), keep=file.keep)
+    before = KeyRing(look=file.read, keep=file.keep)
     before.use(stored=HASH)
     assert await before.judge(KEY, HOME) == "right"
     await settled(before)
     before.close()
-    ring = KeyRing(sieve=file.read())
+    ring = KeyRing(look=file.read)
     ring.use(stored=HASH)
     weighed.clear()
     guesses = [asyncio.create_task(ring.judge(f"guess {n}", ("127.0.0.1", n))) for n in range(5000)]
@@ -228,7 +228,7 @@ async def test_T07_a_crowd_that_was_there_first_does_not_keep_the_owner_waiting(
 
 async def test_what_was_kept_of_another_key_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Sieve] = []
-    ring = KeyRing(sieve=Sieve.of("another key", hashed("another key", 4)), keep=kept.append)
+    ring = KeyRing(look=lambda: Sieve.of("another key", hashed("another key", 4)), keep=kept.append)
     ring.use(stored=hashed(KEY, 4))
     assert await ring.judge(KEY, HOME) == "right"
     await settled(ring)
@@ -381,6 +381,56 @@ async def test_T07_from_amid_the_crowd_it_passes_as_soon_as_that_pauses(unproved
     assert await ring.judge(KEY, ("127.0.0.1", 2)) == "right"
     assert weighed[before - 1 :].index(KEY) <= 2
     await gone(crowd)
+
+
+BOTS = [f"198.51.{number >> 8}.{number & 255}" for number in range(2000)]
+
+
+async def test_T07_who_is_at_the_machine_passes_a_crowd_with_a_fresh_address_for_each_guess(
+    unproved: tuple[KeyRing, list[str]],
+) -> None:
+    """The first use of a hash that was made elsewhere, after some that were mistyped; also behind a reverse proxy here,
+    whose crowd comes from this machine's own address, and says in a header that it does not.
+    """
+    ring, weighed = unproved
+    for number in range(3):
+        assert await ring.judge(f"mistyped {number}", HOME, HERE) == "wrong"
+    crowd = crowd_of(ring, BOTS) + crowd_of(ring, ["127.0.0.1"])
+    while len(weighed) < 5:  # noqa: ASYNC110 - a thread weighs
+        await asyncio.sleep(0.01)
+    owner = asyncio.create_task(ring.judge(KEY, ("127.0.0.1", 9), HERE))
+    await asyncio.sleep(0)
+    before = len(weighed)
+    crowd += crowd_of(ring, [bot.replace("198.", "203.") for bot in BOTS])
+    assert await owner == "right"
+    assert weighed[before - 1 :].index(KEY) <= 2, "the one that was under way, and one that was about to be"
+    await gone(crowd)
+
+
+async def test_T07_a_key_that_is_proved_beside_the_server_passes_the_crowd_that_it_is_amid(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """``proxy keys prove``, while they guess from the owner's own address: ``tests/faults/test_guesses.py``."""
+    weighed: list[str] = []
+    monkeypatch.setattr(key_ring, "matches", lambda key, stored: weighed.append(key) or matches(key, stored))
+    monkeypatch.setattr(key_ring, "LOOK_SECONDS", 0.0)
+    file = SieveFile(tmp_path, pytest.fail)
+    ring = KeyRing(look=file.read, keep=file.keep)
+    ring.use(stored=ELSEWHERE)
+    crowd = crowd_of(ring, ["127.0.0.1"])
+    while len(weighed) < 2:  # noqa: ASYNC110 - a thread weighs
+        await asyncio.sleep(0.01)
+    assert ring.is_unproved
+    file.keep(Sieve.of(KEY, ELSEWHERE))
+    owner = asyncio.create_task(ring.judge(KEY, ("127.0.0.1", 1)))
+    await asyncio.sleep(0)
+    assert not ring.is_unproved
+    crowd += crowd_of(ring, ["127.0.0.1"])
+    before = len(weighed)
+    assert await owner == "right"
+    assert len(weighed) - before < 20, "of four thousand"
+    await gone(crowd)
+    ring.close()
 
 
 @pytest.mark.parametrize(

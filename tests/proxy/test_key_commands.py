@@ -1,8 +1,15 @@
 from __future__ import annotations
 
-import pytest
-from click.testing import CliRunner
+from pathlib import Path
+from typing import Never
 
+import pytest
+from click.testing import CliRunner, Result
+
+from management.key_ring import hashed
+from management.sieve import SieveFile
+from proxy.__main__ import Commands
+from proxy.cli import build
 from proxy.config.client_keys import hash_of
 from proxy.config.load import parse
 from proxy.key_commands import keys_group
@@ -11,8 +18,12 @@ from proxy.server.access import ClientKeys, weakness
 KEY = "a-long-and-random-word"
 
 
+def _unopened(_path: Path | None) -> Never:
+    raise AssertionError("keys of clients need no config")
+
+
 def run(*arguments: str, said: str = "") -> tuple[int, str, str]:
-    result = CliRunner().invoke(keys_group(), arguments, input=said)
+    result = CliRunner().invoke(keys_group(_unopened), arguments, input=said)
     return result.exit_code, result.stdout, result.stderr
 
 
@@ -52,3 +63,24 @@ def test_a_name_is_a_name(command: str) -> None:
     code, _, told = run(command, "two\nlines", said=KEY)
     assert code == 1
     assert "the name holds" in told
+
+
+def proving(folder: Path, stored: str, said: str) -> Result:
+    path = folder / "config.yaml"
+    path.write_text(f"auth-dir: {folder / 'accounts'}\nremote-management: {{secret-key: '{stored}'}}\n")
+    return CliRunner().invoke(build(Commands()), ["--config", str(path), "keys", "prove"], input=said)
+
+
+def test_T07_the_management_key_is_proved_at_the_machine(tmp_path: Path) -> None:
+    stored = hashed(KEY, 4)
+    assert "that is not" in proving(tmp_path, stored, "another\n").output
+    file = SieveFile(tmp_path / "accounts", pytest.fail)
+    assert file.read() is None
+    done = proving(tmp_path, stored, f"{KEY}\n")
+    assert (done.exit_code, done.output) == (0, "it is the management key; noted\n")
+    sieve = file.read()
+    assert sieve is not None
+    assert sieve.is_of(stored)
+    assert sieve.lets_pass(KEY)
+    assert file.path.stat().st_mode & 0o777 == 0o600
+    assert "is no hash" in proving(tmp_path, KEY, f"{KEY}\n").output
