@@ -27,6 +27,7 @@ from bench.lab.scenes import LONG, SHORT, Sample, Scene, measure
 ROOT = Path(__file__).parents[1]
 TOOLS = ROOT / "build" / "bench"
 USUAL = ("nginx", "plain aiohttp", "proxy")
+FULL = ("nginx", "plain aiohttp", "lean aiohttp", "proxy")
 DIRECT = "direct"
 
 
@@ -78,7 +79,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="all scenes, growth and memory; writes docs/performance.md")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--only", default="", help="scenes whose name holds this")
-    parser.add_argument("--gateways", default=",".join(USUAL), help="of: " + ", ".join(GATEWAYS))
+    parser.add_argument("--gateways", help="of: " + ", ".join(GATEWAYS))
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two thousand streams have twice as many ends
@@ -88,7 +89,8 @@ def main() -> None:
     print(described())
     with tempfile.TemporaryDirectory(prefix="bench-", dir=TOOLS) as name, upstream() as port:
         folder = Path(name)
-        results = run(scenes, options.gateways.split(","), rounds, port, folder)
+        names = options.gateways.split(",") if options.gateways else FULL if options.full else USUAL
+        results = run(scenes, names, rounds, port, folder)
         grown = growth.measured(port, TOOLS, folder) if options.full and not options.only else None
     found = report.Run(machine=described(), rounds=rounds, results=results, growth=grown)
     (TOOLS / "results.json").write_bytes(msgspec.json.format(msgspec.json.encode(found)))

@@ -103,6 +103,12 @@ def plain_aiohttp(folder: Path, upstream: int) -> Gateway:
     return Gateway("plain aiohttp", port, command, folder)
 
 
+def lean_aiohttp(folder: Path, upstream: int) -> Gateway:
+    port = free_port()
+    command = [sys.executable, str(SOURCES / "passthrough.py"), str(port), str(upstream), "lean"]
+    return Gateway("lean aiohttp", port, command, folder)
+
+
 def nginx(folder: Path, upstream: int) -> Gateway:
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
@@ -150,6 +156,7 @@ def litellm(folder: Path, upstream: int) -> Gateway:
 GATEWAYS: Mapping[str, Callable[[Path, int], Gateway]] = {
     "nginx": nginx,
     "plain aiohttp": plain_aiohttp,
+    "lean aiohttp": lean_aiohttp,
     "proxy": ours,
     "LiteLLM": litellm,
 }

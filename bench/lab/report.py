@@ -154,7 +154,8 @@ Written by `make bench-full` (do not edit). A compiled upstream and a compiled l
 the other, one process each; gateways take turns in each of {rounds} rounds, and every answer is checked. All that the
 proxy does is on: client keys, choice among 50 accounts, retry, usage, ledger, metrics, a log line in JSON for each
 request. CPU is the least of the rounds, everything else their median; ratios are within this run. `direct`: the
-upstream without a gateway.
+upstream without a gateway. `plain aiohttp`: a pass-through as aiohttp's documentation leads to one, on asyncio's own
+loop; `lean aiohttp`: the least that can be done with aiohttp, on uvloop (both: `bench/lab/passthrough.py`).
 
 Machine: {machine}.
 
