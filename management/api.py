@@ -178,7 +178,7 @@ class Management:
             return await self._served(request, arrival)
         except Refusal as refusal:
             if refusal.status in _TOLD and not refusal.is_usual:
-                self._tally.note(arrival.peer[0], refusal.status, str(refusal))
+                self._tally.note(arrival.address, refusal.status, str(refusal))
             return self._told(Reply(status=refusal.status, body=refusal.body, headers=refusal.headers))
         except ConfigError as error:
             return self._told(Reply(status=500, body={"error": error.message}))

@@ -8,6 +8,7 @@ import http.client
 import os
 import resource
 import shutil
+import socket
 import stat
 import tempfile
 import time
@@ -116,6 +117,10 @@ async def gathered(desk: Desk, config: Config, where: str, warnings: tuple[str, 
         now=now,
         management_key=_management_key(config, folder),
         is_config_open=_is_open(Path(where), config),
+        workers=config.workers,
+        idle=_idle(config),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        can_share=hasattr(socket, "SO_REUSEPORT") and hasattr(socket, "send_fds"),
         newest=max((path.stat().st_mtime for path in _top(folder)), default=0.0),
     )
 
@@ -124,6 +129,16 @@ def _is_open(path: Path, config: Config) -> bool:
     """It holds secrets, and others may read it."""
     mode = _mode(path)
     return mode is not None and bool(mode & _OTHERS) and bool(Masked(config).secrets)
+
+
+def _idle(config: Config) -> str:
+    """Why only the first of several workers serves (`proxy.workers.scope`)."""
+    reasons = (
+        (config.request_log, "request-log is on"),
+        (any(budget.quota_percent for key in config.api_keys for budget in key.budgets), "a budget is in quotas"),
+        (config.limits.ip or config.limits.session, "limits hold for everybody"),
+    )
+    return next((why for holds, why in reasons if holds), "")
 
 
 def _management_key(config: Config, folder: Path) -> str:

@@ -54,6 +54,7 @@ class Facts:
     to after a login → who has them. `strays`: homes that no account's file leads to. `resting`: by account's id, why it
     is not asked, and until when. `now`, `newest`: Unix seconds, the latter of the newest file. `management_key`: what
     is to be said of it; empty: nothing. `is_config_open`: it holds secrets, and others of this machine may read it.
+    `workers`: processes that are to serve; `idle`: why the first one serves everything all the same.
     """
 
     config: str
@@ -83,6 +84,11 @@ class Facts:
     newest: float = 0.0
     management_key: str = ""
     is_config_open: bool = False
+    workers: int = 1
+    idle: str = ""
+    cores: int = 1
+    can_share: bool = True
+    """Of the system: a port between processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +267,25 @@ def _machine(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def _workers(facts: Facts) -> Iterator[Finding]:
+    if facts.workers == 1 and facts.cores > 1 and facts.can_share and not facts.config_error:
+        says = f"one process serves, from one of {facts.cores} cores"
+        yield Finding(check="workers", state="good", says=f"{says}; that is enough for thousands of requests a second")
+    if facts.workers == 1:
+        return
+    says = f"{facts.workers} processes serve, from {facts.cores} {'core' if facts.cores == 1 else 'cores'}"
+    if not facts.can_share:
+        says = f"{facts.workers} processes are to serve, and this system cannot share a port between them"
+        yield Finding(check="workers", state="bad", says=says, remedy="workers: 1")
+    elif facts.idle:
+        says = f"{facts.workers} processes are there, and the first one serves everything: {facts.idle}"
+        yield Finding(check="workers", state="note", says=says, remedy="docs/workers.md says what the others serve")
+    elif facts.workers > facts.cores:
+        yield Finding(check="workers", state="note", says=says, remedy=f"workers: {facts.cores}; more bring nothing")
+    else:
+        yield Finding(check="workers", state="good", says=says)
+
+
 def _clock(facts: Facts) -> Iterator[Finding]:
     told = dt.datetime.fromtimestamp(facts.now, tz=dt.UTC).isoformat(timespec="seconds")
     ahead = facts.newest - facts.now
@@ -278,5 +303,5 @@ def _clock(facts: Facts) -> Iterator[Finding]:
 
 
 _CHECKS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
-    _config, _port, _key, _folder, _disk, _accounts, _strays, _clis, _box, _doors, _machine, _clock,
+    _config, _port, _key, _folder, _disk, _accounts, _strays, _clis, _box, _doors, _machine, _workers, _clock,
 )  # fmt: skip

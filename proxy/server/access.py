@@ -185,6 +185,10 @@ class ClientKeys:
     def __bool__(self) -> bool:
         return self.is_closed
 
+    def clients(self) -> Collection[Client]:
+        """Those that may come in, in the order of the configuration."""
+        return self._by_digest.values()
+
     def find(self, key: str) -> Client | None:
         """Raises `AccessDenied` for a configured key that is no secret."""
         digest = _digest(key)

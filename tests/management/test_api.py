@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from management.api import TABLE
-from management.key_ring import is_hashed
+from management.key_ring import HERE, is_hashed
 from management.routes import PREFIX
 
 KEY = "the-management-key-of-the-tests"
@@ -60,6 +60,20 @@ async def test_T02_who_stands_behind_a_proxy_is_let_in_where_that_is_allowed(sta
     stage.config.write_text(text)
     assert (await stage.ask("POST", "/reload")).status == 200
     assert (await stage.ask("GET", "/config", X_Forwarded_For="203.0.113.9")).status == 200
+
+
+async def test_T07_behind_a_trusted_proxy_guesses_are_counted_by_who_makes_them(open_stage: Any) -> None:
+    async with open_stage("server: {trusted-proxies: [127.0.0.1]}\n") as stage:
+        text = stage.config.read_text().replace("remote-management:\n", "remote-management:\n  allow-remote: true\n")
+        stage.config.write_text(text)
+        assert (await stage.ask("POST", "/reload")).status == 200
+        for address in ("198.51.100.7", "198.51.100.7, 203.0.113.9", "2001:db8::7"):
+            assert (await stage.ask("GET", "/config", key="wrong", X_Forwarded_For=address)).status == 401
+        assert (await stage.ask("GET", "/config", key="wrong")).status == 401
+        counts = stage.house._management._ring._by_site
+        sites = {"198.51.100.7", "203.0.113.9", "2001:db8::/64", HERE}
+        assert {site: counts.of(site) for site in sites} == dict.fromkeys(sites, 1)
+        assert counts.of("127.0.0.1") == 0
 
 
 async def test_T03_a_rebound_page_reads_nothing(stage: Any) -> None:

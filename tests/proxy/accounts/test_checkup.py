@@ -154,7 +154,7 @@ def test_a_server_that_runs(tmp_path: Path, server: int) -> None:
 def test_whether_anything_is_known_of_the_management_key(tmp_path: Path) -> None:
     stored = "$2a$10$" + "a" * 53
     config = replace(Config(), port=0, remote_management=RemoteManagement(secret_key=Secret(stored)))
-    assert "use it once" in examined(tmp_path, config=config).management_key.lower()
+    assert "proxy keys prove" in examined(tmp_path, config=config).management_key.lower()
     SieveFile(account(tmp_path), pytest.fail).keep(Sieve.of("its key", stored))
     assert examined(tmp_path, config=config).management_key == ""
     assert examined(tmp_path).management_key == ""

@@ -72,6 +72,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "no CLI": ("cli", {"clis": (replace(CLAUDE, missing="the claude CLI is not there; get it"),)}, "is not there"),
     "an old CLI": ("cli", {"clis": (replace(CLAUDE, outdated="it is too old; get it"),)}, "it is too old"),
     "a CLI of another mind": ("cli", {"clis": (replace(CLAUDE, lacking=("--tools",)),)}, "does not know --tools"),
+    "a port that cannot be shared": ("workers", {"workers": 4, "can_share": False}, "cannot share a port"),
     "a clock from before": ("clock", {"now": RELEASED - 1}, "earlier than this version"),
     "a clock that is behind": ("clock", {"newest": RELEASED + 2000}, "1000 seconds behind"),
 }
@@ -106,6 +107,12 @@ NOTES: dict[str, tuple[str, dict[str, Any], str]] = {
     "half a sandbox": ("sandbox", {"landlock": 3}, "Landlock 3"),
     "a port of a login's": ("login", {"doors": {1455: "codex (process 7)", 8085: ""}}, "port 1455"),
     "little memory": ("memory", {"memory_bytes": 2 * 1024**3}, "up to 4 processes"),
+    "workers with nothing to do": (
+        "workers",
+        {"workers": 2, "cores": 2, "idle": "request-log is on"},
+        "the first one serves everything: request-log is on",
+    ),
+    "more workers than cores": ("workers", {"workers": 8, "cores": 2}, "8 processes serve, from 2 cores"),
     "few files": ("limits", {"files_max": 1024}, "1024 files"),
 }
 
@@ -116,6 +123,13 @@ def test_a_note_is_no_failure(case: str) -> None:
     found = diagnosed(replace(WELL, **facts))
     assert [says in each.says for each in found if each.check == check and each.state == "note"] == [True]
     assert is_well(found)
+
+
+def test_who_serves_is_told() -> None:
+    assert told(replace(WELL, workers=2, cores=4), "workers") == [("good", "2 processes serve, from 4 cores")]
+    ((state, says),) = told(replace(WELL, cores=4), "workers")
+    assert (state, says.partition(";")[0]) == ("good", "one process serves, from one of 4 cores")
+    assert told(WELL, "workers") == [], "of one core there is nothing to say"
 
 
 def test_what_can_be_done_is_said() -> None:
