@@ -9,6 +9,7 @@ import pytest
 
 from auth import lease
 from auth.lease import NAME, LeaseTaken, held, this_host
+from tests.pace import SECONDS_MAX
 
 
 def left(folder: Path) -> list[str]:
@@ -72,7 +73,7 @@ async def test_its_owner_keeps_it_young(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.01)
     async with held(tmp_path, "here"):
         os.utime(tmp_path / NAME, (1, 1))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             while (tmp_path / NAME).stat().st_mtime < 2:  # noqa: ASYNC110 - a file tells nobody
                 await asyncio.sleep(0.005)
 
@@ -98,7 +99,7 @@ async def test_T38_whatever_squats_in_its_place_is_not_followed_and_not_waited_f
             place.mkdir()
         case _:
             place.hardlink_to(elsewhere)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS_MAX):
         with pytest.raises(LeaseTaken, match=r"is a |has 2 names"):
             async with held(tmp_path / "home", "here"):
                 pytest.fail("a lease on something else")

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from auth.lookout import Lookout
+from tests.pace import SECONDS_MAX
 
 
 async def test_a_look_that_fails_is_told_and_is_not_the_last(tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ async def test_a_look_that_fails_is_told_and_is_not_the_last(tmp_path: Path) -> 
     lookout = Lookout(path, loop=loop, signature=lambda: None, is_whole=lambda: True, look=look, poll_seconds=None)
     lookout.start()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS_MAX):
             await looks.get()
             path.touch()
             await looks.get()

@@ -12,6 +12,7 @@ from auth import memory, memory_file
 from auth.memory_file import MemoryFile
 from auth.pool import Pool
 from auth.standing import ALL_MODELS, Setback
+from tests.pace import SECONDS_MAX
 
 KEY = ("account-1", ALL_MODELS)
 
@@ -92,7 +93,7 @@ async def test_changes_are_written_in_the_background(tmp_path: Path, monkeypatch
     monkeypatch.setattr(house.file, "save", saved)
     keeping = asyncio.create_task(house.file.keep())
     cool(house.pool)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS_MAX):
         await is_written.wait()
     keeping.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -17,6 +17,7 @@ from auth.seal import PLAIN
 from auth.secret import Secret
 from auth.tokens import Token
 from auth.told import Told
+from tests.pace import SECONDS_MAX
 
 NOW = 1_800_000_000.0
 
@@ -171,7 +172,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
 
 async def until(desk: Desk, is_so: Callable[[Status], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS_MAX):
         while not is_so(desk.keeper.status("one")):
             desk.changed.clear()
             await desk.changed.wait()
@@ -322,7 +323,7 @@ class TestAClockThatIsSet:
         ])  # fmt: skip
         keeper.start()
         now += 86_400
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS_MAX):
             while len(asked) < len(homes):  # noqa: ASYNC110 - time is what is tested
                 await asyncio.sleep(0.001)
         await keeper.close()

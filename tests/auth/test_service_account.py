@@ -19,6 +19,7 @@ from auth.secret import Secret
 from auth.service_account import SCOPE, ServiceKey, Signed, Signer, claim
 from auth.tokens import Token
 from tests.auth.token_server import TokenServer
+from tests.pace import SECONDS_MAX
 
 OWN = RSAKey.generate_key(2048)
 PEM = OWN.as_pem(private=True).decode()
@@ -187,7 +188,7 @@ async def test_it_has_a_token_soon_after_the_start_and_keeps_it_fresh(
     keeper.keep([Signed(id="one", signer=signer(google))])
     assert keeper.status("one").token is None
     keeper.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS_MAX):
         first = await seen.get()
         assert first is not None
         assert first.access == Secret("access-1")

@@ -11,6 +11,7 @@ from auth.refresh import Kept
 from auth.survey import Survey
 from auth.surveyor import EVERY_SECONDS, SOON_SECONDS_MAX, Surveyor
 from auth.told import Told
+from tests.pace import SECONDS_MAX
 
 LOGIN = Kept(id="one", kind="claude-code", home="claude-code-1", command=["claude"], variables={}, environment={})
 SURVEY = Survey(email="ada@example.test", plan="max")
@@ -49,7 +50,7 @@ class Field:
         """And everything that is due is done."""
         self.now += seconds
         asked, quiet = len(self.asked), 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             while quiet < 20:
                 await asyncio.sleep(0)
                 quiet, asked = (quiet + 1, asked) if len(self.asked) == asked else (0, len(self.asked))

@@ -19,6 +19,7 @@ from tests.contract.judges import JUDGES
 from tests.contract.refusals import ERRORS, SAID, SDK_ERRORS, refusal, retry_after_of, status_of
 from tests.contract.scenarios import SCENARIOS
 from tests.contract.stage import FORMATS, VENDORS, Stage, answer, faulty, header
+from tests.pace import SECONDS_MAX
 
 pytestmark = CONTRACT
 
@@ -234,7 +235,7 @@ class TestAfterTheFirstContent:
         judge = JUDGES[client](clients)
         await judge.leave_early(judge.words(TEXT.ask, f"{upstream}-home"))
         received = await stage.received(1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             await received.gone.wait()
 
 

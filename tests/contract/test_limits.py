@@ -20,6 +20,7 @@ from tests.contract.judges import JUDGES
 from tests.contract.scenarios import SCENARIOS
 from tests.contract.stage import FORMATS, Stage, answer, header
 from tests.contract.test_running import slow
+from tests.pace import SECONDS_MAX
 
 pytestmark = CONTRACT
 
@@ -152,7 +153,7 @@ async def test_a_stream_that_is_left_counts_once(stage: Stage, tmp_path: Path, m
             assert started.type == "message_start"
             told = started.message.usage.input_tokens
         stage.server.pace = 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS_MAX):
             while not any(line["event"] == "request.finished" for line in house.log):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.02)
         (line,) = [line for line in house.log if line["event"] == "request.finished"]
@@ -187,7 +188,7 @@ async def test_a_key_that_is_put_into_the_file_is_good_at_once(stage: Stage, tmp
         with pytest.raises(openai.AuthenticationError):
             await ask(clients, "openai_chat")
         file.write_text(f"newcomer: {secret('newcomer')}\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS_MAX):
             while True:
                 try:
                     await ask(clients, "openai_chat")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.pace import SECONDS_MAX
+
 ROOT = Path(__file__).parents[2]
 SETUP_SECONDS_MAX = 300
 
@@ -50,13 +52,13 @@ async def test_clean_clone_to_an_answer(tmp_path: Path) -> None:
         for line in curls:
             answer = await asyncio.to_thread(
                 subprocess.run, ["bash", "-c", line.replace("curl ", "curl -sS --fail-with-body ", 1)],
-                capture_output=True, text=True, timeout=30, check=False,
+                capture_output=True, text=True, timeout=SECONDS_MAX, check=False,
             )  # fmt: skip
             assert answer.returncode == 0, (line, answer.stdout, answer.stderr)
             assert "simulated" in answer.stdout, (line, answer.stdout)
     finally:
         os.killpg(process.pid, signal.SIGINT)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             await process.communicate()
     assert list(home.rglob("*.json")) == [], "a first start leaves nothing in HOME"
 

@@ -27,6 +27,7 @@ from tests.contract.house import CLIENT_KEY, STRICT_KEY, Account, House, account
 from tests.contract.judges import JUDGES
 from tests.contract.scenarios import SCENARIOS, Ask
 from tests.contract.stage import FORMATS, VENDORS, Stage, answer, header
+from tests.pace import SECONDS_MAX
 
 pytestmark = CONTRACT
 
@@ -163,7 +164,7 @@ async def offered(clients: Clients) -> set[str]:
 
 
 async def until_offered(clients: Clients, model: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS_MAX):
         while model not in await offered(clients):  # noqa: ASYNC110 - the other end is another process
             await asyncio.sleep(0.02)
 
@@ -192,7 +193,7 @@ class TestChange:
         old, new = account("anthropic", "old"), account("anthropic", "new")
         async with small_house(stage, tmp_path, [old]) as house, Clients(house.url, "any-word") as clients:
             house.configure({**settings(stage.server.url, {"anthropic": [new]}), "claude-api-kye": []})
-            async with aiohttp.ClientSession(house.url) as session, asyncio.timeout(10):
+            async with aiohttp.ClientSession(house.url) as session, asyncio.timeout(SECONDS_MAX):
                 detail = ""
                 while "claude-api-kye" not in detail:
                     async with session.get("/health?detail=1") as response:
@@ -212,7 +213,7 @@ class TestChange:
         async with small_house(stage, tmp_path, [only]) as house, Clients(house.url, "any-word") as clients:
             under_way = await begun(stage, clients, only.alias)
             stopping = asyncio.create_task(house.stop())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS_MAX):
                 while not await is_closed(house.url):  # noqa: ASYNC110 - the other end is another process
                     await asyncio.sleep(0.02)
             assert not under_way.done()

@@ -24,6 +24,7 @@ from proxy.dispatch.snapshot import Snapshot
 from proxy.server.connection import Patience
 from proxy.upstream.http import HttpUpstream
 from proxy.upstream.sockets import SocketUpstream
+from tests.pace import SECONDS_MAX
 from tests.proxy.server.conftest import House
 from tests.socket_vendor import Asked, Close, Hold, SocketVendor, Step, error, messages
 
@@ -215,7 +216,7 @@ async def test_the_client_goes_in_the_middle_of_an_answer(vendor: SocketVendor) 
             await connection.response.create(model=MODEL, input="Hi")
             for _ in range(5):
                 await connection.recv_bytes()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             await vendor.asked[0].is_cut.wait()
 
 

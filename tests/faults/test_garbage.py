@@ -17,6 +17,7 @@ import msgspec
 from bench.soak_vendor import Vendor
 from bench.soak_wires import MODEL, WIRES, Reading, Wire, ask
 from tests.faults.running import Running, started
+from tests.pace import SECONDS_MAX
 
 REQUESTS = AT_ONCE = 32
 SETTINGS = {"anthropic": "claude-api-key", "openai_responses": "codex-api-key", "gemini": "gemini-api-key"}
@@ -80,7 +81,7 @@ async def storm(server: Running, *, is_leaving: bool = False) -> None:
 
 
 async def left_behind(server: Running) -> dict[str, int]:
-    async with asyncio.timeout(30), aiohttp.ClientSession(server.url) as session:
+    async with asyncio.timeout(SECONDS_MAX), aiohttp.ClientSession(server.url) as session:
         while True:
             async with session.get("/health", params={"detail": "1"}) as answer:
                 health = await answer.json()

@@ -21,6 +21,7 @@ from auth.seal import PLAIN
 from auth.secret import Secret
 from tests.auth.issuer import Grant, Issuer
 from tests.faults.running import started
+from tests.pace import SECONDS_MAX
 
 KEY = RSAKey.generate_key(2048)
 ANSWER = {
@@ -61,7 +62,7 @@ async def ask(url: str, model: str = "gemini-2.5-flash") -> tuple[int, Any]:
 
 async def served(url: str, model: str = "gemini-2.5-flash", is_wanted: Callable[[Any], bool] = bool) -> Any:
     """The first good answer: nobody tells us when the account is ready."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(SECONDS_MAX):
         while True:
             status, answer = await ask(url, model)
             if status == 200 and is_wanted(answer):

@@ -7,6 +7,7 @@ import pytest
 
 from management import tally
 from management.tally import PEERS_MAX, Tally
+from tests.pace import SECONDS_MAX
 
 
 class Log:
@@ -85,7 +86,7 @@ async def test_what_is_left_is_told_at_the_end(stand: Stand) -> None:
 async def test_a_minute_passes_by_itself(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tally, "WINDOW_SECONDS", 0.01)
     stand.guess("a", 3)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS_MAX):
         while stand.tally._timer is not None:  # noqa: ASYNC110 - the loop's own timer ends it
             await asyncio.sleep(0.01)
     assert stand.told() == [("a", "management.refused"), ("a", {"401": 2})]

@@ -18,6 +18,7 @@ from auth.secret import Secret
 from auth.standing import ALL_MODELS, Setback
 from management import webhooks
 from management.webhooks import key_of, signature
+from tests.pace import SECONDS_MAX
 
 WORD = "whsec_" + base64.b64encode(b"a-key-of-twenty-four-bytes").decode()
 
@@ -36,7 +37,7 @@ class Receiver:
         return web.Response(status=204)
 
     async def told(self, number: int) -> list[Any]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS_MAX):
             while len(self.messages) < number:  # noqa: ASYNC110 - the server knows nothing of this list
                 await asyncio.sleep(0.01)
         return [msgspec.json.decode(body) for _, body in self.messages]

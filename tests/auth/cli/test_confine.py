@@ -11,6 +11,7 @@ import pytest
 
 from auth.cli import confine
 from auth.cli.confine import boxed, bubblewrap, version
+from tests.pace import SECONDS_MAX
 
 PYTHON = Path(sys.executable).resolve()
 needs_landlock = pytest.mark.skipif(version() < 6, reason="this kernel has no Landlock of version 6")
@@ -119,12 +120,12 @@ class TestBubblewrap:
         code = f"import time; open({str(tmp_path / 'here')!r}, 'w'); time.sleep(600)"
         command = boxed([str(PYTHON), "-I", "-c", code], runs=[PYTHON.parents[1]], writes=[tmp_path])
         process = await asyncio.create_subprocess_exec(*command)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             while not (tmp_path / "here").exists():  # noqa: ASYNC110 - nobody tells us
                 await asyncio.sleep(0.01)
         process.kill()
         await process.wait()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             while any(str(tmp_path / "here").encode() in line for line in commands()):  # noqa: ASYNC110 - nor that
                 await asyncio.sleep(0.01)
 

@@ -11,6 +11,7 @@ from auth.cli.dialogue import Refusal
 from auth.cli.process import Ended
 from auth.logins.base import LoginFailed, Setting
 from auth.logins.table import LOGIN_KINDS
+from tests.pace import SECONDS_MAX
 
 HOSTILE = (
     "--config=/etc/passwd",
@@ -47,7 +48,7 @@ async def test_T23_nothing_that_a_person_names_is_an_argument_of_a_cli(
         )
         driver = LOGIN_KINDS[kind].driver(setting)
         with contextlib.suppress(Ended, Refusal, LoginFailed, OSError, ports.PortTaken):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(SECONDS_MAX):
                 await driver.open()
         await driver.close()
         arguments = home / "arguments"

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from management.resources import events
+from tests.pace import SECONDS_MAX
 
 KEY = "the-management-key-of-the-tests"
 
@@ -36,7 +37,7 @@ def listening(stage: Any, topics: str) -> Any:
 
 
 async def test_a_request_is_told_with_its_decision(stage: Any) -> None:
-    async with asyncio.timeout(20), listening(stage, "decisions,usage") as answer:
+    async with asyncio.timeout(SECONDS_MAX), listening(stage, "decisions,usage") as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"
         assert answer.headers["X-Request-ID"]
         await asyncio.to_thread(stage.house.ledger.read, lambda _connection: None)
@@ -63,7 +64,7 @@ async def until_told(stage: Any, found: dict[str, Any]) -> None:
 async def test_accounts_are_told_and_then_what_changes(stage: Any) -> None:
     house = stage.house
     ids = {each.id for each in house.standpoint.snapshot.credentials}
-    async with asyncio.timeout(20), listening(stage, "accounts") as answer:
+    async with asyncio.timeout(SECONDS_MAX), listening(stage, "accounts") as answer:
         seen = set()
         async for kind, value in told(answer):
             assert (kind, value["status"]) == ("account", "active")
@@ -77,8 +78,8 @@ async def test_accounts_are_told_and_then_what_changes(stage: Any) -> None:
 
 
 async def test_a_shutdown_ends_it(open_stage: Any) -> None:
-    async with asyncio.timeout(20):
-        async with open_stage("") as stage:
+    async with asyncio.timeout(SECONDS_MAX):
+        async with open_stage("server: {drain-seconds: 600}\n") as stage:
             answer = await listening(stage, "accounts")
             await answer.content.readline()
             exchange = next(iter(stage.house._management._state.listeners), None)

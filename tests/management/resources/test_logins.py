@@ -17,6 +17,7 @@ from auth.logins.base import LoginFailed, Offer, Setting, state_of
 from auth.logins.table import CODEX_CLI, LOGIN_KINDS
 from management.resources.logins import PANEL_NAMES
 from tests.auth.issuer import Issuer
+from tests.pace import SECONDS_MAX
 
 PAGE = "https://vendor.test/authorize?client_id=x&state=the-state-of-this-login"
 
@@ -70,7 +71,7 @@ async def begun(stage: Any, **wish: Any) -> Any:
 
 
 async def ended(stage: Any, ticket: str) -> Any:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS_MAX):
         while (told := await stage.get(f"/logins/{ticket}"))["step"] not in {"done", "aborted"}:  # noqa: ASYNC110 - as a panel asks
             await asyncio.sleep(0.01)
     return told

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from management.resources.logs import read_lines
+from tests.pace import SECONDS_MAX
 
 
 def line(number: int) -> str:
@@ -143,7 +144,7 @@ async def test_the_recording_of_a_request_is_found_by_its_id(open_stage: Any) ->
     )
     async with open_stage(text) as stage:
         assert (await stage.chat("m", X_Request_ID="mine-9")).status >= 500
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS_MAX):
             while (answer := await stage.ask("GET", "/request-log-by-id/mine-9")).status == 404:
                 continue  # a recording is written in a thread of its own
         assert answer.json["request_id"] == "mine-9"

@@ -17,6 +17,7 @@ from auth.secret import Secret
 from proxy.accounts.enrolment import Enrolment
 from proxy.config.load import parse
 from proxy.server.app import Quarantine
+from tests.pace import SECONDS_MAX
 
 CONFIG = parse(b"").config
 KEY = '{"type": "claude-api-key", "api-key": "%s", "models": [{"name": "x", "alias": "%s"}]}'
@@ -86,7 +87,7 @@ async def test_a_change_is_in_force_before_it_is_told(folder: Path) -> None:
     try:
         for text in (KEY % ("key-a", "one"), KEY % ("key-a", "one") + "}"):
             drop(folder, "a.json", text)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(SECONDS_MAX):
                 await changed.wait()
             changed.clear()
             assert models(enrolment) == ["one"]

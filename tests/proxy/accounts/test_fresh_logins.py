@@ -19,6 +19,7 @@ from auth.secret import Secret
 from proxy.accounts import fresh_logins
 from proxy.accounts.enrolment import Enrolment
 from proxy.config.load import parse
+from tests.pace import SECONDS_MAX
 
 CONFIG = parse(b"").config
 
@@ -91,7 +92,7 @@ async def test_a_refresh_that_takes_too_long_goes_on_without_those_who_wait(
     (refused,) = place.credentials
     assert await place.enrolment.renew(refused) is None
     place.may.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS_MAX):
         while (renewed := await place.enrolment.renew(refused)) is None:
             pass
     assert (renewed.secret, place.asked) == (Secret("new"), 1)

@@ -22,6 +22,7 @@ from proxy.dispatch.snapshot import Snapshot
 from proxy.observe.recording import Frame, Recording, Request, Response
 from proxy.upstream.http import HttpUpstream
 from proxy.upstream.replay_server import ReplayServer
+from tests.pace import SECONDS_MAX
 
 HOUR = 3600.0
 
@@ -242,7 +243,7 @@ async def test_it_goes_on_until_it_is_cancelled(
     provider.lists = {"/v1/models": ["gpt-9"]}
     house.config = Config(codex_api_key=(house.key("/v1"),))
     task = asyncio.create_task(house.lists.keep(house.upstream))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS_MAX):
         while not house.changes:  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.001)
     task.cancel()

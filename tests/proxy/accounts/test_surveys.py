@@ -10,6 +10,7 @@ from auth.survey import Survey
 from proxy.accounts.enrolment import open_store
 from proxy.accounts.surveys import EXPIRY_SECONDS_MIN, Surveys, news, written
 from proxy.config.account_files import CliLogin
+from tests.pace import SECONDS_MAX
 
 UNIX = 1_800_000_000.0
 LOGIN = CliLogin(
@@ -46,7 +47,7 @@ async def test_the_file_says_it_and_the_pool_hears_it(tmp_path: Path) -> None:
     surveys = Surveys(store, on_survey=lambda account, _survey, _asked: heard.append(account), is_wanted=lambda _: True)
     surveys._take("a.json", Survey(plan="max"), 1)
     surveys._take("gone.json", Survey(plan="max"), 1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS_MAX):
         await surveys.close()
     assert msgspec.json.decode((folder / "a.json").read_bytes()) == {**fields, "plan": "max"}
     assert len(heard) == 1

@@ -188,7 +188,7 @@ class House:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(data)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(0.8 * Patience().head_seconds):
                 return await (reader.read() if until_closed else reader.readuntil(b"\r\n\r\n"))
         finally:
             writer.close()

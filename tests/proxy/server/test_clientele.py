@@ -21,6 +21,7 @@ from proxy.observe.log import make_log
 from proxy.observe.prices import Prices
 from proxy.server.access import ClientKeys
 from proxy.server.clientele import Clientele, check_keys
+from tests.pace import SECONDS_MAX
 
 KEY, OTHER, THIRD = (f"sk-a-long-random-word-{n}" for n in (1, 2, 3))
 
@@ -74,7 +75,7 @@ class Hall:
             await self.clientele.close()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS_MAX):
             while not is_so():  # noqa: ASYNC110 - a file is watched
                 await asyncio.sleep(0.02)
 

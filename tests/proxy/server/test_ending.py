@@ -19,6 +19,7 @@ from proxy.observe.ledger import Ledger
 from proxy.observe.usage_queries import Filter, requests
 from proxy.server.access import ClientKeys
 from proxy.server.app import Edition
+from tests.pace import SECONDS_MAX
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ async def test_a_stream_that_its_client_left(house: Any, ledger: Ledger) -> None
     house.dispatcher.answer = answer
     async with house.session.post(f"{house.url}/v1/messages", json={"model": "big", "stream": True}) as stream:
         await stream.content.readany()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS_MAX):
         await body.closed.wait()
         while house.app.exchanges:
             await asyncio.wait({each.task for each in house.app.exchanges})

@@ -16,6 +16,7 @@ from proxy.server.connection import Patience
 from proxy.server.front import AHEAD_BYTES_MAX
 from proxy.server.front_visit import FrontVisit
 from proxy.server.handle import handle
+from tests.pace import SECONDS_MAX
 
 if TYPE_CHECKING:
     from proxy.server.app import App
@@ -43,7 +44,7 @@ class Peer:
         self.writer = writer
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             head = await self.reader.readuntil(b"\r\n\r\n")
             first, *lines = head.decode().split("\r\n")[:-2]
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -57,7 +58,8 @@ class Peer:
             return int(first.split()[1]), headers, body
 
     async def is_closed(self) -> bool:
-        async with asyncio.timeout(5):
+        """Sooner than anybody's patience ends."""
+        async with asyncio.timeout(0.8 * Patience().head_seconds):
             with suppress(ConnectionError):
                 return await self.reader.read() == b""
             return True
@@ -125,7 +127,7 @@ class TestFraming:
     async def test_head_has_the_length_and_no_body(self, house: House, connect: Connect) -> None:
         peer = await connect()
         peer.writer.write(get(house).replace(b"GET", b"HEAD") + get(house))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             head = await peer.reader.readuntil(b"\r\n\r\n")
         assert b"Content-Length: 15\r\n" in head
         assert (await peer.answer())[2] == b'{"status":"ok"}'
@@ -226,7 +228,7 @@ class TestTheEnd:
                 await peer.writer.drain()
                 await asyncio.sleep(0.01)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             with pytest.raises(ConnectionError):
                 await drip()
 
@@ -267,7 +269,7 @@ class TestTheEnd:
         peer.writer.write(post(house))
         await began.wait()
         peer.writer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             await ended.wait()
         while house.app.exchanges:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0)
@@ -294,7 +296,7 @@ class TestTheEnd:
         house.dispatcher.answer = flood
         peer = Peer(*await asyncio.open_connection("127.0.0.1", house.port))
         peer.writer.write(post(house, STREAM))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS_MAX):
             await ended.wait()
         peer.writer.transport.abort()
 

@@ -9,6 +9,7 @@ import pytest
 from proxy.server import lanes
 from proxy.server.creation import Creation
 from proxy.server.lanes import Crowded, Lanes
+from tests.pace import SECONDS_MAX
 
 
 def ask(name: str, lane: str | None = None, size: int = 10) -> Creation:
@@ -43,7 +44,7 @@ async def running(desk: Desk, bytes_max: int = 1000) -> AsyncIterator[Lanes]:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS_MAX):
         while not is_so():  # noqa: ASYNC110 - turns of the loop are what is waited for
             await asyncio.sleep(0)
 

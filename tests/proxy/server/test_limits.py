@@ -20,6 +20,7 @@ from proxy.observe.usage import Tokens, Used
 from proxy.server.access import Client, ClientKeys
 from proxy.server.limits import Caller, Grant, Limits
 from proxy.server.shares import Shares
+from tests.pace import SECONDS_MAX
 from tests.proxy.server.conftest import chunked, echo, outcome
 
 if TYPE_CHECKING:
@@ -341,7 +342,7 @@ class TestServed:
         assert (crowded.status, crowded.headers["Retry-After"]) == (429, "2")
         first.cancel()
         held.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             while (await house.post("/v1/messages", x_api_key=KEY)).status != 200:  # noqa: ASYNC110 - it is a request
                 await asyncio.sleep(0.01)
 
@@ -377,7 +378,7 @@ class TestServed:
             for _ in range(2):
                 await socket.send_json({"type": "response.create", "model": "big", "input": "a", "store": False})
             told = b""
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(SECONDS_MAX):
                 while b"this client key may make 1 requests a minute" not in told:
                     told = (await socket.receive()).data.encode()
         assert msgspec.json.decode(told)["type"] in {"error", "response.failed"}

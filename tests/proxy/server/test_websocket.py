@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from proxy.server import responses_socket, websocket
 from proxy.server.websocket import protocol_for
+from tests.pace import SECONDS_MAX
 
 if TYPE_CHECKING:
     from tests.proxy.server.conftest import House, Open
@@ -49,7 +50,7 @@ class Peer:
         self.writer.write(head + b"\0\0\0\0" + payload)
 
     async def take(self) -> tuple[int, bytes]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             first, size = await self.reader.readexactly(2)
             if size == 126:
                 (size,) = struct.unpack("!H", await self.reader.readexactly(2))
@@ -69,7 +70,7 @@ class Peer:
 
     async def is_cut(self) -> bool:
         """Whatever is said before."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             with suppress(ConnectionError):
                 await self.reader.read()
         return True
@@ -99,7 +100,7 @@ async def connect() -> AsyncIterator[Connect]:
         reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
         writers.append(writer)
         writer.write(handshake(house, **headers))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101 "), head
         return Peer(reader, writer)
@@ -115,7 +116,7 @@ async def refused(house: House, data: bytes) -> tuple[int, bytes, Any]:
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
     try:
         writer.write(data)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             head = await reader.readuntil(b"\r\n\r\n")
             size = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
             return int(head.split()[1]), head, msgspec.json.decode(await reader.readexactly(int(size)))

@@ -24,6 +24,7 @@ from proxy.upstream.cli_choice import Room
 from proxy.upstream.cli_pool import CliPool
 from proxy.upstream.cli_traces import CliTraces
 from proxy.upstream.codex import Codex
+from tests.pace import SECONDS_MAX
 from tests.proxy.upstream.reply import Reply
 
 STAND_IN = Path(__file__).with_name("codex_stand_in.py")
@@ -91,12 +92,14 @@ class Stage:
         return told
 
     def told(self) -> list[dict[str, Any]]:
-        """What the stand-in was told, by the one process that there is."""
-        (file,) = (self.folder / "state").rglob("told.jsonl")
-        return [msgspec.json.decode(line) for line in file.read_bytes().splitlines()]
+        """What the stand-in was told so far, by the one process that there is."""
+        files = [*(self.folder / "state").rglob("told.jsonl")]
+        assert len(files) <= 1
+        whole, _, _ = b"".join(file.read_bytes() for file in files).rpartition(b"\n")
+        return [msgspec.json.decode(line) for line in whole.splitlines()]
 
     async def heard(self, method: str) -> dict[str, Any]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS_MAX):
             while True:
                 for message in self.told():
                     if message.get("method") == method:

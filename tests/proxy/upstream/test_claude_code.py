@@ -20,6 +20,7 @@ from proxy.upstream.claude_home import LOGIN
 from proxy.upstream.cli_choice import Room
 from proxy.upstream.cli_pool import CliPool
 from proxy.upstream.cli_traces import CliTraces
+from tests.pace import SECONDS_MAX
 
 PLAYER = Path(__file__).with_name("claude_player.py")
 
@@ -169,7 +170,7 @@ async def test_who_leaves_takes_the_process_along(harbour: Harbour) -> None:
     answer.abort()
     assert harbour.pool.capacity.warm == 0
     asking = asyncio.create_task(harbour.claude.send(harbour.call("hang", stream=False)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS_MAX):
         while not harbour.pool.capacity.active:  # noqa: ASYNC110 - nobody tells when it has begun
             await asyncio.sleep(0.01)
     asking.cancel()

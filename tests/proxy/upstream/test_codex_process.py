@@ -11,6 +11,7 @@ import pytest
 from proxy.errors import Broken
 from proxy.upstream import codex_process
 from proxy.upstream.codex_process import Thread
+from tests.pace import SECONDS_MAX
 from tests.proxy.upstream.codex_stage import (
     CALL,
     TOOL,
@@ -97,7 +98,7 @@ async def test_one_that_ends_takes_its_conversations_along(stage: Stage) -> None
     worker = process.worker
     assert worker is not None
     os.kill(worker.pid, signal.SIGKILL)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS_MAX):
         while worker.is_alive:  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(0.01)
     assert await stage.say(user("One."), assistant("Ahoy."), user("Two."))

@@ -13,6 +13,7 @@ from proxy.upstream import direct
 from proxy.upstream.base import Call, Deadlines
 from proxy.upstream.connection import HEAD_BYTES_MAX
 from proxy.upstream.direct import DirectUpstream
+from tests.pace import SECONDS_MAX
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -151,7 +152,7 @@ class TestKeeping:
         monkeypatch.setattr(direct, "KEEPALIVE_SECONDS", 0.05)
         provider = await play((ANSWER,), (ANSWER,))
         await ask(upstream, provider)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             while upstream._connections:  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.01)
         assert await ask(upstream, provider) == b"{}"
@@ -185,5 +186,5 @@ class TestKeeping:
         await asyncio.sleep(0.01)
         first.cancel()
         await answer.read(100)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             assert await second == b"{}"

@@ -22,6 +22,7 @@ from proxy.upstream.base import Answer, Call, Deadlines, Upstream
 from proxy.upstream.direct import DirectAnswer
 from proxy.upstream.http import HttpUpstream
 from proxy.upstream.replay_server import ReplayServer
+from tests.pace import SECONDS_MAX
 
 Play = Callable[..., Awaitable[ReplayServer]]
 JSON: Pairs = (("Content-Type", "application/json"),)
@@ -299,7 +300,7 @@ async def test_T34_a_reader_that_stops_stops_the_sender(play: Play, upstream: Ht
     answer = await upstream.send(call(server))
     await anext(answer.chunks())
     (connection,) = server._open
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS_MAX):
         while connection._may_write.is_set():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0)
     held = answer._connection._size if isinstance(answer, DirectAnswer) else answer._response.content._size

@@ -10,6 +10,7 @@ import pytest
 
 from proxy.upstream import line as module
 from proxy.upstream.line import KNOWN_MAX, SOCKETS_MAX, Line, Socket
+from tests.pace import SECONDS_MAX
 from tests.socket_vendor import Close, Deaf, Hold, SocketVendor, messages
 
 
@@ -94,7 +95,7 @@ async def test_a_dead_peer_is_given_up(
     vendor.plays = lambda _asked: [Deaf()]
     socket = await opened(session, vendor, line)
     await socket.say(b'{"model":"m"}')
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS_MAX):
         assert await socket.hear() is None
     assert socket.is_closed
 

@@ -16,6 +16,7 @@ from proxy.upstream.base import Answer, Call, Deadlines, Spoken
 from proxy.upstream.http import HttpUpstream
 from proxy.upstream.line import Line
 from proxy.upstream.sockets import DEAF_SECONDS, SocketUpstream
+from tests.pace import SECONDS_MAX
 from tests.socket_vendor import Asked, Close, Hold, SocketVendor, Step, error, messages
 
 LIMITS = b'{"type":"codex.rate_limits","rate_limits":{"primary":{"used_percent":40.0,"window_minutes":300}}}'
@@ -92,7 +93,7 @@ async def refused(upstream: SocketUpstream, request: Call) -> tuple[int, str]:
 
 async def cut(asked: Asked) -> None:
     """The provider has noticed that nobody wants the rest."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS_MAX):
         await asked.is_cut.wait()
 
 

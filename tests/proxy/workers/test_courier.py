@@ -11,6 +11,7 @@ from proxy.observe.usage import Used
 from proxy.workers.courier import BOOKED_MAX, CASES_MAX, DECIDED_MAX, Courier, CourierCases, CourierMetrics
 from proxy.workers.messages import Busy, Failed, FromFollower, Message, Parcel, Served
 from proxy.workers.pool import SharedPool
+from tests.pace import SECONDS_MAX
 from tests.proxy.workers.test_memory import candidate
 
 USED = Used(at=1.0, request_id="r", route="/v1/x", operation="generate", status=200, seconds=0.1)
@@ -48,7 +49,7 @@ async def test_requests_and_lines_are_gathered_and_leave_by_themselves() -> None
     stage.courier.write(b"two\n")
     metrics.request_finished(USED, limit="client_limit")
     assert stage.said == []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS_MAX):
         await stage.heard.wait()
     (parcel,) = stage.parcels
     assert [(each.used, each.limit) for each in parcel.booked] == [*[(USED, None)] * 3, (USED, "client_limit")]

@@ -25,6 +25,7 @@ from proxy.workers import crew, post
 from proxy.workers.crew import Crew
 from proxy.workers.messages import Listening
 from tests.faults.running import started
+from tests.pace import SECONDS_MAX
 from tests.proxy.workers.stage import (
     FREE,
     KEYS,
@@ -288,7 +289,7 @@ def is_alive(pid: int) -> bool:
 
 
 async def test_a_sigterm_lets_all_end_what_they_have_begun_and_nothing_is_lost(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
+    async with staged(tmp_path, "server: {drain-seconds: 600}") as stage:
         streams = [await stage.connected_to(pid) for pid in await everybody(stage)]
         for connection in streams:
             connection.ask(stream=True)
@@ -313,7 +314,7 @@ async def test_a_sigterm_lets_all_end_what_they_have_begun_and_nothing_is_lost(t
         for connection in streams:
             assert b"[DONE]" in await connection.reader.readuntil(b"[DONE]")
         refused.close()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             assert await stage.running.process.wait() == 0
         assert not any(map(is_alive, followers))
         await stage.running.logged("server.stopped")

@@ -14,6 +14,7 @@ import uvloop
 from proxy.workers.handover import Departure, arrive
 from proxy.workers.messages import Handover
 from proxy.workers.splice import Splice
+from tests.pace import SECONDS_MAX
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 LARGE = 20_000_000
@@ -86,7 +87,7 @@ async def test_who_does_not_read_is_dropped() -> None:
     with socket.create_connection(server.sockets[0].getsockname()) as client:
         client.sendall(b"hello")
         client.setblocking(False)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS_MAX):
             while True:
                 await asyncio.sleep(0.1)
                 try:

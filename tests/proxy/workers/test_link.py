@@ -10,6 +10,7 @@ import pytest
 
 from proxy.workers.link import Link
 from proxy.workers.messages import Ask, FromFollower, FromOwner, Handover, Leave, Message, Parcel, Said
+from tests.pace import SECONDS_MAX
 
 SIZES = [0, 1, 1000, 300_000, 20_000_000]
 
@@ -28,7 +29,7 @@ class End:
         self.news.set()
 
     async def messages(self, count: int) -> list[Message]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS_MAX):
             while len(self.came) < count:
                 self.news.clear()
                 await self.news.wait()
@@ -84,7 +85,7 @@ async def test_a_socket_goes_along_with_its_own_message() -> None:
 async def test_the_other_end_is_gone() -> None:
     owner, follower = joined()
     follower.link.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS_MAX):
         await owner.lost.wait()
     assert owner.link.is_closed
     owner.link.tell(Leave())  # to nobody
@@ -102,7 +103,7 @@ async def test_what_was_said_last_is_heard_though_nobody_listens_any_more() -> N
     owner.link.tell(Ask(number=2))
     owner.link.tell(Ask(number=3))
     assert len(await owner.messages(200)) == 200
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS_MAX):
         await owner.lost.wait()
 
 

@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from proxy.workers import post
 from proxy.workers.messages import UPGRADED, FromFollower, Message, Papers, Parcel, Placed
 from proxy.workers.post import Post
+from tests.pace import SECONDS_MAX
 
 
 class Owner:
@@ -63,7 +64,7 @@ async def test_who_dies_is_replaced_after_longer_and_longer_times(monkeypatch: p
     owner = Owner()
     with capture_logs() as logs:
         owner.post.start()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             await owner.has_lost.wait()
         await owner.post.close()
     assert [(line["event"], line["why"]) for line in logs[:2]] == [("worker.died", "it ended with code 7")] * 2
@@ -82,7 +83,7 @@ async def test_one_that_cannot_be_started_is_tried_again(monkeypatch: pytest.Mon
     owner = Owner()
     with capture_logs() as logs:
         owner.post.start()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             for _ in range(3):
                 await tries.acquire()
         await owner.post.close()
@@ -98,7 +99,7 @@ async def test_one_that_hangs_is_killed_at_the_end(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(post, "_started", started)
     owner = Owner()
     owner.post.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         await owner.has_greeted.wait()
         await owner.post.close()
     assert owner.lost == 1
@@ -115,7 +116,7 @@ async def test_one_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatc
     owner = Owner()
     with capture_logs() as logs:
         owner.post.start()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             await owner.has_greeted.wait()
             while not owner.lost:
                 owner.post.tell(Parcel(lines=b"x" * 10_000_000))
@@ -136,7 +137,7 @@ async def test_what_would_be_good_to_know_comes_bit_by_bit(monkeypatch: pytest.M
 
     owner.post._brief = brief
     owner.post.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         await owner.has_greeted.wait()
         seen = set()
         while len(told) < 100:

@@ -18,6 +18,7 @@ import pytest
 from proxy.hub.events import Failure
 from proxy.workers.splice import Named, Splice
 from tests.certificates import write_certificate
+from tests.pace import SECONDS_MAX
 from tests.proxy.workers.stage import FREE, LIMITED, requests_in, staged, until
 from tests.proxy.workers.test_handover import LOOPS
 
@@ -61,7 +62,7 @@ async def test_what_needs_the_owner_is_passed_on_and_lasts_over_a_sigterm(tmp_pa
         stage.running.process.send_signal(signal.SIGTERM)
         stage.vendor.go_on.set()
         assert b"[DONE]" in await streaming.reader.readuntil(b"[DONE]")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS_MAX):
             assert await stage.running.process.wait() == 0
         assert sorted(row[1] for row in stage.rows()) == [200] * 5 + [499]
 
@@ -120,7 +121,7 @@ async def spliced() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamW
     writer.write(b"!")
     splice, far = await made
     echoing = loop.create_task(echo(far))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS_MAX):
         yield reader, writer, splice, echoing
         await asyncio.wait({splice.task, echoing})
     writer.close()
