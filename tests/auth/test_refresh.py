@@ -67,6 +67,7 @@ class TestAClockThatDiffersFromTheProviders:
         desk.keeper.start()
         await until(desk, has("token-1"))
         for number in (1, 1, 2):
+            await until(desk, has(f"token-{number}"))
             await asyncio.sleep(0.05)  # ten looks
             assert len(desk.asked) == number
             found = desk.keeper.status("one")

@@ -11,6 +11,7 @@ import pytest
 from auth.document import Document, JsonValue
 from auth.refusal import Changed, Missing, Refused
 from auth.store import NEW, Store
+from tests.pace import slowness
 
 
 def interpret(_name: str, document: Document) -> JsonValue:
@@ -238,7 +239,11 @@ def test_writers_in_threads_and_what_killed_ones_left(store: Store[JsonValue]) -
 def test_five_hundred_files_within_a_second(store: Store[JsonValue]) -> None:
     for number in range(500):
         drop(store, f"{number}.json", key(number, note="x" * 500).render().decode())
-    start = time.monotonic()
-    store.look()
-    assert len(store.entries) == 500
-    assert time.monotonic() - start < 1.0
+    seconds = []
+    for _ in range(3):  # the best of a few: how busy the machine is besides is not what is measured
+        fresh = Store(store.folder, interpret)
+        start = time.monotonic()
+        fresh.look()
+        assert len(fresh.entries) == 500
+        seconds.append((time.monotonic() - start) / slowness())
+    assert min(seconds) < 1.0

@@ -25,7 +25,7 @@ CONTRACT = [
 class Clients:
     """Of one server with one key."""
 
-    def __init__(self, url: str, key: str, *, timeout_seconds: float = 30.0) -> None:
+    def __init__(self, url: str, key: str, *, timeout_seconds: float = 120.0) -> None:
         self.url = url
         self.openai = AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=timeout_seconds)
         self.anthropic = AsyncAnthropic(base_url=url, api_key=key, max_retries=0, timeout=timeout_seconds)

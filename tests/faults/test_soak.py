@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 ROOT = Path(__file__).parents[2]
-SECONDS_MAX = 240
+SECONDS_MAX = 1000
 
 
 def test_every_stream_ends_exactly_one_way_while_everything_breaks(tmp_path: Path) -> None:

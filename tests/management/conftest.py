@@ -20,7 +20,7 @@ from proxy.config.load import load
 from proxy.house import House
 
 KEY = "the-management-key-of-the-tests"
-START_SECONDS_MAX = 30
+START_SECONDS_MAX = 60
 
 
 @dataclass(frozen=True)

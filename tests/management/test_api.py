@@ -14,6 +14,7 @@ import pytest
 from management.api import TABLE
 from management.key_ring import HERE, is_hashed
 from management.routes import PREFIX
+from tests.pace import slowness
 
 KEY = "the-management-key-of-the-tests"
 
@@ -102,7 +103,7 @@ async def test_T06_a_thousand_keyless_hits_then_a_login_within_a_second(stage: A
         assert {each.status for each in told} == {401}
     began = time.perf_counter()
     assert (await stage.ask("GET", "/version")).status == 200
-    assert time.perf_counter() - began < 1.0
+    assert (time.perf_counter() - began) / slowness() < 1.0
 
 
 async def test_the_plain_key_becomes_a_hash_and_the_comments_stay(open_stage: Any) -> None:

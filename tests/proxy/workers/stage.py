@@ -21,7 +21,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.faults.running import Running, started
 
-SECONDS_MAX = 30.0
+SECONDS_MAX = 60.0
 FREE, LIMITED, MANAGEMENT = "a-free-client-key", "a-limited-client-key", "a-management-key-of-ours"
 KEYS = ("sk-account-one", "sk-account-two")
 
