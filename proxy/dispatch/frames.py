@@ -23,45 +23,46 @@ class FrameTooLong(ValueError):
 class FrameCutter:
     """Bytes, cut anywhere → bytes, cut behind the last complete frame. Linear in the number of bytes."""
 
-    __slots__ = ("_held", "_size")
+    __slots__ = ("_size", "held")
 
     def __init__(self) -> None:
-        self._held: list[bytes] = []
+        self.held: list[bytes] = []
+        """Of a frame that is not complete."""
         self._size = 0
 
     def feed(self, data: bytes) -> bytes:
-        if not self._held:
+        if not self.held:
             if data.endswith(b"\n\n"):
                 return data
             cut = _last_end(data)
         else:
             # An end may lie across the border between what is held and what came.
-            overlap = self._held[-1][1 - _LONGEST_END :] if len(self._held[-1]) >= _LONGEST_END else self._join()
+            overlap = self.held[-1][1 - _LONGEST_END :] if len(self.held[-1]) >= _LONGEST_END else self._join()
             cut = _last_end(overlap + data) - len(overlap)
         if cut <= 0:
             self._hold(data)
             return b""
-        complete = b"".join((*self._held, data[:cut]))
-        self._held, self._size = [], 0
+        complete = b"".join((*self.held, data[:cut]))
+        self.held, self._size = [], 0
         self._hold(data[cut:])
         return complete
 
     def _join(self) -> bytes:
-        whole = b"".join(self._held)
-        self._held = [whole]
+        whole = b"".join(self.held)
+        self.held = [whole]
         return whole[1 - _LONGEST_END :]
 
     def _hold(self, data: bytes) -> None:
         if data:
-            self._held.append(data)
+            self.held.append(data)
             self._size += len(data)
             if self._size > HELD_BYTES_MAX:
                 raise FrameTooLong(f"a frame of more than {HELD_BYTES_MAX} bytes")
 
     def finish(self) -> bytes:
         """What never became a complete frame."""
-        rest = b"".join(self._held)
-        self._held, self._size = [], 0
+        rest = b"".join(self.held)
+        self.held, self._size = [], 0
         return rest
 
 

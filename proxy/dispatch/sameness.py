@@ -9,16 +9,27 @@ from __future__ import annotations
 WORDS = b'"content":"'
 """Where the words of OpenAI's deltas begin; the other wires' frames are told apart by their first bytes."""
 _QUOTE = b'"'
+_END = b"\n\n"
 
 
 class Sameness:
-    """`fits`, and where it does not, and nothing was found: `learn`."""
+    """`fits`, and where it does not, and nothing was found: `learn`. Frames are without their ends."""
 
-    __slots__ = ("_after", "_before", "_least")
+    __slots__ = ("_after", "_before", "_end", "_least")
 
     def __init__(self) -> None:
-        self._before = self._after = b""
+        self._before = self._after = self._end = b""
         self._least = 0
+
+    def is_one(self, block: bytes) -> bool:
+        """Whether it is a single frame with its end, and fits."""
+        before, end = self._before, self._end
+        if not (before and block.startswith(before) and block.endswith(end)):
+            return False
+        start, stop = len(before), len(block) - len(end)
+        if start > stop or block.find(_QUOTE, start, stop) >= 0:
+            return False
+        return block.find(b"\n", start, stop) < 0 and block.find(b"\r", start, stop) < 0
 
     def fits(self, frame: bytes) -> bool:
         """Nothing fits, too: it holds nothing."""
@@ -36,4 +47,5 @@ class Sameness:
         end = frame.find(_QUOTE, start)
         is_simple = start >= len(WORDS) and end >= 0 and frame.find(b"\\", start, end) < 0
         self._before, self._after = (frame[:start], frame[end:]) if is_simple else (b"", b"")
+        self._end = self._after + _END
         self._least = len(self._before) + len(self._after)

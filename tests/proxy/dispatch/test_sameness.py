@@ -8,6 +8,7 @@ from proxy.dispatch.relay import _SPEECH
 from proxy.dispatch.sameness import Sameness
 
 TAP = _SPEECH["openai_chat"].tap
+END = b"\n\n"
 
 
 def frame(text: str, **more: object) -> bytes:
@@ -63,3 +64,26 @@ def test_what_fits_holds_nothing_that_is_looked_for(texts: list[str], data: st.D
             assert TAP.search(told) is None
         elif TAP.search(told) is None:
             sameness.learn(told)
+
+
+def test_one_frame_with_its_end_is_known_at_once() -> None:
+    sameness = taught(frame("a"))
+    assert all(sameness.is_one(frame(text) + END) for text in ("", "b", "ü", "{}[]:"))
+    assert not Sameness().is_one(b"")
+    assert not sameness.is_one(frame("b"))
+    assert not sameness.is_one(frame("b") + END + frame("c") + END)
+    assert not sameness.is_one(frame("b").replace(b'"b"', b'"\r"') + END)
+    assert not sameness.is_one(frame("b").replace(b'"b"', b'"\n\ndata: [DONE]\n\n"') + END)
+    assert not sameness.is_one(b": ping" + END)
+
+
+@given(st.lists(st.text('ab"\\\r\n{}', max_size=6), max_size=4), st.integers(0, 400), st.integers(0, 400))
+def test_what_is_one_fits_whatever_it_is_cut_from(texts: list[str], start: int, end: int) -> None:
+    sameness = taught(frame("a"))
+    block = b"".join(frame(text) + END for text in texts)
+    for part in (block, block[start:end], frame("a")[:start] + block):
+        if sameness.is_one(part):
+            assert part.endswith(END)
+            assert part.count(END) == 1
+            assert sameness.fits(part.removesuffix(END))
+            assert TAP.search(part) is None
