@@ -46,7 +46,12 @@ OWN_TOOLS = (
 _ALIKE: JsonObject = {
     "security": {"auth": {"selectedType": "openai"}, "folderTrust": {"enabled": False}},
     "privacy": {"usageStatisticsEnabled": False},
-    "general": {"enableAutoUpdate": False, "disableAutoUpdate": True},
+    "general": {
+        "enableAutoUpdate": False,
+        "disableAutoUpdate": True,
+        "preventSystemSleep": False,  # else it starts a program at each answer, which takes it 5 ms
+        "chatRecording": False,  # else callers' words are on the disk
+    },
     "ui": {"enableFollowupSuggestions": False},
     "model": {"skipStartupContext": True, "skipNextSpeakerCheck": True, "skipLoopDetection": True},
     "outboundCorrelation": {"allowDynamicHeaderValues": True},
