@@ -37,6 +37,8 @@ class Credential:
     """The most requests under way at a time; 0: any number."""
     reserve_percent: int = 0
     """The share of each usage window that is left to its owner."""
+    error_rules: tuple[object, ...] = ()
+    """What its errors mean, as its owner says; who judges them knows how to read it."""
     is_http_only: bool = False
     """Its provider is never asked over a WebSocket."""
     project: str = ""

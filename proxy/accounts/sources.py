@@ -50,12 +50,13 @@ _KEYS: tuple[tuple[str, str, str], ...] = (
 """Variable, provider, and the variable that sends the key elsewhere."""
 _KEPT = frozenset(
     {"disabled", "prefix", "proxy-url", "priority", "weight", "note", "headers", "excluded-models", "label"}
+    | {"request-scoped-errors"}
     | {"project-id", "email", "location", "service-account", "models"}
 )
 """Members of the well-known system's files that mean the same here."""
 _TELL_TALE = {"fingerprint-profile", "timezone"}
 _WITHOUT_EQUIVALENT = frozenset(
-    {"websockets", "request-retry", "disable-cooling", "model-aliases", "request-scoped-errors", "tool-prefix-disabled"}
+    {"websockets", "request-retry", "disable-cooling", "model-aliases", "tool-prefix-disabled"}
 )
 
 

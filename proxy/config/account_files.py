@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from auth.secret import Secret
 from proxy.config import checks
 from proxy.config.complaints import Complaints
+from proxy.config.error_rules import KEYS_OWN, ErrorRule
 from proxy.config.json_schema import group_schema
 from proxy.config.nodes import node_of
 from proxy.config.provider_keys import CONCURRENCY, HEADERS, PERCENT, PROXY, WEIGHT, ModelAlias, ProviderKey
@@ -100,6 +101,7 @@ class Account:
         (), "Models never to use with it; * stands for anything.", Limits(check=checks.filled)
     )
     headers: Mapping[str, str] = setting(_NO_HEADERS, "Headers sent with each of its requests.", HEADERS)
+    request_scoped_errors: tuple[ErrorRule, ...] = setting((), KEYS_OWN)
     label: str = setting("", "What lists and decisions call it; empty: the file's name.", _LABEL)
     note: str = setting("", "For humans only.")
     disabled: bool = setting(default=False, sentence="Keep it, and do not use it.")

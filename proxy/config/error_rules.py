@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from proxy.config import checks
 from proxy.config.settings import Fault, Limits, required, setting
 
+KEYS_OWN = "What its errors mean; before what holds for its kind. The first rule that fits decides."
 ErrorAction: TypeAlias = Literal["stop", "stop-and-cooldown", "continue", "continue-and-cooldown"]
 
 

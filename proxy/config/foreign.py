@@ -29,7 +29,6 @@ _DISGUISE = _refused("it makes requests look like another client's; we always go
 _UNDISGUISED = _refused("there is no disguise to switch off; take the line out")
 _CLUSTER = _ignored("there is no such cluster mode")
 _COOLING = _ignored("cooldowns follow what the provider says, are bounded, and never lock out the last account")
-_ERRORS = _ignored("which errors stop the rotation is decided per provider")
 _NAMED = _ignored("the client's own name for a model always comes back")
 _MODEL = _ignored("it is known from the provider or not needed")
 _ANTIGRAVITY = _ignored("there are no Antigravity accounts here")
@@ -91,7 +90,6 @@ _FOREIGN: Mapping[str, Mapping[str, Foreign]] = {
         "rebuild-mid-system-message": _DISGUISE,
         "disable-cooling": _COOLING,
         "request-retry": _ignored("request-retry holds for all keys"),
-        "request-scoped-errors": _ERRORS,
         "alpha-search": _ignored("the provider's own list of models is used"),
         "support-prompt-cache-key": _ignored("a prompt cache key is passed on as it came"),
         "display-name": _MODEL,

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from auth.secret import Secret
 from proxy.config import checks
+from proxy.config.error_rules import KEYS_OWN, ErrorRule
 from proxy.config.settings import Limits, required, setting
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -58,6 +59,7 @@ class ProviderKey:
     websockets: bool = setting(
         default=True, sentence="Ask over a WebSocket where the client does and the provider can; false: over HTTP."
     )
+    request_scoped_errors: tuple[ErrorRule, ...] = setting((), KEYS_OWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,3 +92,4 @@ class CompatibleProvider:
     headers: Mapping[str, str] = setting(_NO_HEADERS, "Headers sent with each of its requests.", HEADERS)
     priority: int = setting(0, "Higher is served first; lower only when nobody higher is ready.")
     disabled: bool = setting(default=False, sentence="Keep the entry, and do not use it.")
+    request_scoped_errors: tuple[ErrorRule, ...] = setting((), KEYS_OWN)

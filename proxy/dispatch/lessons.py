@@ -6,9 +6,11 @@ Every head may tell of usage windows; a failure is judged by the table of its wi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from auth.pool import Lease
 from auth.standing import ALL_MODELS, Setback
+from proxy.config.error_rules import ErrorRule
 from proxy.dispatch.decision import Candidate, Scope, Verdict
 from proxy.dispatch.shared import Shared
 from proxy.dispatch.verdict import judge
@@ -43,8 +45,9 @@ def learn(
     request_id: str,
 ) -> Verdict:
     """`headers`: the upstream's."""
-    provider = candidate.provider
-    verdict = judge(provider.wire, failure, headers, shared.clock.unix(), candidate.model, rules=provider.error_rules)
+    provider, unix = candidate.provider, shared.clock.unix()
+    own = cast("tuple[ErrorRule, ...]", candidate.credential.error_rules)
+    verdict = judge(provider.wire, failure, headers, unix, candidate.model, rules=(*own, *provider.error_rules))
     if verdict.scope == "none":
         return verdict
     setback = Setback(

@@ -90,7 +90,7 @@ def _ruled(rule: ErrorRule, reset: Reset | None) -> Verdict:
         scope="model" if rests else "none",
         cooldown_seconds=None if not rests else reset.seconds if reset is not None else RULED_SECONDS,
         is_stated=rests and reset is not None,
-        why=f"oauth-request-scoped-errors says {rule.action} of {rule.status}",
+        why=f"request-scoped-errors says {rule.action} of {rule.status}",
     )
 
 

@@ -104,6 +104,7 @@ def credential_of(key: ProviderKey, *, provider: str, own_id: str, label: str, p
         excluded_models=key.excluded_models,
         headers=key.headers,
         is_http_only=not key.websockets,
+        error_rules=key.request_scoped_errors,
     )
 
 
@@ -123,6 +124,7 @@ def _compatible(entry: CompatibleProvider, name: str, ids: _Ids, proxy_url: str)
             reserve_percent=key.reserve_percent,
             models=offered(entry.models),
             headers=entry.headers,
+            error_rules=entry.request_scoped_errors,
             is_disabled=entry.disabled,
         )
 

@@ -179,6 +179,7 @@ def _account(account: Account, provider: Provider, own_id: str, name: str, token
         models=offered(account.models),
         excluded_models=account.excluded_models,
         headers=account.headers,
+        error_rules=account.request_scoped_errors,
         is_disabled=account.disabled,
     )
 

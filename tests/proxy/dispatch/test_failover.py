@@ -11,6 +11,7 @@ import pytest
 from multidict import CIMultiDict
 
 from auth.standing import READY
+from proxy.config.error_rules import ErrorRule
 from proxy.config.provider_keys import ModelAlias
 from proxy.config.schema import Config, Routing, Streaming
 from proxy.dispatch import attempt, failover
@@ -79,6 +80,22 @@ async def test_failover_on_statuses(lab: Any, make: Any, status: int) -> None:
     assert msgspec.json.decode(await lab.read(outcome)) == ANSWER
     assert [attempt.status for attempt in outcome.report.attempts] == [status, 200]
     assert dict(outcome.headers)["x-proxy-attempts"] == "2"
+
+
+@pytest.mark.parametrize(("action", "asked"), [("continue", 2), ("stop", 1)])
+async def test_what_a_key_s_owner_says_of_an_error_comes_first(lab: Any, make: Any, action: Any, asked: int) -> None:
+    """Of the key alone: the client's own fault is told for it, or taken for the account's."""
+    own = make.keys("k1", request_scoped_errors=(ErrorRule(status=400, match=("too few",), action=action),))
+    dispatcher = lab.dispatcher(
+        Config(claude_api_key=own + make.keys("k2"), routing=Routing(strategy="fill-first")),
+        [make.whole(BAD_REQUEST, 400), make.whole(ANSWER)],
+    )
+    if action == "stop":
+        assert "too few" in (await refused(dispatcher, lab.inquiry("anthropic", BODY))).failure.message
+    else:
+        outcome = await dispatcher.open(lab.inquiry("anthropic", BODY))
+        assert msgspec.json.decode(await lab.read(outcome)) == ANSWER
+    assert len(lab.upstream.calls) == asked
 
 
 @pytest.mark.parametrize("fault", [Unreachable("refused"), Silent("no head"), Broken("reset")])
