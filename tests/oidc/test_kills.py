@@ -85,18 +85,23 @@ async def test_a_server_that_is_killed_loses_no_login(provider: Provider, tmp_pa
     assert sum(outcomes.values()) == ROUNDS // AT_ONCE * AT_ONCE
 
 
-async def holder(login: OwnLogin, data: Path) -> int:
-    """The process that refreshes, once there is one."""
+async def holder(server: int, login: OwnLogin, data: Path) -> int | None:
+    """The process that refreshes for that server, once there is one; None: it was done before anybody looked."""
     path = Homes(data).path_of(login.home) / lease.NAME
     while True:
         with contextlib.suppress(OSError, IndexError, ValueError):
             return int(path.read_text().splitlines()[1].split()[0])
+        try:
+            os.kill(server, 0)
+        except ProcessLookupError:
+            return None
         await asyncio.sleep(0.001)
 
 
 async def kill_in_the_middle(servers: Servers, login: OwnLogin, data: Path) -> None:
-    await servers.start(login, data)
-    child = await holder(login, data)
+    child = await holder(await servers.start(login, data), login, data)
+    if child is None:
+        return
     await asyncio.sleep(CHANCE.uniform(0.0, 0.12))
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
