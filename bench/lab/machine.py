@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import random
 import shutil
 import socket
 import subprocess
@@ -12,6 +14,7 @@ from pathlib import Path
 
 SOURCES = Path(__file__).parent
 PROC = Path("/proc")
+PORTS = 20_000, 32_000
 
 
 def compile_tools(folder: Path) -> None:
@@ -37,9 +40,14 @@ def pinned(core: int, *words: str) -> list[str]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """That is still free when a gateway comes to it: of those that the system gives to nobody who does not ask for it
+    by name.
+    """
+    while True:
+        port = random.randint(*PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def family(pid: int) -> Iterator[int]:

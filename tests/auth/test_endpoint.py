@@ -73,15 +73,15 @@ def test_T31_a_server_s_words_are_shown_short_and_on_one_line() -> None:
 
 
 async def test_nothing_was_sent_where_nobody_listens() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with pytest.raises(Unreached, match=r"127\.0\.0\.1 is not reached"):
-        await endpoint.post(f"http://127.0.0.1:{port}/token", {})
-    with pytest.raises(Unreached):
-        await endpoint.post("http://127.0.0.1:1/token", {}, proxy_url=f"http://127.0.0.1:{port}")
-    with pytest.raises(Unreached):
-        await endpoint.post("http://127.0.0.1:1/token", {}, proxy_url=f"socks5://127.0.0.1:{port}")
+    with socket.socket() as nobody:  # has a port, and does not listen
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        with pytest.raises(Unreached, match=r"127\.0\.0\.1 is not reached"):
+            await endpoint.post(f"http://127.0.0.1:{port}/token", {})
+        with pytest.raises(Unreached):
+            await endpoint.post("http://127.0.0.1:1/token", {}, proxy_url=f"http://127.0.0.1:{port}")
+        with pytest.raises(Unreached):
+            await endpoint.post("http://127.0.0.1:1/token", {}, proxy_url=f"socks5://127.0.0.1:{port}")
     with pytest.raises(Unreached):
         await endpoint.post("no address", {})
 

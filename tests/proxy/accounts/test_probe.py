@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
@@ -117,8 +118,10 @@ async def test_what_it_says(vendor: Vendor, status: int, body: str, works: bool,
     assert headers["anthropic-version"]
 
 
-async def test_nobody_there(unused_tcp_port: int) -> None:
-    works, why = await asked(Vendor(url=f"http://127.0.0.1:{unused_tcp_port}"), COMPATIBLE)
+async def test_nobody_there() -> None:
+    with socket.socket() as nobody:  # has a port, and does not listen
+        nobody.bind(("127.0.0.1", 0))
+        works, why = await asked(Vendor(url=f"http://127.0.0.1:{nobody.getsockname()[1]}"), COMPATIBLE)
     assert not works
     assert "sk-very-secret" not in why
     assert why
