@@ -6,10 +6,11 @@ Secrets are in no list. A file goes out whole by ``/auth-files/download`` only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar, cast
 
+from auth.credential import Credential
 from auth.document import Document
 from auth.guarded import check_name
 from auth.refusal import Changed, Missing, Refused
@@ -24,6 +25,7 @@ from management.routes import FORM, JSON, OK, Ask, Parameter, Reply, Route, Sche
 from management.selection import BY, WORDS, selected
 from management.state import State
 from proxy.config.settings import JsonValue
+from proxy.dispatch.reach import Reach
 
 T = TypeVar("T")
 PAGE_MAX = 1000
@@ -196,21 +198,22 @@ async def set_fields(ask: Ask) -> Reply:
 async def models_of(ask: Ask) -> Reply:
     """What clients can ask of one account."""
     account = found(ask.state, ask.query.get("name"), ask.query.get("auth_index"))
-    return Reply(body={"models": await asyncio.to_thread(lambda: [*_models(ask.state, account.id)])})
+    if account.credential is None:
+        return Reply(body={"models": []})
+    return Reply(body={"models": await asyncio.to_thread(_models, ask.state, account.credential)})
 
 
-def _models(state: State, credential_id: str) -> Iterator[dict[str, object]]:
-    catalogue = state.snapshot().catalogue
-    for model in catalogue.models():
-        candidates = catalogue.find(model.id, "generate", "").candidates
-        serving = [each for each in candidates if each.credential.id == credential_id]
-        if serving:
-            yield {
-                "id": model.id,
-                "display_name": model.display_name or model.id,
-                "type": serving[0].provider.name,
-                "owned_by": model.owner or serving[0].provider.name,
-            }
+def _models(state: State, credential: Credential) -> list[dict[str, object]]:
+    """Whatever they can be asked for: there are some that only draw."""
+    return [
+        {
+            "id": model.id,
+            "display_name": model.display_name or model.id,
+            "type": credential.provider,
+            "owned_by": model.owner or credential.provider,
+        }
+        for model in state.snapshot().catalogue.within(Reach(accounts=(credential.id,))).models()
+    ]
 
 
 _OBJECT: Schema = {"type": "object"}

@@ -25,6 +25,16 @@ async def listed(stage: Any, query: str = "") -> list[Any]:
     return found
 
 
+async def test_the_models_of_an_account_that_has_some_that_only_draw(stage: Any) -> None:
+    await put(stage, "one.json", ONE)
+    await put(stage, "two.json", {"type": "codex-api-key", "api-key": "sk-of-the-second-one"})
+    told = (await stage.get("/auth-files/models?name=two.json"))["models"]
+    assert {each["type"] for each in told} == {"openai"}
+    assert "chatgpt-image-latest" in {each["id"] for each in told}, "a request for it goes to this account"
+    (other,) = {each["type"] for each in (await stage.get("/auth-files/models?name=one.json"))["models"]}
+    assert other == "anthropic"
+
+
 async def test_a_file_comes_serves_rests_and_goes(stage: Any) -> None:
     assert (await put(stage, "one.json", ONE)).json == {"status": "ok"}
     path = stage.accounts / "one.json"
