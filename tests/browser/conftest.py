@@ -37,7 +37,7 @@ class Tab:
     complaints: list[str] = field(default_factory=list)
 
     def listen(self) -> None:
-        self.page.set_default_timeout(SECONDS_MAX * 1000)
+        self.page.context.set_default_timeout(SECONDS_MAX * 1000)
         self.page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 

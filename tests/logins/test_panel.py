@@ -52,6 +52,7 @@ class Panel:
             await card.get_by_role("link", name="Open the provider's page").first.click()
         page = await opened.value
         page.set_default_timeout(SECONDS_MAX * 1000)
+        await page.wait_for_load_state()
         return page
 
     async def shows_account(self, kind: str) -> None:

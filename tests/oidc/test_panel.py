@@ -34,7 +34,7 @@ async def page(stage: Any) -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = await browser.new_page(locale="en-GB")
-        page.set_default_timeout(SECONDS_MAX * 1000)
+        page.context.set_default_timeout(SECONDS_MAX * 1000)
         await page.goto(f"{stage.url}/management.html")
         await page.fill("input[name=key]", KEY)
         await page.click("button[type=submit]")
