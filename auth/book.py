@@ -157,7 +157,7 @@ class Book:
                 step, wave = old.step, old.wave
                 if setback.seconds is not None and not setback.is_stated:
                     return old
-            elif old.until is not None and now <= old.until + GUESS_SECONDS_MAX:
+            elif old.until is not None and (now <= old.until + GUESS_SECONDS_MAX or _is_refused_still(old, setback)):
                 step = old.step + 1
         new = Record(
             until=None if setback.seconds is None else now + cooldown_seconds(setback, step, chance),
@@ -212,3 +212,8 @@ class Book:
             del page[model]
         if not page:
             del self.pages[owner]
+
+
+def _is_refused_still(old: Record, setback: Setback) -> bool:
+    """Nothing has come of it in between, however long that was."""
+    return old.is_refused and setback.is_refused and not old.proven

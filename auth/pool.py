@@ -103,6 +103,11 @@ class Pool:
                 if standing is not READY and credential_id not in self._disabled:
                     yield (credential_id, model), standing
 
+    def refused(self) -> set[str]:
+        """Whose key or login was refused, was again when it was asked later, and has not served since."""
+        records = ((credential_id, page.get(ALL_MODELS)) for credential_id, page in self._accounts.pages.items())
+        return {each for each, record in records if record and record.is_refused and record.step > 1 > record.proven}
+
     # what acts calls
 
     def lend(self, key: Key, now: float, *, at_most: int = 0, shared: tuple[str, ...] = ()) -> Lease:

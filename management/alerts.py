@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-DEAD = frozenset({"broken", "error"})
+REFUSED = "refused"
+"""Its key, again and again: it is asked once in a while, and nobody counts on it."""
+DEAD = frozenset({"broken", "error", REFUSED})
 """Whose account stands so, only a human can help it."""
 UNABLE = frozenset({*DEAD, "cooling", "probing"})
 """Cannot serve now."""

@@ -21,7 +21,7 @@ import msgspec
 
 from auth.secret import Secret
 from management.accounts import Teller, accounts
-from management.alerts import Alert, Low, Picture, Repeats, Seen, alerts
+from management.alerts import DEAD, REFUSED, UNCOUNTED, Alert, Low, Picture, Repeats, Seen, alerts
 from management.state import State
 from proxy.config.webhooks import Webhook
 from proxy.providers.base import USER_AGENT
@@ -68,16 +68,17 @@ def key_of(secret: Secret) -> bytes:
 
 
 def picture_of(state: State) -> Picture:
-    teller = Teller(state)
-    return {account.id: _seen(teller.told(account)) for account in accounts(state)}
+    teller, refused = Teller(state), state.pool.refused()
+    return {account.id: _seen(teller.told(account), is_refused=account.id in refused) for account in accounts(state)}
 
 
-def _seen(told: Mapping[str, object]) -> Seen:
+def _seen(told: Mapping[str, object], *, is_refused: bool) -> Seen:
+    status = str(told["status"])
     windows = cast("Sequence[Mapping[str, object]]", told["windows"])
     return Seen(
         label=str(told["label"]),
         provider=str(told["provider"]),
-        state=str(told["status"]),
+        state=REFUSED if is_refused and status not in {*DEAD, *UNCOUNTED} else status,
         why=str(told["status_message"]),
         windows={
             str(each["name"]): float(used)

@@ -269,6 +269,24 @@ def test_a_refused_key_stays_so_whatever_shorter_limit_comes_and_over_a_restart(
     assert after.standing(KEY, 1.0).is_refused
 
 
+def test_who_is_refused_is_so_from_the_second_time_until_it_serves() -> None:
+    pool = Pool()
+    refused = Setback(model=ALL_MODELS, why="its key was refused", seconds=60.0, is_refused=True)
+    for lease in [pool.lend(KEY, 0.0), pool.lend(KEY, 0.0)]:
+        pool.fail(lease, refused, 1.0)
+    assert pool.refused() == set(), "one wave, which may be a fault of the provider's"
+    pool.fail(pool.lend(KEY, 100.0), refused, 100.0)
+    assert pool.refused() == {"account-1"}
+    assert pool.standing(KEY, 5000.0) is READY, "it may be asked, and is not believed"
+    pool.fail(pool.lend(KEY, 5000.0), refused, 5000.0)
+    assert pool.refused() == {"account-1"}, "however long nobody has asked it"
+    pool.succeed(pool.lend(KEY, 6000.0))
+    assert pool.refused() == set()
+    pool.fail(pool.lend(OTHER_MODEL, 6001.0), guessed(model=ALL_MODELS), 6001.0)
+    pool.fail(pool.lend(OTHER_MODEL, 6100.0), guessed(model=ALL_MODELS), 6100.0)
+    assert pool.refused() == set()
+
+
 def test_nobody_at_an_address_out_of_reach_is_beyond_doubt() -> None:
     pool = Pool()
     unreachable = Setback(model=ALL_MODELS, why="unreachable", seconds=1.0, is_transient=True)

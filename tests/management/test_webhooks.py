@@ -80,6 +80,20 @@ async def test_a_dead_account_and_its_recovery_are_told_and_signed(open_stage: A
         assert [each["type"] for each in await receiver.told(2)] == ["account.dead", "account.recovered"]
 
 
+async def test_a_key_that_is_refused_again_is_dead_until_it_serves(open_stage: Any, receiver: Receiver) -> None:
+    async with open_stage(config(receiver)) as stage:
+        pool, now = stage.house.pool, stage.house.clock.monotonic()
+        credential: str = stage.house.standpoint.snapshot.credentials[0].id
+        refused = Setback(model=ALL_MODELS, why="its key was refused", seconds=60.0, is_refused=True)
+        for at in (now - 300, now - 200):
+            pool.fail(pool.lend((credential, ALL_MODELS), at), refused, at)
+        (dead,) = await receiver.told(1)
+        assert (dead["type"], dead["data"]["account"]) == ("account.dead", credential)
+        assert (await stage.get("/cooldowns"))["cooldowns"] == [], "its rest is over, and nobody has asked it since"
+        pool.succeed(pool.lend((credential, ALL_MODELS), now))
+        assert [each["type"] for each in await receiver.told(2)] == ["account.dead", "account.recovered"]
+
+
 async def test_a_receiver_that_fails_gets_the_same_message_again(open_stage: Any, receiver: Receiver) -> None:
     receiver.failing = 2
     async with open_stage(config(receiver)) as stage:
