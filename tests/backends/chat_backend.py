@@ -22,7 +22,7 @@ USAGE = {
     "completion_tokens_details": {"reasoning_tokens": 4},
     "total_tokens": 39,
 }
-_OF_QWEN = "<system-reminder>"
+_OF_QWEN = "<system-reminder>\nNo skills are currently available."
 _OF_OPENCODE = "\nYou are powered by the model named "
 _numbers = itertools.count(1)
 
