@@ -210,6 +210,10 @@ def _state_in(ask: Ask) -> str:
     return state
 
 
+async def no_antigravity(_ask: Ask) -> Reply:
+    raise Refusal(409, "there are no Antigravity accounts here: no official program of theirs serves others")
+
+
 async def auth_status(ask: Ask) -> Reply:
     """Always 200: what panels poll."""
     ticket = board_of(ask).find(_state_in(ask))
@@ -235,7 +239,7 @@ async def end_session(ask: Ask) -> Reply:
 
 async def callback(ask: Ask) -> Reply:
     """What the browser was sent back with, from a machine that it could not come back to."""
-    sent = await ask.read(Callback)
+    sent = await ask.read(Callback) if ask.request.method == "POST" else msgspec.convert({**ask.query}, Callback)
     states = Answer.of_paste(sent.redirect_url).states if sent.redirect_url else (sent.state,)
     if len(states) != 1 or not _STATE.fullmatch(states[0]):
         raise _callback_refusal(400, "invalid state")
@@ -312,6 +316,15 @@ ROUTES = (
     *(_url_route(name, kind, is_device=is_device) for name, (kind, is_device) in PANEL_NAMES.items()),
     Route(
         method="GET",
+        path="/antigravity-auth-url",
+        handler=no_antigravity,
+        sentence="Says that there are no such accounts here.",
+        parameters=(Parameter(name="is_webui", sentence="Sent by panels; it changes nothing here.", schema={}),),
+        reply=_OBJECT,
+        statuses=(409,),
+    ),
+    Route(
+        method="GET",
         path="/get-auth-status",
         handler=auth_status,
         sentence="How a login stands: wait, ok or error.",
@@ -335,5 +348,22 @@ ROUTES = (
         sentence="What a browser was sent back with, for the login whose state it carries.",
         body=Callback,
         statuses=(404, 409, 413, 503),
+    ),
+    Route(
+        method="GET",
+        path="/oauth-callback",
+        handler=callback,
+        sentence="The same in the query.",
+        parameters=tuple(
+            Parameter(name=name, sentence=sentence)
+            for name, sentence in {
+                "provider": "Whose login it is.",
+                "redirect_url": "The address that the browser could not open; or its parts:",
+                "code": "The code.",
+                "state": "As it was given when the login began.",
+                "error": "Why there is no code.",
+            }.items()
+        ),
+        statuses=(404, 409, 503),
     ),
 )

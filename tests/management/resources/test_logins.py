@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -187,11 +188,28 @@ async def test_T25_a_callback_without_the_state_changes_nothing(stage: Any) -> N
         ),
         ({"provider": "codex", "error": "access_denied"}, 400),
     ):
-        answer = await stage.ask("POST", "/oauth-callback", sent)
-        assert (answer.status, answer.json["status"]) == (status, "error")
+        for answer in (
+            await stage.ask("POST", "/oauth-callback", sent),
+            await stage.ask("GET", f"/oauth-callback?{urlencode(sent)}"),
+        ):
+            assert (answer.status, answer.json["status"]) == (status, "error")
     assert await stage.get("/get-auth-status?state=the-state-of-this-login") == {"status": "wait"}
     without_key = await stage.ask("POST", "/oauth-callback", {"state": "the-state-of-this-login"}, key=None)
     assert without_key.status == 401
+
+
+async def test_a_callback_by_query_counts_once_and_needs_the_key(stage: Any) -> None:
+    await stage.get("/codex-auth-url")
+    path = "/oauth-callback?provider=codex&code=good&state=the-state-of-this-login"
+    assert (await stage.ask("GET", path, key=None)).status == 401
+    assert (await stage.ask("GET", path)).json == {"status": "ok"}
+    await ended(stage, "the-state-of-this-login")
+    assert (await stage.ask("GET", path)).status == 409
+
+
+async def test_what_cannot_be_logged_in_to_says_so(stage: Any) -> None:
+    told = await stage.ask("GET", "/antigravity-auth-url?is_webui=true")
+    assert (told.status, "no Antigravity accounts" in told.json["error"]) == (409, True)
 
 
 async def test_a_panel_cancels(stage: Any) -> None:
