@@ -190,6 +190,9 @@ class CodexRelay:
     # a turn
 
     async def _turn(self, line: Line, request: web.BaseRequest) -> web.StreamResponse:
+        body = await body_of(
+            request
+        )  # first: who is waited for no more would never hear that it broke off in the middle
         thread = request.headers.get("thread-id", "")
         exchange = line.expected.pop(thread, None) if _kind(request) == "turn" else None
         if exchange is None:
@@ -200,7 +203,7 @@ class CodexRelay:
         if any(request.headers.get(name) != value for name, value in _account(call).items()):
             exchange.fail(Broken("the codex CLI asked in another account's name, and was stopped"))
             return _refusal("this is another account's")
-        call = replace(call, method="POST", headers=_headers(request), body=await body_of(request))
+        call = replace(call, method="POST", headers=_headers(request), body=body)
         answer = await exchange.send(self._http, call)
         if answer is None:
             return _refusal("the backend did not answer")

@@ -9,6 +9,7 @@ import aiohttp
 import msgspec
 import pytest
 from multidict import CIMultiDict
+from yarl import URL
 
 from proxy.errors import Broken, Unreachable, UpstreamError
 from proxy.upstream.base import Answer, Call
@@ -124,6 +125,21 @@ async def test_a_second_try_goes_nowhere(quay: Quay) -> None:
     async with quay.asking("thread-1") as response:
         assert response.status == 400
     assert (len(quay.http.calls), quay.strays) == (1, ["thread-1"])
+
+
+async def test_a_request_that_breaks_off_in_its_body_leaves_its_caller_to_be_told(quay: Quay) -> None:
+    exchange = quay.line.expect("thread-1", quay.call())
+    url = URL(quay.line.address)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = 'thread-id: thread-1\r\nx-codex-turn-metadata: {"request_kind":"turn"}\r\ncontent-length: 99\r\n\r\n'
+    writer.write(f"POST {url.path}/codex/responses HTTP/1.1\r\nhost: x\r\n{head}begun".encode())
+    async with quay.session.get(f"{quay.line.address}/nothing"):
+        """The relay has read it by now: both came by the same loop, one after the other."""
+    writer.close()
+    await reader.read()
+    quay.relay.remove(quay.line)
+    with pytest.raises(Broken, match="the codex CLI has ended"):
+        await exchange.answered
 
 
 async def test_another_account_s_name_is_refused(quay: Quay) -> None:
