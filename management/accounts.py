@@ -13,7 +13,7 @@ from auth.standing import ALL_MODELS, Standing
 from auth.store import Entry
 from management.refusal import absent, invalid
 from management.state import State, auth_index
-from proxy.config.account_files import AccountFile
+from proxy.config.account_files import AccountFile, AccountKey
 from proxy.config.settings import JsonValue
 from proxy.providers.enrolled import account_id
 
@@ -53,6 +53,7 @@ class Teller:
         if entry is not None and entry.document is not None:
             fields = entry.document.fields
         kind = entry.value.kind if entry is not None and entry.value is not None else ""
+        settings = entry.value.settings if entry is not None and entry.value is not None else None
         status, why, until = self._standing(account)
         told: dict[str, object] = {
             "id": account.id,
@@ -67,7 +68,10 @@ class Teller:
             "unavailable": status in {"cooling", "broken", "error"},
             "runtime_only": False,
             "source": "file" if entry is not None else "config",
+            "account_type": "api_key" if settings is None or isinstance(settings, AccountKey) else "oauth",
+            "account": fields.get("email") or "",
             "email": fields.get("email") or "",
+            "project_id": getattr(settings, "project_id", ""),
             "note": fields.get("note") or "",
             "in_flight": self._state.pool.in_flight(account.id),
             "next_retry_after": _iso(until),
