@@ -80,7 +80,9 @@ async def explain(ask: Ask) -> Reply:
     except AccessDenied as error:
         made = _turned_away(ask.state, Failure.of(error))
     except UnknownModel as error:
-        raise absent(error.message) from error
+        if not draft.key:
+            raise absent(error.message) from error
+        made = _turned_away(ask.state, Failure.of(error))  # by the key's terms, as likely as not
     except ProxyError as error:
         raise invalid(error.message) from error
     else:

@@ -132,6 +132,7 @@ async def test_a_dry_run_tells_what_the_keys_terms_say(open_stage: Any) -> None:
     keys = """api-keys:
   - {name: ann, api-key: the-key-of-ann-1, networks: [10.0.0.0/8], requests-per-minute: 1}
   - {name: bob, api-key: the-key-of-bob-1, expires: 2026-01-31}
+  - {name: eve, api-key: the-key-of-eve-1, models: [sandbox-claude]}
 limits: {ip: {requests-per-minute: 1}}
 """
     async with open_stage(keys) as stage:
@@ -149,6 +150,9 @@ limits: {ip: {requests-per-minute: 1}}
         assert (await stage.ask("POST", "/explain?key=ann&address=10.1.2.3", BODY)).json["chosen"] is not None
         late = (await stage.ask("POST", "/explain?key=bob", BODY)).json["refusal"]
         assert (late["status"], late["code"]) == (401, "expired_api_key")
+        other = (await stage.ask("POST", "/explain?key=eve", BODY)).json["refusal"]
+        assert (other["status"], other["code"]) == (404, "model_not_found")
+        assert "is for sandbox-claude only" in other["message"]
         assert (await stage.ask("POST", "/explain?address=here", BODY)).status == 400
 
 
