@@ -61,10 +61,7 @@ def adopted(text: str, *, ours: Mapping[str, JsonValue] = MappingProxyType({})) 
         if key in tree:
             notes.extend(move(tree, tree.pop(key)))
     kept = _kept(group_kind(Config), tree, "", notes)
-    for key, value in ours.items():
-        if key not in cast("_Tree", kept):
-            cast("_Tree", kept)[key] = value
-            notes.append(Note(key, "kept", "as it is here"))
+    notes.extend(_filled(cast("_Tree", kept), ours, ""))
     result = _HEAD + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, default_flow_style=False)
     try:
         parse(result.encode(), name="file")
@@ -93,6 +90,17 @@ def _kept(kind: Kind, value: JsonValue, path: str, notes: list[Note]) -> JsonVal
             return {key: _kept(item, each, f"{path}.{key}", notes) for key, each in value.items()}
         case _:
             return value
+
+
+def _filled(tree: _Tree, ours: Mapping[str, JsonValue], path: str) -> Iterator[Note]:
+    """An empty text says as little as none: theirs has one where there is no management key."""
+    for key, value in ours.items():
+        theirs = tree.get(key)
+        if isinstance(theirs, dict) and isinstance(value, dict):
+            yield from _filled(theirs, value, f"{path}{key}.")
+        elif theirs is None or theirs == "":
+            tree[key] = value
+            yield Note(f"{path}{key}", "kept", "as it is here")
 
 
 def _left_out(path: str) -> Note:

@@ -34,3 +34,14 @@ async def test_what_is_no_good_changes_nothing(open_stage: Any) -> None:
         assert (await stage.ask("POST", "/import/config?apply=true", b"port: x\n")).status == 422
         assert (await stage.ask("POST", "/import/config", b"- x\n")).status == 400
         assert stage.config.read_bytes() == before
+
+
+async def test_the_management_key_stays_where_theirs_has_none(stage: Any) -> None:
+    theirs = b'remote-management: {allow-remote: true, secret-key: ""}\nrequest-retry: 1\n'
+    before = stage.house.config.remote_management.secret_key
+    applied = await stage.ask("POST", "/import/config?apply=true", theirs, Content_Type="application/yaml")
+    assert applied.status == 200, applied.body
+    assert {"path": "remote-management.secret-key", "outcome": "kept", "why": "as it is here"} in applied.json["report"]
+    now = stage.house.config.remote_management
+    assert (now.secret_key, now.allow_remote) == (before, True)
+    assert (await stage.get("/request-retry")) == {"request-retry": 1}
