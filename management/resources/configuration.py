@@ -9,13 +9,28 @@ from management.editing import replace
 from management.masking import Masked
 from management.refusal import Refusal, invalid
 from management.routes import ANY, YAML, Ask, Reply, Route, Schema
+from management.state import State
 from proxy.config.json_schema import json_schema
 from proxy.config.load import digest_of, parse, read
 from proxy.errors import ConfigError
 
 
 async def get_config(ask: Ask) -> Reply:
-    return Reply(body=Masked(ask.state.config()).settings)
+    """What is in force. Its ETag is the file's, for ``If-Match`` of any change: none where the file says otherwise."""
+    state = ask.state
+    before = await _digest(state)
+    await state.reload()
+    is_the_file = before is not None and state.reload_error() is None and before == await _digest(state)
+    return Reply(body=Masked(state.config()).settings, headers={"ETag": f'"{before}"'} if is_the_file else {})
+
+
+async def _digest(state: State) -> str | None:
+    """Of the file; None: there is none that can be read."""
+    try:
+        raw = await asyncio.to_thread(read, state.config_path)
+    except ConfigError:
+        return None
+    return None if raw is None else digest_of(raw)
 
 
 async def get_yaml(ask: Ask) -> Reply:

@@ -22,6 +22,18 @@ async def test_the_text_goes_out_masked_and_comes_back_whole(open_stage: Any) ->
         assert put.headers["ETag"] == (await stage.ask("GET", "/config.yaml")).headers["ETag"]
 
 
+async def test_what_was_read_as_json_is_changed_only_as_long_as_it_is_so(stage: Any) -> None:
+    read = await stage.ask("GET", "/config")
+    assert read.headers["ETag"] == (await stage.ask("GET", "/config.yaml")).headers["ETag"]
+    stage.config.write_text(stage.config.read_text() + "# of somebody else\n")
+    stale = await stage.ask("PUT", "/request-retry", {"value": 1}, If_Match=read.headers["ETag"])
+    assert stale.status == 412
+    fresh = (await stage.ask("GET", "/config")).headers["ETag"]
+    assert (await stage.ask("PUT", "/request-retry", {"value": 1}, If_Match=fresh)).status == 200
+    stage.config.write_text("prot: 1\n")
+    assert "ETag" not in (await stage.ask("GET", "/config")).headers, "that is not what is in force"
+
+
 async def test_faults_have_codes_and_lines(stage: Any) -> None:
     before = stage.config.read_bytes()
     for text, status, code, line in (
