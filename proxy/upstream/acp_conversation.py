@@ -11,8 +11,10 @@ from proxy.hub.residue import JsonObject, JsonValue
 from proxy.upstream.acp_exchange import Exchange
 from proxy.upstream.acp_script import Called, Fate
 
-READY_SECONDS_MAX = 5.0
-"""After the end of an answer, until the CLI waits for what comes next: some milliseconds."""
+READY_SECONDS_MAX = 30.0
+"""After the end of an answer, until the CLI waits for what comes next: some milliseconds; seconds where the machine is
+so busy that a new conversation would be there no sooner.
+"""
 
 
 @dataclass(slots=True, eq=False)

@@ -146,8 +146,8 @@ class CliPool:
         )
 
     async def claim(self, kind: Kind[W_co], account: CliAccount, wish: Wish, *, seconds: float) -> Claim[W_co]:
-        """Waits at most so long for a free process, in the order of arrival. Raises `Busy`, or what `kind.start` raises
-        (an `UpstreamError`: nothing was asked).
+        """Waits at most so long for a free process, in the order of arrival; one that is starting takes its own time.
+        Raises `Busy`, or what `kind.start` raises (an `UpstreamError`: nothing was asked).
         """
         if self._is_closed or len(self._queue) >= self.room.queue_max:
             raise Busy(f"{len(self._queue)} requests already wait for an official CLI; the server is at its limit")
@@ -158,13 +158,9 @@ class CliPool:
         self._seat_all()
         claim: Claim[W_co] | None = None
         try:
-            async with asyncio.timeout(seconds):
-                process, kept = await waiting.seated
-                worker = await asyncio.shield(process.starting)
+            process, kept = await self._seated(waiting, seconds)
+            worker = await asyncio.shield(process.starting)
             claim = Claim(self, process, worker, kept, wish)  # type: ignore[arg-type]  # its kind is the one asked for
-        except TimeoutError:
-            room = f"{self.room.account_processes_max} of one account, {self.room.processes_max} of all"
-            raise Busy(f"no official CLI came free within {seconds:.0f} s ({room})") from None
         finally:
             if claim is None:
                 self._unseat(waiting)
@@ -199,6 +195,15 @@ class CliPool:
         self._seat_all()
 
     # seats
+
+    async def _seated(self, waiting: _Waiting, seconds: float) -> tuple[Process, Kept | None]:
+        """Raises `Busy`."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await waiting.seated
+        except TimeoutError:
+            room = f"{self.room.account_processes_max} of one account, {self.room.processes_max} of all"
+            raise Busy(f"no official CLI came free within {seconds:.0f} s ({room})") from None
 
     def _seat_all(self) -> None:
         """Everybody in the order of arrival; who cannot be seated yet keeps no other account waiting."""

@@ -19,8 +19,10 @@ from proxy.upstream.cli_traces import CliTraces, resident_bytes
 from proxy.upstream.codex_relay import CodexRelay, Line, Unasked
 from proxy.upstream.codex_request import Turn
 
-READY_SECONDS_MAX = 5.0
-"""After the end of an answer, until Codex waits for what comes next: some milliseconds."""
+READY_SECONDS_MAX = 30.0
+"""After the end of an answer, until Codex waits for what comes next: some milliseconds; seconds where the machine is so
+busy that a new thread would be there no sooner.
+"""
 _UNWANTED: tuple[JsonValue, ...] = (
     "account/rateLimits/updated", "item/agentMessage/delta", "item/completed", "item/reasoning/summaryPartAdded",
     "item/reasoning/summaryTextDelta", "item/reasoning/textDelta", "item/started", "thread/settings/updated",

@@ -170,6 +170,21 @@ async def test_nobody_waits_longer_than_they_said(machine: Machine) -> None:
         claim.leave()
 
 
+async def test_who_has_a_seat_waits_for_its_process_as_long_as_that_takes_to_start(machine: Machine) -> None:
+    """It is told what is amiss where it does not start: `Kind.start` has limits of its own."""
+    has_time = asyncio.Event()
+
+    async def start() -> None:
+        await has_time.wait()
+
+    machine.hurdle = start
+    claiming = asyncio.create_task(machine.claim(machine.kind(), b"hello", seconds=0.01))
+    await asyncio.wait([claiming], timeout=0.1)
+    assert not claiming.done()
+    has_time.set()
+    (await claiming).leave()
+
+
 async def test_a_full_line_is_closed(machine: Machine) -> None:
     machine.pool.room = Room(processes_max=1, queue_max=1)
     kind = machine.kind()
