@@ -12,6 +12,8 @@ from proxy.columns import in_columns
 from proxy.dispatch.snapshot import Snapshot
 from proxy.server.accounts import AccountState
 
+_SIMULATED = "sandbox-"
+"""How the names of their providers begin."""
 ACCOUNTS_SHOWN_MAX = 8
 
 
@@ -115,6 +117,8 @@ def render(facts: BannerFacts) -> list[str]:
     lines = [_title(f"proxy {facts.version}")]
     if facts.is_sandbox:
         told = "Sandbox: the accounts below are simulated. No login, no network, nothing is charged."
+        if not all(each.provider.startswith(_SIMULATED) for each in facts.accounts):
+            told = "Sandbox: simulated accounts stand beside your own, which are asked for real, and charged."
         lines.append(click.style(told, "yellow"))
     lines += ["", _title("Accounts"), *_accounts(facts)]
     lines += ["", _title("Endpoints"), *_endpoints(facts)]

@@ -111,7 +111,9 @@ def _serve_command(actions: Actions) -> click.Group:
             _config_option(),
             click.Option(["--host"], help="Listen here instead of the config's host."),
             click.Option(["--port"], type=click.IntRange(0, 65535), help="… and on this port; 0 takes a free one."),
-            click.Option(["--sandbox"], is_flag=True, help="Serve simulated accounts: no login, no network."),
+            click.Option(
+                ["--sandbox"], is_flag=True, help="Serve simulated accounts, beside your own if there are any."
+            ),
             click.Option(["--replay"], type=folder, help="Serve recorded exchanges from this folder."),
             click.Option(["--debug"], is_flag=True, help="Log more. Never bodies or secrets."),
             *login_options(),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import msgspec
 
@@ -9,6 +10,7 @@ from proxy.banner import ACCOUNTS_SHOWN_MAX, AccountLine, BannerFacts, as_text, 
 from proxy.config.provider_keys import ModelAlias, ProviderKey
 from proxy.config.schema import Config
 from proxy.dispatch.snapshot import Snapshot
+from proxy.providers import sandbox
 from proxy.server.app import AccountState
 
 SAMPLES = {"openai": "gpt", "anthropic": "claude", "gemini": "gemini"}
@@ -34,7 +36,10 @@ def test_it_shows_accounts_endpoints_and_lines_to_try() -> None:
 
 
 def test_it_says_that_the_sandbox_is_one() -> None:
-    assert "simulated" in as_text(facts(is_sandbox=True))
+    mixed = facts(is_sandbox=True)
+    assert "asked for real, and charged" in as_text(mixed)
+    alone = [AccountLine(label="one", provider=each.name, state="ready", models=1) for each in sandbox.PROVIDERS]
+    assert "nothing is charged" in as_text(replace(mixed, accounts=alone))
     assert "simulated" not in as_text(facts())
 
 
