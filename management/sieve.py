@@ -56,11 +56,14 @@ def _mark(salt: bytes, bits: int, stored: str) -> bytes:
 
 
 class SieveFile:
-    """`tell`: gets a sentence about what went wrong. A failing disk costs the owner his place in a crowd, no more."""
+    """`tell`: gets a sentence about what went wrong, each once: it is looked at again and again. A failing disk costs the
+    owner his place in a crowd, no more.
+    """
 
     def __init__(self, auth_dir: Path, tell: Callable[[str], object]) -> None:
         self.path = auth_dir / FOLDER / NAME
-        self._tell = tell
+        self._to = tell
+        self._told: set[str] = set()
 
     def read(self) -> Sieve | None:
         try:
@@ -80,3 +83,8 @@ class SieveFile:
             atomic.replace(self.path, msgspec.json.encode(sieve))
         except OSError as error:
             self._tell(f"{self.path} cannot be written: {error.strerror}")
+
+    def _tell(self, why: str) -> None:
+        if why not in self._told:
+            self._told.add(why)
+            self._to(why)
