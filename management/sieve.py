@@ -56,8 +56,8 @@ def _mark(salt: bytes, bits: int, stored: str) -> bytes:
 
 
 class SieveFile:
-    """`tell`: gets a sentence about what went wrong, each once: it is looked at again and again. A failing disk costs the
-    owner his place in a crowd, no more.
+    """`tell`: gets a sentence about what went wrong, each once: the file is looked at again and again. A failing disk
+    costs the owner his place in a crowd, no more.
     """
 
     def __init__(self, auth_dir: Path, tell: Callable[[str], object]) -> None:
