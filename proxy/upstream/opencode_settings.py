@@ -87,6 +87,7 @@ def _variables(place: Place) -> dict[str, str]:
     return {
         "OPENCODE_CONFIG": f"{place.talks}/{_SETTINGS}",
         "OPENCODE_CONFIG_CONTENT": alike.decode(),
+        "OPENCODE_DB": ":memory:",  # else callers' words are on the disk
         "OPENCODE_SERVER_PASSWORD": place.key,
         "OPENCODE_EXPERIMENTAL_OUTPUT_TOKEN_MAX": f"{_ENDLESS}",
         **dict.fromkeys(
