@@ -142,5 +142,6 @@ async def test_a_key_is_explained_what_it_sees(open_keys: Any) -> None:
         await stage.ask("PATCH", "/client-keys/laptop", {"accounts": ["nobody"]})
         body = {"model": "sandbox-gpt"}
         assert (await stage.ask("POST", "/explain", body)).status == 200
-        assert (await stage.ask("POST", "/explain?key=laptop", body)).status == 404
+        told = (await stage.ask("POST", "/explain?key=laptop", body)).json
+        assert (told["chosen"], told["refusal"]["status"], told["key"]["accounts"]) == (None, 404, ["nobody"])
         assert (await stage.ask("POST", "/explain?key=stranger", body)).status == 404
