@@ -28,7 +28,7 @@ Play = Callable[..., Awaitable[ReplayServer]]
 JSON: Pairs = (("Content-Type", "application/json"),)
 SSE: Pairs = (("Content-Type", "text/event-stream"),)
 SHORT = Deadlines(connect=0.3, head=0.3, idle=0.3, total=20)
-SHORT_HEAD = Deadlines(connect=60, head=0.3, idle=60, total=60)
+SHORT_HEAD = Deadlines(connect=2.0, head=0.3, idle=60, total=60)
 EVENT = 'data: {"text":"héllo"}\n\n'.encode()
 
 
