@@ -135,8 +135,8 @@ async def test_files_of_accounts(stage: Any) -> None:
     (told,) = (await stage.get("/auth-files?name=a.json"))["files"]
     wanted = (
         "id auth_index name type provider label status status_message disabled unavailable runtime_only source size "
-        "success failed recent_requests email account_type account project_id modtime updated_at next_retry_after priority "
-        "note weight"
+        "success failed recent_requests email account_type account project_id modtime updated_at next_retry_after "
+        "priority note weight"
     )
     assert set(wanted.split()) <= set(told)
     models = (await stage.get("/auth-files/models?name=a.json"))["models"]
