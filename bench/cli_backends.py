@@ -53,6 +53,11 @@ async def measure(bench: Bench) -> dict[str, list[Sample]]:
     return samples
 
 
+def _cpu(whose: str, samples: Sequence[Sample]) -> float:
+    """In ms."""
+    return statistics.median(float(getattr(one, whose)) for one in samples) * MILLI
+
+
 def tell(name: str, bench: Bench, samples: Mapping[str, Sequence[Sample]]) -> dict[str, float]:
     """The table; and the medians of what is added, in ms."""
     columns = ("median", "added", "at most", "there", "back", "our CPU", "its CPU")
@@ -67,17 +72,19 @@ def tell(name: str, bench: Bench, samples: Mapping[str, Sequence[Sample]]) -> di
             added[variant] = statistics.median(one.first - other.first for one, other in pairs) * MILLI
             there = statistics.median(one.there - other.there for one, other in pairs) * MILLI
             cells += [f"{added[variant]:.1f}", str(bench.targets.get(variant, ""))]
-            if not variant.startswith("cold"):
-                cells += [f"{there:.1f}", f"{added[variant] - there:.1f}"]
-                cells += [f"{statistics.median(getattr(one, whose) for one in each) * MILLI:.1f}"
-                          for whose in ("ours", "theirs")]  # fmt: skip
+            is_cold = variant.startswith("cold")
+            cells += ["", ""] if is_cold else [f"{there:.1f}", f"{added[variant] - there:.1f}"]
+            cells += ["" if is_cold else f"{_cpu('ours', each):.1f}", f"{_cpu('theirs', each):.1f}"]
         elif variant in bench.targets:
             added[variant] = median
             cells += ["", str(bench.targets[variant])]
         sys.stdout.write(f"{variant:24}" + "".join(f"{cell:>9}" for cell in cells) + "\n")
     for how in bench.colds(Path()):
         ratio = added[how] / added["continuing turn"]
-        sys.stdout.write(f"a continuing turn adds {ratio:.0f} times less than a CLI a request ({how})\n")
+        on = samples["continuing turn"]
+        spent = _cpu("theirs", samples[how]) / (_cpu("ours", on) + _cpu("theirs", on))
+        sys.stdout.write(f"a continuing turn adds {ratio:.0f} times less time than a CLI a request ({how}), ")
+        sys.stdout.write(f"for {spent:.0f} times less work\n")
     return {variant: round(value, 1) for variant, value in added.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import ssl
 import tempfile
 import time
@@ -148,6 +149,7 @@ class Bench(ABC):
         path = os.pathsep.join([str(MODULES / ".bin"), "/usr/bin", "/bin"])
         environment = {**self.stage.backend.environment, "HOME": str(home), "PATH": path, **cold.variables}
         await asyncio.sleep(REST_SECONDS)
+        before = _spent_by_ended()
         began = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
             *cold.command, cwd=tempfile.mkdtemp(dir=self.stage.folder), env=environment, limit=2**24,
@@ -158,7 +160,7 @@ class Bench(ABC):
             assert line, f"{cold.command} gave no answer"
         seconds = time.perf_counter() - began
         await process.communicate()
-        return Sample(first=seconds)
+        return Sample(first=seconds, theirs=_spent_by_ended() - before)
 
     # how
 
@@ -208,3 +210,9 @@ def spent(pids: Iterable[int]) -> float:
             except OSError:
                 continue
     return total * NANO
+
+
+def _spent_by_ended() -> float:
+    """Seconds of processor time, of our children that are gone."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
