@@ -145,7 +145,8 @@ class Management(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """How a request came. `peer`: address and port of the other end. `address`: where the client is, as far as that can
-    be believed. `is_local`: directly from this machine. `dressed`: puts on the headers that every answer has; to be called before an answer is prepared.
+    be believed. `is_local`: directly from this machine. `dressed`: puts on the headers that every answer has; to be
+    called before an answer is prepared.
     """
 
     peer: tuple[str, int]
