@@ -24,10 +24,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """A failure shows what the proxy had to say."""
     report = yield
     arguments = getattr(item, "funcargs", {})
-    stage = next((arguments[name] for name in ("stage", *STAGES) if name in arguments), None)
-    log = stage.folder / "log" if stage is not None else None
-    if report.failed and log is not None and log.exists():
-        report.sections.append(("the proxy's log", log.read_text()[-LOG_CHARACTERS_SHOWN:]))
+    stages = [arguments[name] for name in ("stage", *STAGES) if name in arguments]
+    stages += [stage for stage, _ in getattr(arguments.get("enter"), "stages", {}).values()]
+    for log in (stage.folder / "log" for stage in stages):
+        if report.failed and log.exists():
+            report.sections.append((f"the proxy's log, {log}", log.read_text()[-LOG_CHARACTERS_SHOWN:]))
     return report
 
 

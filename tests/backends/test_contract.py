@@ -49,6 +49,7 @@ async def enter(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Enter
             stage.backend.dropped.clear()
             return stage, clients
 
+        open_up.stages = stages  # type: ignore[attr-defined]  # whose logs are shown where a test fails
         yield open_up
 
 
@@ -64,7 +65,8 @@ async def test_an_exchange(enter: Enter, cli: str, client: str, name: str, is_st
     judge = JUDGES[client](clients)
     said = await judge.ask(judge.words(scenario.ask, ALIAS), is_stream=is_stream)
 
-    (turn,) = stage.backend.turns
+    turn, *more = stage.backend.turns
+    assert [(each.account, each.conversation, each.told) for each in more] == [], (turn.account, turn.conversation)
     check_request(backing.carried(turn), backing, scenario.ask, judge)
     assert said.model == ALIAS
     assert said.text == scenario.text
