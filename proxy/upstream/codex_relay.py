@@ -190,9 +190,8 @@ class CodexRelay:
     # a turn
 
     async def _turn(self, line: Line, request: web.BaseRequest) -> web.StreamResponse:
-        body = await body_of(
-            request
-        )  # first: who is waited for no more would never hear that it broke off in the middle
+        # The body first: an exchange that is expected no more would never hear that it broke off.
+        body = await body_of(request)
         thread = request.headers.get("thread-id", "")
         exchange = line.expected.pop(thread, None) if _kind(request) == "turn" else None
         if exchange is None:
